@@ -1,0 +1,2 @@
+//! hookflash
+fn main() {}
