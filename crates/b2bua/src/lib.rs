@@ -1,1 +1,5 @@
-//! b2bua
+//! The back-to-back user agent: one single-writer core that joins SIP legs to calls.
+//! Pure: `Core::handle(now, input, out)` runs to completion without clock, socket or thread.
+
+pub mod config;
+pub mod io;

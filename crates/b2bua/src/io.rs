@@ -1,0 +1,154 @@
+//! What goes into the core and what comes out: the whole seam between [`crate::Core`] and the
+//! shells.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Time, WallTime, define_id};
+use bytes::Bytes;
+use call::record::CallRecord;
+use media::command::{MediaCommand, MediaEvent};
+use sip::message::{Host, Message, ParseError};
+use sip::registrar::BindingRecord;
+use sip::transaction::TransactionId;
+use sip::transport::{FlowId, Source, Target, Transport};
+
+define_id!(
+    /// One RFC 3263 look-up asked of the shell.
+    QueryId,
+    "query"
+);
+
+/// Everything that can happen to the core.
+#[derive(Debug)]
+pub enum Input {
+    /// A message, or what could not be parsed as one.
+    Sip {
+        /// Where it came from.
+        source: Source,
+        /// What the parser made of it.
+        message: Result<Message, ParseError>,
+    },
+    /// A connection is gone.
+    FlowClosed(FlowId),
+    /// What was sent for this transaction did not leave.
+    SendFailed(TransactionId),
+    /// The answer to [`Output::Resolve`]: targets in the order to try, empty when there is none.
+    Resolved {
+        /// Which look-up.
+        query: QueryId,
+        /// Where to send, in this order; at most [`RESOLVED_TARGETS_MAX`] are used.
+        targets: Vec<Target>,
+    },
+    /// Something happened to a stream.
+    Media(MediaEvent),
+    /// A deadline of [`crate::Core::next_timeout`] has come.
+    Tick,
+    /// Stop taking calls; end those still up when the limit is over.
+    Drain {
+        /// How long calls may go on.
+        limit: Duration,
+    },
+    /// Bindings the store kept over a restart.
+    Restore {
+        /// Wall time of the restart.
+        wall: WallTime,
+        /// What was stored.
+        bindings: Vec<BindingRecord>,
+    },
+}
+
+/// Targets of one look-up that the core will try.
+pub const RESOLVED_TARGETS_MAX: usize = 8;
+
+/// Everything the core asks of its shells, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send bytes. A failure comes back as [`Input::SendFailed`] when a transaction is named.
+    Send {
+        /// To where.
+        target: Target,
+        /// What.
+        bytes: Bytes,
+        /// For whom.
+        transaction: Option<TransactionId>,
+    },
+    /// Close a connection after what was sent on it.
+    CloseFlow(FlowId),
+    /// Look a host up by RFC 3263 (NAPTR, SRV, A/AAAA); answered by [`Input::Resolved`].
+    Resolve {
+        /// Which look-up.
+        query: QueryId,
+        /// Host name of the URI.
+        host: Host,
+        /// Port of the URI: when present no SRV look-up is made.
+        port: Option<u16>,
+        /// `transport=` of the URI, when given.
+        transport: Option<Transport>,
+        /// Whether the URI is `sips:`.
+        secure: bool,
+    },
+    /// Ask the media workers.
+    Media(MediaCommand),
+    /// Keep or forget a binding.
+    Store(StoreWrite),
+    /// A finished call.
+    CallRecord(Box<CallRecord>),
+    /// Something to tell the log, and later the API.
+    Event(Event),
+    /// The drain is over: no call is left.
+    Drained,
+}
+
+/// What the store shall keep.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreWrite {
+    /// A new or refreshed binding.
+    Bind(Box<BindingRecord>),
+    /// A binding ended.
+    Unbind {
+        /// Address of record (the extension's number).
+        aor: Box<str>,
+        /// Its key inside the address of record, see [`BindingRecord`].
+        key: Box<str>,
+    },
+}
+
+/// What happened, for logs, metrics and (later) the API's event stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A phone registered, refreshed with a new contact, or went.
+    Registration {
+        /// The extension.
+        extension: Arc<str>,
+        /// How many contacts it has now.
+        contacts: usize,
+    },
+    /// A trunk became usable or unusable.
+    Trunk {
+        /// Its name.
+        name: Arc<str>,
+        /// Whether calls may go to it.
+        up: bool,
+        /// Why, e.g. `OPTIONS 503`.
+        reason: String,
+    },
+    /// A source address was banned for guessing passwords.
+    Banned {
+        /// Who.
+        source: IpAddr,
+        /// Until when.
+        until: Time,
+    },
+    /// A limit was met; one line per kind and second at most.
+    Limit {
+        /// Which one, e.g. `calls_max`.
+        limit: &'static str,
+    },
+    /// One call's handling panicked and was ended; the rest go on.
+    Poisoned {
+        /// What is known of it.
+        what: String,
+    },
+}

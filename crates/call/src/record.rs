@@ -1,0 +1,97 @@
+//! The call record (CDR): what is left when a call is over.
+
+use base::{WallTime, define_id};
+use serde::{Deserialize, Serialize};
+
+define_id!(
+    /// One call of this node.
+    CallId,
+    "call"
+);
+define_id!(
+    /// One leg: a SIP dialog and its media.
+    LegId,
+    "leg"
+);
+
+/// Which side of the call a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The leg whose INVITE began the call.
+    Caller,
+    /// A leg we placed.
+    Callee,
+}
+
+/// Who ended the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndedBy {
+    /// The calling party.
+    Caller,
+    /// The called party.
+    Callee,
+    /// We did: a limit, a time-out, an orphan, a drain.
+    System,
+}
+
+/// One finished call; written as one JSON line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallRecord {
+    /// Unique on this node since its first start.
+    pub id: String,
+    /// When the INVITE came.
+    pub started: WallTime,
+    /// When the called party began to ring.
+    pub ringing: Option<WallTime>,
+    /// When it answered.
+    pub answered: Option<WallTime>,
+    /// When it was over.
+    pub ended: WallTime,
+    /// From the answer to the end, in milliseconds, by the monotonic clock.
+    pub talk_ms: u64,
+    /// Time with at least one side on hold, in milliseconds.
+    pub hold_ms: u64,
+    /// The number that called.
+    pub from: String,
+    /// The number that was dialled.
+    pub to: String,
+    /// Who ended it.
+    pub ended_by: EndedBy,
+    /// SIP status that ended it: 200 after an answered call.
+    pub sip_status: u16,
+    /// Q.850 cause.
+    pub q850_cause: u8,
+    /// Why, in words.
+    pub reason: String,
+    /// Its legs, in the order in which they were placed.
+    pub legs: Vec<LegRecord>,
+}
+
+/// One leg of a finished call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LegRecord {
+    /// Caller or callee.
+    pub side: Side,
+    /// Extension number or trunk name.
+    pub party: String,
+    /// SIP Call-ID of the leg.
+    pub sip_call_id: String,
+    /// Its final SIP status.
+    pub sip_status: u16,
+    /// Codec it used last.
+    pub codec: Option<String>,
+    /// RTP packets received from it.
+    pub packets_received: u64,
+    /// RTP packets sent to it.
+    pub packets_sent: u64,
+    /// Packets of it that were lost (RFC 3550 A.3).
+    pub packets_lost: u64,
+    /// Interarrival jitter at the end, in milliseconds (RFC 3550 A.8).
+    pub jitter_ms: f32,
+    /// Packets from strangers that were dropped.
+    pub strays: u64,
+}
