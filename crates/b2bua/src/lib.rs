@@ -3,3 +3,6 @@
 
 pub mod config;
 pub mod io;
+pub mod numbers;
+pub mod ports;
+pub mod rate;

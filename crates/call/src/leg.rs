@@ -1,0 +1,68 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Cause, LegId, Side};
+
+/// What a leg tells its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LegEvent {
+    /// The far end rings.
+    Ringing,
+    /// The far end sends audio before it answers.
+    EarlyMedia,
+    /// The far end answered and its audio is agreed.
+    Answered,
+    /// The far end put us on hold, or took us back (H3).
+    Held(bool),
+    /// A leg we placed was refused, or got no answer.
+    Refused(Cause),
+    /// The far end hung up, cancelled, or was lost. The leg is already being taken down.
+    HungUp(Cause),
+    /// Nothing of the leg is left on the wire.
+    Gone,
+}
+
+/// What a call tells a leg to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LegCommand {
+    /// Say that the other side rings.
+    Ring,
+    /// Open early media.
+    Progress,
+    /// Answer.
+    Answer,
+    /// End the leg, whatever its state: refuse, cancel or hang up.
+    Release {
+        /// What its far end is told.
+        cause: Cause,
+        /// Whether another phone of a ring-all took the call (`Reason: SIP;cause=200`).
+        elsewhere: bool,
+    },
+}
+
+/// How far a participant has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Presence {
+    /// Asked, or asking, to join.
+    Invited,
+    /// Rings (a callee), or hears ringing (the caller).
+    Ringing,
+    /// Early media flows.
+    Early,
+    /// Talks.
+    Connected,
+    /// Being taken down.
+    Leaving,
+}
+
+/// A party in the call, by its leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participant {
+    /// Its leg.
+    pub leg: LegId,
+    /// Who called whom.
+    pub side: Side,
+    /// How far it has come.
+    pub presence: Presence,
+    /// Whether its phone has put the others on hold.
+    pub holds: bool,
+}
