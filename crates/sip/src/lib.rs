@@ -1,4 +1,5 @@
 //! Pure SIP (RFC 3261 and its family): messages, framing, transactions, dialogs, digest
 //! authentication, registrar. No socket, clock, thread or unseeded chance.
 
+pub mod message;
 pub mod transport;

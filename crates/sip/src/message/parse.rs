@@ -1,0 +1,376 @@
+//! Reading messages: one pass over the head, each header checked as it goes by.
+//!
+//! A header that is refused does not end the pass: the rest is still needed to answer the sender.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::error::{HeaderError, ParseError, ParseErrorKind, SyntaxError};
+use super::headers::Headers;
+use super::method::Method;
+use super::name::Name;
+use super::name_addr::RawNameAddr;
+use super::request::{Message, Request, Response};
+use super::scan::{self, List};
+use super::status::StatusCode;
+use super::uri::{RawUri, Uri};
+use super::values::CSeq;
+use super::via::RawVia;
+use super::{MAX_HEADERS, MAX_LINE, MAX_MESSAGE, MAX_VALUES};
+
+/// Headers of a usual message, so that their vector need not grow.
+const USUAL_HEADERS: usize = 24;
+
+/// Reads the one message of a datagram, or of a frame cut by [`crate::framing::Decoder`].
+///
+/// Line breaks in front are skipped (RFC 3261 §7.5); what follows the body that Content-Length
+/// announces is cut off, and a datagram that holds less is refused (§18.3).
+pub fn parse_datagram(bytes: Bytes) -> Result<Message, ParseError> {
+    let Some(start) = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n' | 0)) else {
+        return Err(ParseError::silent(ParseErrorKind::KeepAlive));
+    };
+    if bytes.len() - start > MAX_MESSAGE {
+        return Err(ParseError::silent(ParseErrorKind::TooLarge));
+    }
+    let head_len = memchr::memmem::find(&bytes[start..], b"\r\n\r\n");
+    let head_end = head_len.map_or(bytes.len(), |len| start + len);
+    let head = String::from_utf8_lossy(&bytes[start..head_end]);
+    let (line, rest) = split_start_line(&head)?;
+    let start_line = StartLine::read(line).map_err(ParseError::silent)?;
+    let mut reader = Reader::new(&start_line);
+    if head_len.is_none() {
+        reader.refuse(ParseErrorKind::Truncated);
+    }
+    reader.read_lines(rest);
+    reader.check_presence();
+    let body = bytes.slice((head_end + 4).min(bytes.len())..);
+    let body = reader.cut_body(body);
+    reader.finish(start_line, body)
+}
+
+/// Reads header lines alone, as in a `message/sipfrag` body or a multipart part's head.
+pub fn parse_headers(text: &str) -> Result<Headers, ParseErrorKind> {
+    let mut reader = Reader::unchecked();
+    reader.read_lines(text.trim_end_matches(['\r', '\n']));
+    match reader.error {
+        Some(kind) => Err(kind),
+        None => Ok(reader.headers),
+    }
+}
+
+fn split_start_line(head: &str) -> Result<(&str, &str), ParseError> {
+    let end = memchr::memchr2(b'\r', b'\n', head.as_bytes()).unwrap_or(head.len());
+    if end > MAX_LINE {
+        return Err(ParseError::silent(ParseErrorKind::LineTooLong));
+    }
+    let (line, rest) = head.split_at(end);
+    match rest.strip_prefix("\r\n") {
+        Some(rest) => Ok((line, rest)),
+        None if rest.is_empty() => Ok((line, rest)),
+        None => Err(ParseError::silent(ParseErrorKind::NotSip)),
+    }
+}
+
+/// The first line; a refused request line still says enough to answer it.
+#[derive(Debug)]
+enum StartLine<'a> {
+    Request { method: &'a str, uri: Result<RawUri<'a>, ParseErrorKind> },
+    Response { status: StatusCode, reason: &'a str },
+}
+
+impl<'a> StartLine<'a> {
+    fn read(line: &'a str) -> Result<Self, ParseErrorKind> {
+        if line.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("SIP/")) {
+            return Self::read_status(line);
+        }
+        let (method, rest) = line.split_once(' ').ok_or(ParseErrorKind::NotSip)?;
+        let (_, version) =
+            rest.trim_end().rsplit_once([' ', '\t']).ok_or(ParseErrorKind::NotSip)?;
+        let is_sip = version.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("SIP/"));
+        if !is_sip || !scan::is_token(method) {
+            return Err(ParseErrorKind::NotSip);
+        }
+        Ok(Self::Request { method, uri: Self::read_uri(rest, version) })
+    }
+
+    // RFC 3261 §7.1: no white space but one space between the three parts.
+    fn read_uri(rest: &'a str, version: &str) -> Result<RawUri<'a>, ParseErrorKind> {
+        if !version.eq_ignore_ascii_case("SIP/2.0") {
+            return Err(ParseErrorKind::Version);
+        }
+        let uri = rest.strip_suffix(version).and_then(|rest| rest.strip_suffix(' '));
+        let uri = uri.ok_or(ParseErrorKind::StartLine(SyntaxError("stray white space")))?;
+        let raw = RawUri::scan(uri).map_err(ParseErrorKind::Uri)?;
+        match raw {
+            // RFC 3261 §19.1.1, table 1: no headers in a Request-URI.
+            RawUri::Sip(sip) if !sip.headers.is_empty() => {
+                Err(ParseErrorKind::Uri(SyntaxError("headers in a Request-URI")))
+            }
+            RawUri::Sip(_) | RawUri::Tel { .. } | RawUri::Other { .. } => Ok(raw),
+        }
+    }
+
+    fn read_status(line: &'a str) -> Result<Self, ParseErrorKind> {
+        let (version, rest) = line.split_once(' ').ok_or(ParseErrorKind::NotSip)?;
+        if !version.eq_ignore_ascii_case("SIP/2.0") {
+            return Err(ParseErrorKind::Version);
+        }
+        let bad = ParseErrorKind::StartLine(SyntaxError("bad status code"));
+        let (digits, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let code = scan::decimal(digits, 699).filter(|_| digits.len() == 3);
+        let status = code.and_then(|code| StatusCode::new(u16::try_from(code).ok()?));
+        Ok(Self::Response { status: status.ok_or(bad)?, reason })
+    }
+}
+
+/// Headers that may stand once only, and Via: each has a bit in [`Reader::seen`].
+const fn bit(name: Name) -> u8 {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all others are of no interest")]
+    match name {
+        Name::Via => 1,
+        Name::From => 2,
+        Name::To => 4,
+        Name::CallId => 8,
+        Name::CSeq => 16,
+        Name::MaxForwards => 32,
+        Name::ContentLength => 64,
+        _ => 0,
+    }
+}
+
+const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
+/// Which rules apply to the headers.
+#[derive(Clone, Copy)]
+enum Rules<'a> {
+    /// A request of this method.
+    Request(&'a str),
+    /// Only what is needed to match it: a response refused is a call lost.
+    Response,
+    /// None: a fragment.
+    None,
+}
+
+struct Reader<'a> {
+    rules: Rules<'a>,
+    headers: Headers,
+    /// Bits of [`bit`].
+    seen: u8,
+    lines: usize,
+    values: usize,
+    content_length: Option<u64>,
+    /// The first reason to refuse the message.
+    error: Option<ParseErrorKind>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(start: &StartLine<'a>) -> Self {
+        let mut reader =
+            Self { headers: Headers::with_capacity(USUAL_HEADERS), ..Self::unchecked() };
+        reader.rules = match start {
+            StartLine::Request { method, uri } => {
+                reader.error = uri.as_ref().err().cloned();
+                Rules::Request(method)
+            }
+            StartLine::Response { .. } => Rules::Response,
+        };
+        reader
+    }
+
+    fn unchecked() -> Self {
+        Self {
+            rules: Rules::None,
+            headers: Headers::new(),
+            seen: 0,
+            lines: 0,
+            values: 0,
+            content_length: None,
+            error: None,
+        }
+    }
+
+    fn refuse(&mut self, kind: ParseErrorKind) {
+        self.error.get_or_insert(kind);
+    }
+
+    fn read_lines(&mut self, mut rest: &str) {
+        while !rest.is_empty() {
+            self.lines += 1;
+            if self.lines > MAX_HEADERS {
+                return self.refuse(ParseErrorKind::TooManyHeaders);
+            }
+            let whole = rest;
+            let line;
+            (line, rest) = self.split_line(rest);
+            if !rest.starts_with([' ', '\t']) {
+                self.read_line(line.into());
+                continue;
+            }
+            // RFC 3261 §7.3.1: a fold counts as one space.
+            let mut unfolded = String::from(line);
+            while rest.starts_with([' ', '\t']) {
+                let fold;
+                (fold, rest) = self.split_line(rest);
+                unfolded.truncate(unfolded.trim_end_matches([' ', '\t']).len());
+                unfolded.push(' ');
+                unfolded.push_str(scan::trim_start(fold));
+            }
+            if whole.len() - rest.len() > MAX_LINE {
+                self.refuse(ParseErrorKind::LineTooLong);
+            } else {
+                self.read_line(unfolded.into());
+            }
+        }
+    }
+
+    /// A lone CR or LF ends no line; it is refused, as peers disagree about what it means.
+    fn split_line<'t>(&mut self, text: &'t str) -> (&'t str, &'t str) {
+        let Some(end) = memchr::memchr2(b'\r', b'\n', text.as_bytes()) else {
+            return (text, "");
+        };
+        let (line, after) = text.split_at(end);
+        if let Some(rest) = after.strip_prefix("\r\n") {
+            return (line, rest);
+        }
+        self.refuse(ParseErrorKind::HeaderLine(SyntaxError("lone CR or LF")));
+        (line, &after[1..])
+    }
+
+    fn read_line(&mut self, line: Cow<'_, str>) {
+        if line.len() > MAX_LINE {
+            return self.refuse(ParseErrorKind::LineTooLong);
+        }
+        let Some(colon) = memchr::memchr(b':', line.as_bytes()) else {
+            return self.refuse(ParseErrorKind::HeaderLine(SyntaxError("no colon")));
+        };
+        let text = line[..colon].trim_end_matches([' ', '\t']);
+        let name = Name::parse(text);
+        let value = scan::trim(&line[colon + 1..]);
+        if name == Name::Other {
+            if scan::is_token(text) {
+                self.headers.push_other(text, value.into());
+            } else {
+                self.refuse(ParseErrorKind::HeaderLine(SyntaxError("name is no token")));
+            }
+            return;
+        }
+        let bit = bit(name);
+        if bit & self.seen & !self::bit(Name::Via) != 0 && !matches!(self.rules, Rules::None) {
+            return self.refuse(ParseErrorKind::Duplicate(name));
+        }
+        self.seen |= bit;
+        if let Err(why) = self.check(name, value) {
+            self.refuse(why);
+        }
+        if name != Name::ContentLength {
+            self.headers.push_clean(name, value.into());
+        }
+    }
+
+    fn check(&mut self, name: Name, value: &str) -> Result<(), ParseErrorKind> {
+        let request = match self.rules {
+            Rules::Request(_) => true,
+            Rules::Response => false,
+            Rules::None => return Ok(()),
+        };
+        let invalid = |why| ParseErrorKind::Header(HeaderError::Invalid(name, why));
+        #[allow(clippy::wildcard_enum_match_arm, reason = "other headers are read when asked for")]
+        match name {
+            Name::Via => self.check_list(value, invalid, |via| RawVia::scan(via).map(drop)),
+            Name::From | Name::To => RawNameAddr::scan(value).map(drop).map_err(invalid),
+            Name::CSeq => self.check_cseq(value, invalid),
+            Name::CallId if value.is_empty() || value.contains([' ', '\t']) => {
+                Err(invalid(SyntaxError("not one word")))
+            }
+            Name::MaxForwards if request && scan::decimal(value, 255).is_none() => {
+                Err(invalid(SyntaxError("not a number up to 255")))
+            }
+            Name::ContentLength => {
+                self.content_length = scan::clamped_decimal(value, u64::MAX);
+                self.content_length.map(drop).ok_or_else(|| invalid(SyntaxError("no number")))
+            }
+            Name::Contact if request && value == "*" => Ok(()),
+            Name::Contact | Name::Route | Name::RecordRoute if request => {
+                self.check_list(value, invalid, |addr| RawNameAddr::scan(addr).map(drop))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_list(
+        &mut self,
+        list: &str,
+        invalid: impl Fn(SyntaxError) -> ParseErrorKind,
+        check: impl Fn(&str) -> Result<(), SyntaxError>,
+    ) -> Result<(), ParseErrorKind> {
+        for value in List::new(list) {
+            self.values += 1;
+            if self.values > MAX_VALUES {
+                return Err(ParseErrorKind::TooManyHeaders);
+            }
+            check(value).map_err(&invalid)?;
+        }
+        Ok(())
+    }
+
+    fn check_cseq(
+        &self,
+        value: &str,
+        invalid: impl Fn(SyntaxError) -> ParseErrorKind,
+    ) -> Result<(), ParseErrorKind> {
+        let (_, cseq_method) = CSeq::split(value).map_err(invalid)?;
+        match self.rules {
+            Rules::Request(method) if method != cseq_method => Err(ParseErrorKind::CSeqMethod),
+            Rules::Request(_) | Rules::Response | Rules::None => Ok(()),
+        }
+    }
+
+    // RFC 3261 §8.1.1. Max-Forwards is not asked for: elements of RFC 2543 do not send it (§16.3).
+    fn check_presence(&mut self) {
+        if let Some(name) = MANDATORY.into_iter().find(|name| self.seen & bit(*name) == 0) {
+            self.refuse(ParseErrorKind::Header(HeaderError::Missing(name)));
+        }
+    }
+
+    fn cut_body(&mut self, mut body: Bytes) -> Bytes {
+        let Some(length) = self.content_length else { return body };
+        match usize::try_from(length) {
+            Ok(length) if length <= body.len() => body.truncate(length),
+            _ => self.refuse(ParseErrorKind::BodyShort),
+        }
+        body
+    }
+
+    fn finish(self, start: StartLine<'_>, body: Bytes) -> Result<Message, ParseError> {
+        let has_via = self.seen & bit(Name::Via) != 0;
+        let Self { headers, error, .. } = self;
+        match (start, error) {
+            (StartLine::Request { method, uri: Ok(uri) }, None) => {
+                let (method, uri) = (Method::from_token(method), uri.to_uri());
+                Ok(Message::Request(Request { method, uri, headers, body }))
+            }
+            (StartLine::Response { status, reason }, None) => {
+                let reason = reason_phrase(status, reason);
+                Ok(Message::Response(Response { status, reason, headers, body }))
+            }
+            // RFC 3261 §17.1.1.3: an ACK is never answered; without Via there is no way back.
+            (StartLine::Request { method, uri }, error) => {
+                let kind = error.or_else(|| uri.as_ref().err().cloned());
+                let answerable = method != "ACK" && has_via;
+                let uri = uri.map_or_else(|_| Uri::sip("", "invalid", None), RawUri::to_uri);
+                let method = Method::from_token(method);
+                let request = Request { method, uri, headers, body: Bytes::new() };
+                let kind = kind.unwrap_or(ParseErrorKind::NotSip);
+                Err(ParseError { kind, partial: answerable.then(|| Box::new(request)) })
+            }
+            (StartLine::Response { .. }, Some(kind)) => Err(ParseError::silent(kind)),
+        }
+    }
+}
+
+/// No memory for a phrase that is the usual one.
+fn reason_phrase(status: StatusCode, reason: &str) -> Cow<'static, str> {
+    let usual = status.default_reason();
+    if reason == usual { usual.into() } else { reason.to_owned().into() }
+}

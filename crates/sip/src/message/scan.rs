@@ -1,0 +1,390 @@
+//! Character classes and small scanners of the SIP grammar (RFC 3261 §25.1), over borrowed text.
+//!
+//! Everything here is linear in its input and allocates nothing.
+
+use super::error::SyntaxError;
+
+/// What a byte may be part of.
+const TOKEN: u8 = 1;
+const HOST: u8 = 2;
+const USER: u8 = 4;
+const PARAM: u8 = 8;
+const SCHEME: u8 = 16;
+
+const CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0u8; 256];
+    let mut c = 0usize;
+    while c < 256 {
+        let b = c as u8;
+        let alnum = b.is_ascii_alphanumeric();
+        let mark = contains(b"-_.!~*'()", b);
+        if alnum || contains(b"-.!%*_+`'~", b) {
+            table[c] |= TOKEN;
+        }
+        // `_` is no host character by RFC 1123, and in daily use all the same.
+        if alnum || contains(b"-._", b) {
+            table[c] |= HOST;
+        }
+        // `#` is not allowed bare, but telephone keypads have it; raw UTF-8 is passed on as sent.
+        if alnum || mark || contains(b"&=+$,;?/%#", b) || b >= 0x80 {
+            table[c] |= USER;
+        }
+        if alnum || mark || contains(b"[]/:&+$%", b) || b >= 0x80 {
+            table[c] |= PARAM;
+        }
+        if alnum || contains(b"+-.", b) {
+            table[c] |= SCHEME;
+        }
+        c += 1;
+    }
+    table
+}
+
+const fn contains(set: &[u8], b: u8) -> bool {
+    let mut i = 0;
+    while i < set.len() {
+        if set[i] == b {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+fn all(s: &str, class: u8) -> bool {
+    s.bytes().all(|b| CLASS[usize::from(b)] & class != 0)
+}
+
+/// RFC 3261 `token`.
+pub(super) fn is_token(s: &str) -> bool {
+    !s.is_empty() && all(s, TOKEN)
+}
+
+/// Only host-name characters (and not empty).
+pub(super) fn is_host_name(s: &str) -> bool {
+    !s.is_empty() && all(s, HOST)
+}
+
+/// Only characters of a SIP user part.
+pub(super) fn is_user(s: &str) -> bool {
+    all(s, USER)
+}
+
+/// Only characters of a URI parameter's name or value.
+pub(super) fn is_uri_param(s: &str) -> bool {
+    all(s, PARAM)
+}
+
+/// A URI scheme: a letter, then letters, digits, `+`, `-`, `.`.
+pub(super) fn is_scheme(s: &str) -> bool {
+    s.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) && all(s, SCHEME)
+}
+
+/// Linear white space inside an unfolded value.
+pub(super) const fn is_lws(b: u8) -> bool {
+    matches!(b, b' ' | b'\t')
+}
+
+/// Without LWS at both ends.
+pub(super) fn trim(s: &str) -> &str {
+    s.trim_matches([' ', '\t'])
+}
+
+/// Without LWS in front.
+pub(super) fn trim_start(s: &str) -> &str {
+    s.trim_start_matches([' ', '\t'])
+}
+
+/// The index just past the quoted string that opens at `open` (RFC 3261 `quoted-string`).
+pub(super) fn skip_quoted(s: &[u8], open: usize) -> Option<usize> {
+    let mut at = open + 1;
+    loop {
+        let step = memchr::memchr2(b'"', b'\\', s.get(at..)?)?;
+        at += step;
+        if s[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// A decimal number of digits only, without sign, of at most `max`.
+pub(super) fn decimal(s: &str, max: u64) -> Option<u64> {
+    if s.is_empty() {
+        return None;
+    }
+    let value = clamped_decimal(s, u64::MAX)?;
+    (value <= max).then_some(value)
+}
+
+/// A decimal number of digits only; one larger than `max` becomes `max`.
+pub(super) fn clamped_decimal(s: &str, max: u64) -> Option<u64> {
+    if s.is_empty() {
+        return None;
+    }
+    let mut value = 0u64;
+    for b in s.bytes() {
+        if !b.is_ascii_digit() {
+            return None;
+        }
+        value = value.saturating_mul(10).saturating_add(u64::from(b - b'0'));
+    }
+    Some(value.min(max))
+}
+
+/// Splits a comma list outside quotes, `<>` and balanced `()`; empty elements are skipped.
+#[derive(Clone, Debug)]
+pub struct List<'a> {
+    rest: &'a str,
+    /// Once a `(` had no partner, no later one has: they are text, and are not searched again.
+    comments: bool,
+}
+
+impl<'a> List<'a> {
+    pub(super) const fn new(value: &'a str) -> Self {
+        Self { rest: value, comments: true }
+    }
+
+    /// What has not been split yet.
+    pub(super) const fn rest(&self) -> &'a str {
+        self.rest
+    }
+
+    /// The index of the comma (or the end) that ends the first element.
+    fn element_end(&mut self) -> usize {
+        let s = self.rest.as_bytes();
+        let mut at = 0;
+        while at < s.len() {
+            at = match s[at] {
+                b',' => return at,
+                b'"' => skip_quoted(s, at).unwrap_or(s.len()),
+                b'<' => memchr::memchr(b'>', &s[at..]).map_or(s.len(), |i| at + i + 1),
+                b'(' if self.comments => self.skip_comment(at),
+                _ => at + 1,
+            };
+        }
+        s.len()
+    }
+
+    fn skip_comment(&mut self, open: usize) -> usize {
+        let s = self.rest.as_bytes();
+        let (mut at, mut depth) = (open, 0usize);
+        while at < s.len() {
+            match s[at] {
+                b'\\' => at += 1,
+                b'(' => depth += 1,
+                b')' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 {
+                return at;
+            }
+        }
+        self.comments = false;
+        open + 1
+    }
+}
+
+impl<'a> Iterator for List<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        while !self.rest.is_empty() {
+            let end = self.element_end();
+            let element = trim(&self.rest[..end]);
+            self.rest = self.rest.get(end + 1..).unwrap_or("");
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
+        None
+    }
+}
+
+/// One parameter of a `;name=value` sequence, as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RawParam<'a> {
+    pub(super) name: &'a str,
+    /// With its quotes, if it has them.
+    pub(super) value: Option<&'a str>,
+}
+
+/// Takes one `;name[=value]` off the front of a header's parameter sequence.
+pub(super) fn next_param<'a>(rest: &mut &'a str) -> Option<Result<RawParam<'a>, SyntaxError>> {
+    let s = trim_start(rest);
+    if s.is_empty() {
+        *rest = s;
+        return None;
+    }
+    Some(take_param(s).map(|(param, after)| {
+        *rest = after;
+        param
+    }))
+}
+
+fn take_param(s: &str) -> Result<(RawParam<'_>, &str), SyntaxError> {
+    let body = trim_start(s.strip_prefix(';').ok_or(SyntaxError("text after the parameters"))?);
+    let name_len = body.bytes().position(|b| CLASS[usize::from(b)] & TOKEN == 0);
+    let (name, after) = body.split_at(name_len.unwrap_or(body.len()));
+    if name.is_empty() {
+        return Err(SyntaxError("empty parameter name"));
+    }
+    let Some(value) = trim_start(after).strip_prefix('=') else {
+        return Ok((RawParam { name, value: None }, after));
+    };
+    let value = trim_start(value);
+    let len = if value.starts_with('"') {
+        skip_quoted(value.as_bytes(), 0).ok_or(SyntaxError("unbalanced quotes"))?
+    } else {
+        value.bytes().position(ends_value).unwrap_or(value.len())
+    };
+    if len == 0 {
+        return Err(SyntaxError("empty parameter value"));
+    }
+    let (value, after) = value.split_at(len);
+    Ok((RawParam { name, value: Some(value) }, after))
+}
+
+const fn ends_value(b: u8) -> bool {
+    matches!(b, b';' | b',' | b' ' | b'\t' | b'"' | b'<' | b'>')
+}
+
+/// Undoes `%HH`; what is no escape stays as it is. Not UTF-8 after that: replacement characters.
+pub(super) fn unescape(s: &str) -> std::borrow::Cow<'_, str> {
+    if memchr::memchr(b'%', s.as_bytes()).is_none() {
+        return s.into();
+    }
+    let bytes = s.as_bytes();
+    let mut out = Vec::with_capacity(s.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%').then(|| hex_pair(bytes.get(at + 1..at + 3))).flatten();
+        out.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned().into()
+}
+
+fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
+    let &[high, low] = pair? else { return None };
+    let digit = |b| char::from(b).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// Where in a URI a text goes, which decides what has to be escaped there (RFC 3261 §19.1.2).
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    User,
+    Param,
+    Header,
+}
+
+/// Appends `s` with everything escaped that may not stand in `place`.
+pub(super) fn escape_into(s: &str, place: Place, out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &b in s.as_bytes() {
+        let alnum = b.is_ascii_alphanumeric() || contains(b"-_.!~*'()", b);
+        let extra: &[u8] = match place {
+            Place::User => b"&=+$,;?/",
+            Place::Param => b"[]/:&+$",
+            Place::Header => b"[]/?:+$",
+        };
+        if alnum || contains(extra, b) {
+            out.push(char::from(b));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(b >> 4)]));
+            out.push(char::from(HEX[usize::from(b & 15)]));
+        }
+    }
+}
+
+/// Appends `s` as a quoted string; line breaks become spaces.
+pub(super) fn quote_into(s: &str, out: &mut String) {
+    out.push('"');
+    for c in s.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\r' | '\n' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// The text between the quotes of a quoted string, with `\x` undone.
+pub(super) fn unquote(inner: &str) -> String {
+    let mut out = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        out.push(if c == '\\' { chars.next().unwrap_or(c) } else { c });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_inside_quotes_brackets_and_comments_do_not_split() {
+        for (value, parts) in [
+            ("a,b , c", &["a", "b", "c"][..]),
+            (
+                r#""a,\"b" <sip:x,y@z>;p="1,2", <sip:q>"#,
+                &[r#""a,\"b" <sip:x,y@z>;p="1,2""#, "<sip:q>"],
+            ),
+            ("one (a,(b),c) two, three", &["one (a,(b),c) two", "three"]),
+            ("a(b, c(d", &["a(b", "c(d"]),
+            ("\"open, never closed", &["\"open, never closed"]),
+            ("<open, never closed", &["<open, never closed"]),
+            (" , ,,", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(List::new(value).collect::<Vec<_>>(), parts, "{value}");
+        }
+    }
+
+    #[test]
+    fn many_lonely_parentheses_cost_linear_time() {
+        let value = "(".repeat(65_000);
+        assert_eq!(List::new(&value).count(), 1);
+    }
+
+    #[test]
+    fn escapes_undo_each_other() {
+        let mut escaped = String::new();
+        escape_into("a b@c;=%ü", Place::Param, &mut escaped);
+        assert_eq!(escaped, "a%20b%40c%3B%3D%25%C3%BC");
+        assert_eq!(unescape(&escaped), "a b@c;=%ü");
+        assert_eq!(unescape("100%, %4, %zz"), "100%, %4, %zz");
+    }
+
+    #[test]
+    fn numbers_are_digits_only() {
+        assert_eq!(decimal("0068", 255), Some(68));
+        for bad in ["", "-1", "+1", "1 ", "0x1", "256", "99999999999999999999999"] {
+            assert_eq!(decimal(bad, 255), None, "{bad}");
+        }
+        assert_eq!(clamped_decimal("99999999999999999999999", 7), Some(7));
+    }
+
+    #[test]
+    fn parameters_allow_lws_and_refuse_empty_names() {
+        let mut rest = " ; a = b;c ;d=\"x;\\\"y\" ";
+        let mut seen = Vec::new();
+        while let Some(param) = next_param(&mut rest) {
+            let param = param.unwrap();
+            seen.push((param.name, param.value));
+        }
+        assert_eq!(seen, [("a", Some("b")), ("c", None), ("d", Some("\"x;\\\"y\""))]);
+        for bad in [";;a", ";", "a", ";a=", ";a=\"b", ";a=b c"] {
+            let mut rest = bad;
+            let mut results = std::iter::from_fn(|| next_param(&mut rest)).take(9);
+            assert!(results.any(|r| r.is_err()), "{bad}");
+        }
+    }
+}

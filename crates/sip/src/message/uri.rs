@@ -1,0 +1,364 @@
+//! URIs: `sip:`, `sips:`, `tel:`, and others taken whole.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::error::SyntaxError;
+use super::host::{self, Host, RawHost};
+use super::params::Params;
+use super::scan;
+
+/// The scheme of a URI.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:` (RFC 3966).
+    Tel,
+    /// Any other, in lower case.
+    Other(Box<str>),
+}
+
+impl Scheme {
+    /// In lower case, without the colon.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Sip => "sip",
+            Self::Sips => "sips",
+            Self::Tel => "tel",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// `sip` or `sips`.
+    pub const fn is_sip(&self) -> bool {
+        matches!(self, Self::Sip | Self::Sips)
+    }
+}
+
+/// A URI (RFC 3261 §19.1, RFC 3966).
+///
+/// `tel:`: `user` is the number with its `+`, `host` is an empty name. Other schemes: `user` is
+/// all that follows the colon.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uri {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The user part, escaped as sent.
+    pub user: Option<Box<str>>,
+    /// The deprecated password, escaped as sent.
+    pub password: Option<Box<str>>,
+    /// The host.
+    pub host: Host,
+    /// The port, if one is given.
+    pub port: Option<u16>,
+    /// `;name=value`.
+    pub params: Params,
+    /// `?name=value&…`.
+    pub headers: UriHeaders,
+}
+
+impl Uri {
+    /// `sip:user@host:port`; what may not stand in a user part is escaped, an empty user left out.
+    pub fn sip(user: &str, host: impl Into<Host>, port: Option<u16>) -> Self {
+        let mut escaped = String::with_capacity(user.len());
+        scan::escape_into(user, scan::Place::User, &mut escaped);
+        Self {
+            scheme: Scheme::Sip,
+            user: (!user.is_empty()).then(|| escaped.into()),
+            password: None,
+            host: host.into(),
+            port,
+            params: Params::default(),
+            headers: UriHeaders::default(),
+        }
+    }
+
+    /// With a parameter set; what may not stand in a URI is escaped.
+    #[must_use]
+    pub fn with_param(mut self, name: &str, value: Option<&str>) -> Self {
+        self.set_param(name, value);
+        self
+    }
+
+    /// Sets a parameter; what may not stand in a URI is escaped.
+    pub fn set_param(&mut self, name: &str, value: Option<&str>) {
+        self.params.set_escaped(name, value);
+    }
+
+    /// The user part with escapes undone.
+    pub fn user_unescaped(&self) -> Option<Cow<'_, str>> {
+        self.user.as_deref().map(scan::unescape)
+    }
+
+    /// The `transport` parameter, in the sender's case.
+    pub fn transport(&self) -> Option<&str> {
+        self.params.value("transport")
+    }
+
+    /// Whether the `lr` parameter is there: a loose router (RFC 3261 §16.12).
+    pub fn lr(&self) -> bool {
+        self.params.has("lr")
+    }
+
+    /// The `maddr` parameter.
+    pub fn maddr(&self) -> Option<&str> {
+        self.params.value("maddr")
+    }
+
+    /// Whether the scheme is `sips`.
+    pub const fn is_secure(&self) -> bool {
+        matches!(self.scheme, Scheme::Sips)
+    }
+
+    fn opaque(scheme: Scheme, text: &str, params: Params) -> Self {
+        Self {
+            scheme,
+            user: Some(text.into()),
+            password: None,
+            host: Host::Name("".into()),
+            port: None,
+            params,
+            headers: UriHeaders::default(),
+        }
+    }
+}
+
+/// A URI split into its parts, none of which has memory of its own yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RawUri<'a> {
+    Sip(RawSip<'a>),
+    Tel { number: &'a str, params: &'a str },
+    Other { scheme: &'a str, rest: &'a str },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawSip<'a> {
+    secure: bool,
+    user: Option<&'a str>,
+    password: Option<&'a str>,
+    host: RawHost<'a>,
+    port: Option<u16>,
+    params: &'a str,
+    pub(super) headers: &'a str,
+}
+
+impl<'a> RawUri<'a> {
+    /// Checks and splits.
+    pub(super) fn scan(text: &'a str) -> Result<Self, SyntaxError> {
+        let (scheme, rest) = text.split_once(':').ok_or(SyntaxError("URI without a scheme"))?;
+        if scheme.eq_ignore_ascii_case("sip") {
+            return RawSip::scan(false, rest).map(Self::Sip);
+        }
+        if scheme.eq_ignore_ascii_case("sips") {
+            return RawSip::scan(true, rest).map(Self::Sip);
+        }
+        if !scan::is_scheme(scheme) {
+            return Err(SyntaxError("bad URI scheme"));
+        }
+        if scheme.eq_ignore_ascii_case("tel") {
+            return Self::scan_tel(rest);
+        }
+        let clean = |b: u8| b > b' ' && b != 0x7f && !matches!(b, b'<' | b'>' | b'"');
+        if rest.is_empty() || !rest.bytes().all(clean) {
+            return Err(SyntaxError("bad URI"));
+        }
+        Ok(Self::Other { scheme, rest })
+    }
+
+    // RFC 3966 §3: digits with visual separators, also `*`, `#` and A–F of local numbers.
+    fn scan_tel(rest: &'a str) -> Result<Self, SyntaxError> {
+        let (number, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+        let digits = number.strip_prefix('+').unwrap_or(number);
+        let allowed =
+            |b: u8| b.is_ascii_hexdigit() || matches!(b, b'-' | b'.' | b'(' | b')' | b'*' | b'#');
+        if digits.is_empty() || !digits.bytes().all(allowed) {
+            return Err(SyntaxError("bad telephone number"));
+        }
+        Params::check_uri(params)?;
+        Ok(Self::Tel { number, params })
+    }
+
+    pub(super) fn to_uri(self) -> Uri {
+        match self {
+            Self::Sip(raw) => Uri {
+                scheme: if raw.secure { Scheme::Sips } else { Scheme::Sip },
+                user: raw.user.map(Into::into),
+                password: raw.password.map(Into::into),
+                host: raw.host.to_host(),
+                port: raw.port,
+                params: Params::from_uri(raw.params),
+                headers: UriHeaders(raw.headers.into()),
+            },
+            Self::Tel { number, params } => {
+                Uri::opaque(Scheme::Tel, number, Params::from_uri(params))
+            }
+            Self::Other { scheme, rest } => {
+                let scheme = Scheme::Other(scheme.to_ascii_lowercase().into());
+                Uri::opaque(scheme, rest, Params::default())
+            }
+        }
+    }
+}
+
+impl<'a> RawSip<'a> {
+    fn scan(secure: bool, rest: &'a str) -> Result<Self, SyntaxError> {
+        let (userinfo, rest) = match memchr::memchr(b'@', rest.as_bytes()) {
+            // `sip:host?Replaces=a@b`, unescaped: seen from sloppy transferors.
+            Some(at) if !is_header_at(rest, at) => (Some(&rest[..at]), &rest[at + 1..]),
+            _ => (None, rest),
+        };
+        let (user, password) =
+            match userinfo.map(|u| u.split_once(':').map_or((u, None), |(u, p)| (u, Some(p)))) {
+                Some((user, password)) => (Some(user), password),
+                None => (None, None),
+            };
+        if user.is_some_and(str::is_empty) {
+            return Err(SyntaxError("empty user part"));
+        }
+        if !scan::is_user(user.unwrap_or("")) || !scan::is_user(password.unwrap_or("")) {
+            return Err(SyntaxError("character not allowed in a user part"));
+        }
+        let (host, mut rest) = Host::split(rest)?;
+        let mut port = None;
+        if let Some(digits) = rest.strip_prefix(':') {
+            let end = digits.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
+            port = Some(host::port(&digits[..end])?);
+            rest = &digits[end..];
+        }
+        let (params, headers) = rest.split_once('?').unwrap_or((rest, ""));
+        if !(params.is_empty() || params.starts_with(';')) {
+            return Err(SyntaxError("text after the host"));
+        }
+        Params::check_uri(params)?;
+        UriHeaders::check(headers)?;
+        Ok(Self { secure, user, password, host, port, params, headers })
+    }
+}
+
+/// Whether the `@` lies in the headers of a URI without a user part: then what stands before the
+/// `?` is a plain host, and a `=` follows before the `@`.
+fn is_header_at(rest: &str, at: usize) -> bool {
+    rest[..at].split_once('?').is_some_and(|(before, header)| {
+        header.contains('=') && Host::split(before).is_ok() && before.contains('.')
+    })
+}
+
+/// The headers of a URI, `name=value&…`, escaped as sent (RFC 3261 §19.1.1).
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UriHeaders(Box<str>);
+
+impl UriHeaders {
+    fn check(text: &str) -> Result<(), SyntaxError> {
+        let clean = |b: u8| b > b' ' && b != 0x7f && !matches!(b, b'<' | b'>' | b'"');
+        if text.bytes().all(clean) { Ok(()) } else { Err(SyntaxError("bad URI headers")) }
+    }
+
+    /// Names and values, escapes undone.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        self.0.split('&').filter(|h| !h.is_empty()).map(|header| {
+            let (name, value) = header.split_once('=').unwrap_or((header, ""));
+            (scan::unescape(name), scan::unescape(value))
+        })
+    }
+
+    /// The first value of a header, escapes undone.
+    pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Appends a header, escaping what must be.
+    pub fn push(&mut self, name: &str, value: &str) {
+        let mut out = String::from(std::mem::take(&mut self.0));
+        if !out.is_empty() {
+            out.push('&');
+        }
+        scan::escape_into(name, scan::Place::Header, &mut out);
+        out.push('=');
+        scan::escape_into(value, scan::Place::Header, &mut out);
+        self.0 = out.into();
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As printed, without the `?`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UriHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Uri {
+    type Err = SyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, SyntaxError> {
+        RawUri::scan(text).map(RawUri::to_uri)
+    }
+}
+
+impl Uri {
+    /// Appends the text of the URI.
+    pub(super) fn print(&self, out: &mut impl fmt::Write, password: Option<&str>) -> fmt::Result {
+        out.write_str(self.scheme.as_str())?;
+        out.write_char(':')?;
+        if let Some(user) = &self.user {
+            out.write_str(user)?;
+            if let Some(password) = password {
+                write!(out, ":{password}")?;
+            }
+        }
+        if self.scheme.is_sip() {
+            if self.user.is_some() {
+                out.write_char('@')?;
+            }
+            self.host.print(out)?;
+            if let Some(port) = self.port {
+                write!(out, ":{port}")?;
+            }
+        }
+        out.write_str(self.params.as_str())?;
+        if !self.headers.is_empty() {
+            out.write_char('?')?;
+            out.write_str(self.headers.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.print(f, self.password.as_deref())
+    }
+}
+
+/// Like `Display`, without the password.
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.print(f, self.password.as_ref().map(|_| "***"))
+    }
+}
+
+impl Serialize for Uri {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        super::serde_text::print(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Uri {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::serde_text::parse(deserializer)
+    }
+}

@@ -1,0 +1,199 @@
+//! Via values (RFC 3261 §20.42, RFC 3581).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::error::SyntaxError;
+use super::host::{self, Host, RawHost};
+use super::params::Params;
+use super::scan;
+use crate::transport::Transport;
+
+/// What a branch made by an RFC 3261 element begins with (§8.1.1.7).
+pub const MAGIC_COOKIE: &str = "z9hG4bK";
+
+/// One Via value.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Via {
+    /// The transport as sent: `UDP`, `TLS`, or any token.
+    pub transport: Box<str>,
+    /// Who sent it, by its own account.
+    pub host: Host,
+    /// Its port, if it gave one.
+    pub port: Option<u16>,
+    /// The parameters.
+    pub params: Params,
+}
+
+impl Via {
+    /// With a branch.
+    pub fn new(
+        transport: Transport,
+        host: impl Into<Host>,
+        port: Option<u16>,
+        branch: &str,
+    ) -> Self {
+        let params = Params::default().with("branch", Some(branch));
+        Self { transport: transport.as_str().into(), host: host.into(), port, params }
+    }
+
+    /// The transport, if it is one of ours.
+    pub fn known_transport(&self) -> Option<Transport> {
+        use Transport::{Tcp, Tls, Udp, Ws, Wss};
+        [Udp, Tcp, Tls, Ws, Wss]
+            .into_iter()
+            .find(|t| t.as_str().eq_ignore_ascii_case(&self.transport))
+    }
+
+    /// The `branch` parameter.
+    pub fn branch(&self) -> Option<&str> {
+        self.params.value("branch")
+    }
+
+    /// The branch, if it identifies a transaction by RFC 3261 (§17.2.3).
+    pub fn rfc3261_branch(&self) -> Option<&str> {
+        self.branch().filter(|b| b.len() > MAGIC_COOKIE.len() && has_cookie(b))
+    }
+
+    /// The `received` parameter; an IPv6 address with or without brackets (RFC 5118 §4.5).
+    pub fn received(&self) -> Option<IpAddr> {
+        let text = self.params.value("received")?;
+        text.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+
+    /// Sets the `received` parameter (RFC 3261 §18.2.1).
+    pub fn set_received(&mut self, ip: IpAddr) {
+        self.params.set("received", Some(&ip.to_string()));
+    }
+
+    /// `None`: no `rport`; `Some(None)`: asked for; `Some(Some(port))`: filled in (RFC 3581).
+    pub fn rport(&self) -> Option<Option<u16>> {
+        let value = self.params.get("rport")?;
+        Some(value.and_then(|port| host::port(port).ok()))
+    }
+
+    /// Fills in the `rport` parameter.
+    pub fn set_rport(&mut self, port: u16) {
+        self.params.set("rport", Some(&port.to_string()));
+    }
+
+    /// The `maddr` parameter.
+    pub fn maddr(&self) -> Option<&str> {
+        self.params.value("maddr")
+    }
+}
+
+fn has_cookie(branch: &str) -> bool {
+    branch.get(..MAGIC_COOKIE.len()).is_some_and(|head| head.eq_ignore_ascii_case(MAGIC_COOKIE))
+}
+
+/// A Via split into its parts, none of which has memory of its own yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawVia<'a> {
+    transport: &'a str,
+    host: RawHost<'a>,
+    port: Option<u16>,
+    params: &'a str,
+}
+
+impl<'a> RawVia<'a> {
+    pub(super) fn scan(text: &'a str) -> Result<Self, SyntaxError> {
+        let (name, rest) = text.split_once('/').ok_or(SyntaxError("Via without a protocol"))?;
+        let (version, rest) = rest.split_once('/').ok_or(SyntaxError("Via without a version"))?;
+        if !scan::trim(name).eq_ignore_ascii_case("SIP") || scan::trim(version) != "2.0" {
+            return Err(SyntaxError("Via of another protocol"));
+        }
+        let rest = scan::trim_start(rest);
+        let end = rest.bytes().position(scan::is_lws).ok_or(SyntaxError("Via without a host"))?;
+        let (transport, rest) = rest.split_at(end);
+        if !scan::is_token(transport) {
+            return Err(SyntaxError("bad Via transport"));
+        }
+        let (host, after) = Host::split(scan::trim_start(rest))?;
+        let mut params = scan::trim_start(after);
+        let mut port = None;
+        if let Some(digits) = params.strip_prefix(':') {
+            let digits = scan::trim_start(digits);
+            let end = digits.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
+            port = Some(host::port(&digits[..end])?);
+            params = &digits[end..];
+        }
+        let via = Self { transport, host, port, params };
+        via.check_params()?;
+        Ok(via)
+    }
+
+    // RFC 3261 §8.1.1.7 makes the cookie the start of a unique branch; alone it identifies
+    // nothing, and two transactions would be taken for one.
+    fn check_params(&self) -> Result<(), SyntaxError> {
+        let mut rest = self.params;
+        while let Some(param) = scan::next_param(&mut rest) {
+            let param = param?;
+            let bare = param.value.is_some_and(|v| v.eq_ignore_ascii_case(MAGIC_COOKIE));
+            if bare && param.name.eq_ignore_ascii_case("branch") {
+                return Err(SyntaxError("branch is the magic cookie alone"));
+            }
+        }
+        Ok(())
+    }
+
+    fn to_via(self) -> Result<Via, SyntaxError> {
+        Ok(Via {
+            transport: self.transport.into(),
+            host: self.host.to_host(),
+            port: self.port,
+            params: Params::parse(self.params)?,
+        })
+    }
+}
+
+impl FromStr for Via {
+    type Err = SyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, SyntaxError> {
+        RawVia::scan(scan::trim(text))?.to_via()
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SIP/2.0/{} {}", self.transport, self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "{}", self.params)
+    }
+}
+
+impl fmt::Debug for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<&Via> for String {
+    fn from(via: &Via) -> Self {
+        via.to_string()
+    }
+}
+
+impl From<Via> for String {
+    fn from(via: Via) -> Self {
+        via.to_string()
+    }
+}
+
+impl Serialize for Via {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        super::serde_text::print(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Via {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::serde_text::parse(deserializer)
+    }
+}
