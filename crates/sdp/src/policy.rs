@@ -1,0 +1,109 @@
+//! Which codecs a leg is offered: the configured set, or what another leg brought, filtered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Codec;
+use crate::parse::decimal;
+use crate::payload_types::PayloadTypes;
+
+/// Whose order of preference counts in [`pass_through`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The offerer's.
+    #[default]
+    Offer,
+    /// The configured list's.
+    Policy,
+}
+
+/// What an offer and a leg's configured codec names share. Telephone events are always kept as
+/// long as a codec is, comfort noise when configured (`CN`); so is any other name the
+/// configuration spells out, ours or not.
+pub fn pass_through<S: AsRef<str>>(offered: &[Codec], allowed: &[S], order: Order) -> Vec<Codec> {
+    let rank = |codec: &Codec| allowed.iter().position(|entry| permits(entry.as_ref(), codec));
+    let mut kept: Vec<&Codec> =
+        offered.iter().filter(|c| c.is_telephone_event() || rank(c).is_some()).collect();
+    match order {
+        Order::Offer => {}
+        // Events and noise go last, where phones expect them.
+        Order::Policy => kept.sort_by_key(|c| (!c.is_audio(), rank(c))),
+    }
+    only_useful_events(kept.into_iter().cloned().collect())
+}
+
+/// Our whole offer for configured names, in their order, for a leg that nobody has offered
+/// anything to yet (INVITE without SDP). A name may have clock and channels (`L16/8000`,
+/// `L16/44100/2`). Unknown names are skipped. Telephone events are added at the clock of each
+/// codec (RFC 4733 §2.1: 8000 when in doubt).
+pub fn standard_codecs<S: AsRef<str>>(names: &[S]) -> Vec<Codec> {
+    let mut codecs: Vec<Codec> = Vec::new();
+    for codec in names.iter().filter_map(|name| standard_codec(name.as_ref())) {
+        if codec.is_audio() && !codecs.iter().any(|known| known.same_as(&codec)) {
+            codecs.push(codec);
+        }
+    }
+    if codecs.is_empty() {
+        return codecs;
+    }
+    let wide = codecs.iter().any(|codec| codec.clock_rate == 48_000);
+    codecs.push(Codec::new(101, "telephone-event", 8000, 1).with_fmtp("0-16"));
+    if wide {
+        codecs.push(Codec::new(102, "telephone-event", 48_000, 1).with_fmtp("0-16"));
+    }
+    PayloadTypes::new().assign(&codecs)
+}
+
+/// Whether a configured name is one that [`standard_codecs`] can offer.
+pub fn is_known_codec(name: &str) -> bool {
+    standard_codec(name).is_some()
+}
+
+fn standard_codec(entry: &str) -> Option<Codec> {
+    let (name, clock, channels) = split(entry);
+    let codec = match name.to_ascii_uppercase().as_str() {
+        "PCMU" => Codec::new(0, "PCMU", 8000, 1),
+        "GSM" => Codec::new(3, "GSM", 8000, 1),
+        "PCMA" => Codec::new(8, "PCMA", 8000, 1),
+        "G722" => Codec::new(9, "G722", 8000, 1),
+        // RFC 7261 §3.1: without annexb=no, a peer may send silence frames.
+        "G729" => Codec::new(18, "G729", 8000, 1).with_fmtp("annexb=no"),
+        "OPUS" => Codec::new(96, "opus", 48_000, 2).with_fmtp("useinbandfec=1"),
+        "L16" => {
+            let clock_rate = decimal(clock.unwrap_or("16000"))?;
+            Codec::new(97, "L16", clock_rate, decimal(channels.unwrap_or("1"))?)
+        }
+        "TELEPHONE-EVENT" => Codec::new(101, "telephone-event", 8000, 1).with_fmtp("0-16"),
+        _ => return None,
+    };
+    permits(entry, &codec).then_some(codec)
+}
+
+/// Whether a configured entry (`PCMU`, `L16/8000`, `opus/48000/2`) means this codec.
+fn permits(entry: &str, codec: &Codec) -> bool {
+    let (name, clock, channels) = split(entry);
+    codec.is(name)
+        && clock.is_none_or(|clock| decimal(clock) == Some(codec.clock_rate))
+        && channels.is_none_or(|channels| decimal(channels) == Some(codec.channels))
+}
+
+fn split(entry: &str) -> (&str, Option<&str>, Option<&str>) {
+    let mut parts = entry.splitn(3, '/').map(str::trim);
+    (parts.next().unwrap_or_default(), parts.next(), parts.next())
+}
+
+/// Drops events and noise whose clock is that of no codec left (RFC 4733 §2.1, RFC 3389 §4), but
+/// keeps events at another clock when there are no others: many phones offer opus with
+/// `telephone-event/8000` alone. Nothing is left without a codec.
+pub(crate) fn only_useful_events(codecs: Vec<Codec>) -> Vec<Codec> {
+    let clocks: Vec<u32> = codecs.iter().filter(|c| c.is_audio()).map(|c| c.clock_rate).collect();
+    if clocks.is_empty() {
+        return Vec::new();
+    }
+    let fits = |codec: &Codec| clocks.contains(&codec.clock_rate);
+    let events_fit = codecs.iter().any(|codec| codec.is_telephone_event() && fits(codec));
+    codecs
+        .into_iter()
+        .filter(|c| c.is_audio() || fits(c) || (c.is_telephone_event() && !events_fit))
+        .collect()
+}

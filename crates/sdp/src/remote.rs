@@ -1,0 +1,105 @@
+//! What a peer's description says about its audio.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::codecs_of;
+use crate::parse::decimal;
+use crate::session::{Host, Media, Protocol, Session};
+use crate::{Codec, Direction, StreamError};
+
+/// Longest packet time believed, milliseconds; other values are as if not there.
+pub const MAX_PTIME_MS: u8 = 240;
+
+/// One audio stream of a peer, read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteAudio {
+    /// Where they want to receive RTP. Check [`is_sendable`](crate::is_sendable) before sending.
+    pub rtp: SocketAddr,
+    /// Where they want to receive RTCP when it is not multiplexed (RFC 3605; else the next port).
+    pub rtcp: SocketAddr,
+    /// Whether they can multiplex RTCP onto the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Their codecs in their order, telephone events and comfort noise included.
+    pub codecs: Vec<Codec>,
+    /// The direction as they declare it, seen from them.
+    pub direction: Direction,
+    /// Whether they put us on hold: by `sendonly`, `inactive` or an unspecified address.
+    pub held: bool,
+    /// How much audio they want in a packet, milliseconds, 1–240.
+    pub ptime: Option<u8>,
+    /// How much audio a packet may have at most, milliseconds, 1–240.
+    pub maxptime: Option<u8>,
+    /// The transport profile.
+    pub protocol: Protocol,
+    /// Whether the address is unspecified without ICE: nothing may be sent to them.
+    unaddressed: bool,
+}
+
+impl RemoteAudio {
+    /// Reads an audio stream of a session, of whatever transport profile.
+    ///
+    /// # Errors
+    /// Without an IP address to send to, or without an audio codec.
+    pub fn read(session: &Session, media: &Media) -> Result<Self, StreamError> {
+        Self::read_with(session, media, &[])
+    }
+
+    /// As [`read`](Self::read), for an answer to an offer of ours that had these codecs.
+    pub(crate) fn read_with(
+        session: &Session,
+        media: &Media,
+        ours: &[Codec],
+    ) -> Result<Self, StreamError> {
+        let ip = match session.connection_of(media) {
+            Some(Host::Ip(ip)) => *ip,
+            Some(Host::Name(_)) => return Err(StreamError::HostName),
+            None => return Err(StreamError::NoConnection),
+        };
+        let rtp = SocketAddr::new(ip, media.port);
+        let rtcp_mux =
+            ["rtcp-mux", "rtcp-mux-only"].iter().any(|name| media.attribute(name).is_some());
+        let mut codecs = codecs_of(media, ours);
+        // RFC 5761 §4: these numbers with the marker bit look like RTCP packet types.
+        codecs.retain(|codec| !(rtcp_mux && (64..96).contains(&codec.payload_type)));
+        if !codecs.iter().any(Codec::is_audio) {
+            return Err(StreamError::NoCodec);
+        }
+        let direction = session.direction_of(media);
+        // RFC 8839 §4.2: with ICE, 0.0.0.0 is a placeholder for candidates yet to come.
+        let unaddressed = ip.is_unspecified() && !session.uses_ice(media);
+        Ok(Self {
+            rtp,
+            rtcp: rtcp_address(rtp, media.attribute("rtcp")),
+            rtcp_mux,
+            codecs,
+            direction,
+            held: unaddressed || !direction.receives(),
+            ptime: packet_time(media, "ptime"),
+            maxptime: packet_time(media, "maxptime"),
+            protocol: media.protocol.clone(),
+            unaddressed,
+        })
+    }
+
+    /// The direction that holds, seen from them: with an unspecified address they receive nothing,
+    /// whatever they declare (RFC 3264 §8.4, the hold of RFC 2543).
+    pub fn effective_direction(&self) -> Direction {
+        self.direction.and(Direction::new(true, !self.unaddressed))
+    }
+}
+
+/// RFC 3605: `a=rtcp:53020 [IN IP4 126.16.64.4]`; without it the port after RTP's.
+fn rtcp_address(rtp: SocketAddr, attribute: Option<&str>) -> SocketAddr {
+    let next = SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1));
+    let Some(text) = attribute else { return next };
+    let mut words = text.split_whitespace();
+    let Some(port) = words.next().and_then(decimal).filter(|port| *port != 0) else { return next };
+    let ip = words.nth(2).and_then(|ip| ip.parse().ok()).unwrap_or(rtp.ip());
+    SocketAddr::new(ip, port)
+}
+
+fn packet_time(media: &Media, name: &str) -> Option<u8> {
+    decimal(media.attribute(name)?).filter(|ms| (1..=MAX_PTIME_MS).contains(ms))
+}
