@@ -1,5 +1,6 @@
 //! Pure SIP (RFC 3261 and its family): messages, framing, transactions, dialogs, digest
 //! authentication, registrar. No socket, clock, thread or unseeded chance.
 
+pub mod framing;
 pub mod message;
 pub mod transport;

@@ -30,6 +30,7 @@ pub use method::Method;
 pub use name::Name;
 pub use name_addr::{ContactList, NameAddr};
 pub use params::Params;
+pub(crate) use parse::refused;
 pub use parse::{parse_datagram, parse_headers};
 pub use request::{Message, Request, Response};
 pub use scan::List;

@@ -49,6 +49,18 @@ pub fn parse_datagram(bytes: Bytes) -> Result<Message, ParseError> {
     reader.finish(start_line, body)
 }
 
+/// Refuses a message for a reason found outside it; its head says whom to answer.
+pub(crate) fn refused(head: Bytes, kind: ParseErrorKind) -> ParseError {
+    match parse_datagram(head) {
+        Ok(Message::Request(request)) if request.method != Method::Ack => {
+            let request = Request { body: Bytes::new(), ..request };
+            ParseError { kind, partial: Some(Box::new(request)) }
+        }
+        Ok(_) => ParseError::silent(kind),
+        Err(error) => ParseError { kind, ..error },
+    }
+}
+
 /// Reads header lines alone, as in a `message/sipfrag` body or a multipart part's head.
 pub fn parse_headers(text: &str) -> Result<Headers, ParseErrorKind> {
     let mut reader = Reader::unchecked();
