@@ -1,2 +1,3 @@
 //! hookflash
+mod config;
 fn main() {}

@@ -1,0 +1,57 @@
+# run test lint bench load fuzz docker: see `make help`.
+# One cargo profile (dev) serves lint, test and run, so nothing is built twice.
+
+CARGO ?= cargo
+SECONDS_PER_TARGET ?= 60
+IMAGE ?= hookflash
+
+# What the build and the tests need beside a Rust toolchain, by Debian name.
+PACKAGES := build-essential sip-tester baresip-core sox espeak-ng nodejs openssl procps
+
+.PHONY: help deps run test lint bench load fuzz docker
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+deps: ## Install the Debian packages that are missing (nothing when all are there)
+	@missing=$$(for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  if ! command -v apt-get >/dev/null; then echo "please install:" $$missing; exit 1; fi; \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  echo "installing:" $$missing; \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	fi
+
+run: ## Start the server with the built-in demo on 127.0.0.1
+	$(CARGO) run --quiet -p server --bin hookflash -- serve
+
+test: deps ## Every test: units, properties, simulation, corpus replay, real clients
+	@if command -v cargo-nextest >/dev/null; then \
+	  set -x; $(CARGO) nextest run --workspace --no-fail-fast --status-level fail --final-status-level fail; \
+	else \
+	  set -x; $(CARGO) test --workspace --quiet --no-fail-fast; \
+	fi
+
+lint: ## Format, clippy, and licences where cargo-deny is installed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --log-level error check; fi
+
+bench: ## Measure, and write the figures into tests/load/README.md
+	$(CARGO) build --quiet --release -p server -p load
+	$(CARGO) run --quiet --release -p load -- bench
+
+load: ## A load run that only prints
+	$(CARGO) build --quiet --release -p server -p load
+	$(CARGO) run --quiet --release -p load -- run
+
+fuzz: ## Fuzz every target for SECONDS_PER_TARGET seconds
+	$(CARGO) run --quiet --release -p fuzz -- --seconds $(SECONDS_PER_TARGET)
+
+docker: ## Build the image, then run server, SIPp customer and SIPp agent against each other
+	docker build -t $(IMAGE) -f docker/Dockerfile .
+	docker compose -f docker/compose.yaml up --build --abort-on-container-exit --exit-code-from customer
+	docker compose -f docker/compose.yaml down
