@@ -211,3 +211,146 @@ impl InviteClient {
         out(Output::End(why));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::timing::{T1, every_pair};
+    use super::Input::*;
+    use super::Output::{Arm, Deliver, Disarm, SendAck, SendCancel, SendInvite};
+    use super::State::*;
+    use super::*;
+    use Class::*;
+    use Reliability::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(32);
+    const CALLING: State = Calling { timer_a: T1, cancel: false };
+    const CALLING_CANCEL: State = Calling { timer_a: T1, cancel: true };
+    const PROCEEDING: State = Proceeding { cancelled: false };
+    const CANCELLED: State = Proceeding { cancelled: true };
+    const STATES: [State; 7] =
+        [CALLING, CALLING_CANCEL, PROCEEDING, CANCELLED, Completed, Accepted, Terminated];
+    const INPUTS: [Input; 11] = [
+        Response(Provisional),
+        Response(Success),
+        Response(Failure),
+        Fired(Timer::A),
+        Fired(Timer::B),
+        Fired(Timer::D),
+        Fired(Timer::M),
+        Fired(Timer::Cancelled),
+        TransportFailed,
+        Cancel,
+        FallBackToUdp,
+    ];
+
+    type Row = (State, Input, Vec<Output>, State);
+
+    fn step(reliability: Reliability, state: State, input: Input) -> (Vec<Output>, State) {
+        let mut machine = InviteClient { state, reliability };
+        let mut outputs = Vec::new();
+        machine.handle(input, &Timing::default(), |output| outputs.push(output));
+        (outputs, machine.state)
+    }
+
+    /// What every reliability has in common.
+    fn common() -> Vec<Row> {
+        let (a, b, cancelled) = (Disarm(Timer::A), Disarm(Timer::B), Disarm(Timer::Cancelled));
+        let (arm_m, arm_c) = (Arm(Timer::M, TIMEOUT), Arm(Timer::Cancelled, TIMEOUT));
+        let again = vec![SendInvite, Arm(Timer::A, 2 * T1)];
+        let end = |why| vec![Output::End(why)];
+        let calling = |timer_a, cancel| Calling { timer_a, cancel };
+        vec![
+            (CALLING, Response(Provisional), vec![a, b, Deliver], PROCEEDING),
+            (CALLING, Response(Success), vec![a, b, Deliver, arm_m], Accepted),
+            (CALLING, Fired(Timer::A), again.clone(), calling(2 * T1, false)),
+            (CALLING, Fired(Timer::B), end(End::TimedOut), Terminated),
+            (CALLING, TransportFailed, end(End::TransportFailed), Terminated),
+            (CALLING, Cancel, vec![], CALLING_CANCEL),
+            (CALLING, FallBackToUdp, vec![SendInvite, Arm(Timer::A, T1)], CALLING),
+            (
+                CALLING_CANCEL,
+                Response(Provisional),
+                vec![a, b, Deliver, SendCancel, arm_c],
+                CANCELLED,
+            ),
+            (CALLING_CANCEL, Response(Success), vec![a, b, Deliver, arm_m], Accepted),
+            (CALLING_CANCEL, Fired(Timer::A), again, calling(2 * T1, true)),
+            (CALLING_CANCEL, Fired(Timer::B), end(End::TimedOut), Terminated),
+            (CALLING_CANCEL, TransportFailed, end(End::TransportFailed), Terminated),
+            (CALLING_CANCEL, FallBackToUdp, vec![SendInvite, Arm(Timer::A, T1)], CALLING_CANCEL),
+            (PROCEEDING, Response(Provisional), vec![Deliver], PROCEEDING),
+            (PROCEEDING, Response(Success), vec![Deliver, arm_m], Accepted),
+            (PROCEEDING, TransportFailed, end(End::TransportFailed), Terminated),
+            (PROCEEDING, Cancel, vec![SendCancel, arm_c], CANCELLED),
+            (CANCELLED, Response(Provisional), vec![Deliver], CANCELLED),
+            (CANCELLED, Response(Success), vec![cancelled, Deliver, arm_m], Accepted),
+            (CANCELLED, Fired(Timer::Cancelled), end(End::TimedOut), Terminated),
+            (CANCELLED, TransportFailed, end(End::TransportFailed), Terminated),
+            (Completed, Response(Failure), vec![SendAck], Completed),
+            (Completed, Fired(Timer::D), end(End::Normal), Terminated),
+            (Completed, TransportFailed, end(End::Normal), Terminated),
+            (Accepted, Response(Success), vec![Deliver], Accepted),
+            (Accepted, Fired(Timer::M), end(End::Normal), Terminated),
+        ]
+    }
+
+    /// The final answers, after which UDP waits for repetitions.
+    fn failures(tail: Output, after: State) -> Vec<Row> {
+        let (a, b, cancelled) = (Disarm(Timer::A), Disarm(Timer::B), Disarm(Timer::Cancelled));
+        vec![
+            (CALLING, Response(Failure), vec![a, b, SendAck, Deliver, tail], after),
+            (CALLING_CANCEL, Response(Failure), vec![a, b, SendAck, Deliver, tail], after),
+            (PROCEEDING, Response(Failure), vec![SendAck, Deliver, tail], after),
+            (CANCELLED, Response(Failure), vec![cancelled, SendAck, Deliver, tail], after),
+        ]
+    }
+
+    #[test]
+    fn every_state_meets_every_input() {
+        let waits = failures(Arm(Timer::D, TIMER_D), Completed);
+        let done = failures(Output::End(End::Normal), Terminated);
+        for (reliability, failures) in [(Unreliable, waits), (Reliable, done)] {
+            let rows = [common(), failures].concat();
+            every_pair(
+                &STATES,
+                &INPUTS,
+                &rows,
+                |input| matches!(input, Fired(_)),
+                |state, input| step(reliability, state, input),
+            );
+        }
+    }
+
+    #[test]
+    fn the_interval_of_timer_a_has_no_ceiling() {
+        let mut state = CALLING;
+        for seconds in [1, 2, 4, 8, 16] {
+            let (outputs, next) = step(Unreliable, state, Fired(Timer::A));
+            assert_eq!(outputs, [SendInvite, Arm(Timer::A, Duration::from_secs(seconds))]);
+            state = next;
+        }
+    }
+
+    #[test]
+    fn only_udp_starts_timer_a() {
+        for (reliability, timers) in [
+            (Unreliable, vec![Arm(Timer::B, TIMEOUT), Arm(Timer::A, T1)]),
+            (Reliable, vec![Arm(Timer::B, TIMEOUT)]),
+        ] {
+            let mut outputs = Vec::new();
+            let machine = InviteClient::start(reliability, &Timing::default(), |o| outputs.push(o));
+            assert_eq!(outputs, [vec![SendInvite], timers].concat());
+            assert_eq!(machine.state, CALLING);
+        }
+    }
+
+    #[test]
+    fn after_a_fall_back_it_is_a_udp_transaction() {
+        let mut machine = InviteClient { state: CALLING, reliability: Reliable };
+        let mut last = None;
+        for input in [FallBackToUdp, Response(Failure)] {
+            machine.handle(input, &Timing::default(), |output| last = Some(output));
+        }
+        assert_eq!(last, Some(Arm(Timer::D, TIMER_D)));
+    }
+}

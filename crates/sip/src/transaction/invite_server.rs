@@ -174,3 +174,104 @@ impl InviteServer {
         out(Output::End(why));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::timing::{T1, T4, every_pair};
+    use super::Input::*;
+    use super::Output::{Acked, Arm, DeliverAck, Disarm, SendLast, SendResponse, TellFailure};
+    use super::State::*;
+    use super::*;
+    use Class::*;
+    use Reliability::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(32);
+    const SILENT: State = Proceeding { responded: false };
+    const RINGING: State = Proceeding { responded: true };
+    const COMPLETED: State = Completed { timer_g: T1 };
+    const STATES: [State; 6] = [SILENT, RINGING, COMPLETED, Confirmed, Accepted, Terminated];
+    const INPUTS: [Input; 10] = [
+        Invite,
+        Ack,
+        Respond(Provisional),
+        Respond(Success),
+        Respond(Failure),
+        Fired(Timer::G),
+        Fired(Timer::H),
+        Fired(Timer::I),
+        Fired(Timer::L),
+        TransportFailed,
+    ];
+
+    fn step(reliability: Reliability, state: State, input: Input) -> (Vec<Output>, State) {
+        let mut machine = InviteServer { state, reliability };
+        let mut outputs = Vec::new();
+        machine.handle(input, &Timing::default(), |output| outputs.push(output));
+        (outputs, machine.state)
+    }
+
+    #[test]
+    fn every_state_meets_every_input() {
+        let refusal = [SendResponse, Arm(Timer::H, TIMEOUT)];
+        let refusal_udp = [refusal.to_vec(), vec![Arm(Timer::G, T1)]].concat();
+        for (reliability, refused, acked, after_ack) in [
+            (Unreliable, refusal_udp, Arm(Timer::I, T4), Confirmed),
+            (Reliable, refusal.to_vec(), Output::End(End::Normal), Terminated),
+        ] {
+            let accepted = vec![SendResponse, Arm(Timer::L, TIMEOUT)];
+            let next_g = Completed { timer_g: 2 * T1 };
+            let rows = [
+                (SILENT, Respond(Provisional), vec![SendResponse], RINGING),
+                (SILENT, Respond(Success), accepted.clone(), Accepted),
+                (SILENT, Respond(Failure), refused.clone(), COMPLETED),
+                (SILENT, TransportFailed, vec![TellFailure], SILENT),
+                (RINGING, Invite, vec![SendLast], RINGING),
+                (RINGING, Respond(Provisional), vec![SendResponse], RINGING),
+                (RINGING, Respond(Success), accepted, Accepted),
+                (RINGING, Respond(Failure), refused, COMPLETED),
+                (RINGING, TransportFailed, vec![TellFailure], RINGING),
+                (COMPLETED, Invite, vec![SendLast], COMPLETED),
+                (COMPLETED, Ack, vec![Disarm(Timer::G), Disarm(Timer::H), Acked, acked], after_ack),
+                (COMPLETED, Fired(Timer::G), vec![SendLast, Arm(Timer::G, 2 * T1)], next_g),
+                (COMPLETED, Fired(Timer::H), vec![Output::End(End::AckTimedOut)], Terminated),
+                (COMPLETED, TransportFailed, vec![TellFailure], COMPLETED),
+                (Confirmed, Fired(Timer::I), vec![Output::End(End::Normal)], Terminated),
+                (Accepted, Ack, vec![DeliverAck], Accepted),
+                (Accepted, Respond(Success), vec![SendResponse], Accepted),
+                (Accepted, Fired(Timer::L), vec![Output::End(End::Normal)], Terminated),
+                (Accepted, TransportFailed, vec![TellFailure], Accepted),
+            ];
+            every_pair(
+                &STATES,
+                &INPUTS,
+                &rows,
+                |input| matches!(input, Fired(_)),
+                |state, input| step(reliability, state, input),
+            );
+        }
+    }
+
+    #[test]
+    fn the_interval_of_timer_g_stops_at_t2() {
+        let mut state = COMPLETED;
+        for millis in [1000, 2000, 4000, 4000] {
+            let (outputs, next) = step(Unreliable, state, Fired(Timer::G));
+            assert_eq!(outputs, [SendLast, Arm(Timer::G, Duration::from_millis(millis))]);
+            state = next;
+        }
+    }
+
+    #[test]
+    fn the_response_is_kept_while_it_may_be_repeated() {
+        for (state, repeats) in [
+            (SILENT, true),
+            (RINGING, true),
+            (COMPLETED, true),
+            (Confirmed, false),
+            (Accepted, false),
+            (Terminated, false),
+        ] {
+            assert_eq!(InviteServer { state, reliability: Unreliable }.repeats(), repeats);
+        }
+    }
+}

@@ -153,3 +153,96 @@ impl NonInviteClient {
         out(Output::End(why));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::timing::{T1, T2, T4, every_pair};
+    use super::Input::*;
+    use super::Output::{Arm, Deliver, Disarm, SendRequest};
+    use super::State::*;
+    use super::*;
+    use Class::*;
+    use Reliability::*;
+
+    const TRYING: State = Trying { timer_e: T1 };
+    const STATES: [State; 4] = [TRYING, Proceeding, Completed, Terminated];
+    const INPUTS: [Input; 8] = [
+        Response(Provisional),
+        Response(Success),
+        Response(Failure),
+        Fired(Timer::E),
+        Fired(Timer::F),
+        Fired(Timer::K),
+        TransportFailed,
+        FallBackToUdp,
+    ];
+
+    fn step(reliability: Reliability, state: State, input: Input) -> (Vec<Output>, State) {
+        let mut machine = NonInviteClient { state, reliability };
+        let mut outputs = Vec::new();
+        machine.handle(input, &Timing::default(), |output| outputs.push(output));
+        (outputs, machine.state)
+    }
+
+    #[test]
+    fn every_state_meets_every_input() {
+        let end = |why| vec![Output::End(why)];
+        for (reliability, tail, after) in [
+            (Unreliable, Arm(Timer::K, T4), Completed),
+            (Reliable, Output::End(End::Normal), Terminated),
+        ] {
+            let answered = vec![Disarm(Timer::E), Disarm(Timer::F), Deliver, tail];
+            let rows = [
+                (TRYING, Response(Provisional), vec![Deliver], Proceeding),
+                (TRYING, Response(Success), answered.clone(), after),
+                (TRYING, Response(Failure), answered.clone(), after),
+                (
+                    TRYING,
+                    Fired(Timer::E),
+                    vec![SendRequest, Arm(Timer::E, 2 * T1)],
+                    Trying { timer_e: 2 * T1 },
+                ),
+                (TRYING, Fired(Timer::F), end(End::TimedOut), Terminated),
+                (TRYING, TransportFailed, end(End::TransportFailed), Terminated),
+                (TRYING, FallBackToUdp, vec![SendRequest, Arm(Timer::E, T1)], TRYING),
+                (Proceeding, Response(Provisional), vec![Deliver], Proceeding),
+                (Proceeding, Response(Success), answered.clone(), after),
+                (Proceeding, Response(Failure), answered, after),
+                (Proceeding, Fired(Timer::E), vec![SendRequest, Arm(Timer::E, T2)], Proceeding),
+                (Proceeding, Fired(Timer::F), end(End::TimedOut), Terminated),
+                (Proceeding, TransportFailed, end(End::TransportFailed), Terminated),
+                (Completed, Fired(Timer::K), end(End::Normal), Terminated),
+            ];
+            every_pair(
+                &STATES,
+                &INPUTS,
+                &rows,
+                |input| matches!(input, Fired(_)),
+                |state, input| step(reliability, state, input),
+            );
+        }
+    }
+
+    #[test]
+    fn the_interval_of_timer_e_stops_at_t2() {
+        let mut state = TRYING;
+        for millis in [1000, 2000, 4000, 4000] {
+            let (outputs, next) = step(Unreliable, state, Fired(Timer::E));
+            assert_eq!(outputs, [SendRequest, Arm(Timer::E, Duration::from_millis(millis))]);
+            state = next;
+        }
+    }
+
+    #[test]
+    fn only_udp_starts_timer_e() {
+        let f = Arm(Timer::F, Duration::from_secs(32));
+        for (reliability, expected) in [
+            (Unreliable, vec![SendRequest, f, Arm(Timer::E, T1)]),
+            (Reliable, vec![SendRequest, f]),
+        ] {
+            let mut outputs = Vec::new();
+            NonInviteClient::start(reliability, &Timing::default(), |o| outputs.push(o));
+            assert_eq!(outputs, expected);
+        }
+    }
+}

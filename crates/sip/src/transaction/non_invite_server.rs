@@ -98,3 +98,62 @@ impl NonInviteServer {
         out(Output::End);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::timing::every_pair;
+    use super::Input::*;
+    use super::Output::{Arm, End, SendLast, SendResponse, TellFailure};
+    use super::State::*;
+    use super::*;
+    use Class::*;
+    use Reliability::*;
+
+    const STATES: [State; 4] = [Trying, Proceeding, Completed, Terminated];
+    const INPUTS: [Input; 6] = [
+        Request,
+        Respond(Provisional),
+        Respond(Success),
+        Respond(Failure),
+        Fired(Timer::J),
+        TransportFailed,
+    ];
+
+    fn step(reliability: Reliability, state: State, input: Input) -> (Vec<Output>, State) {
+        let mut machine = NonInviteServer { state, reliability };
+        let mut outputs = Vec::new();
+        machine.handle(input, &Timing::default(), |output| outputs.push(output));
+        (outputs, machine.state)
+    }
+
+    #[test]
+    fn every_state_meets_every_input() {
+        for (reliability, tail, after) in [
+            (Unreliable, Arm(Timer::J, Duration::from_secs(32)), Completed),
+            (Reliable, End, Terminated),
+        ] {
+            let answered = vec![SendResponse, tail];
+            let rows = [
+                (Trying, Respond(Provisional), vec![SendResponse], Proceeding),
+                (Trying, Respond(Success), answered.clone(), after),
+                (Trying, Respond(Failure), answered.clone(), after),
+                (Trying, TransportFailed, vec![TellFailure], Trying),
+                (Proceeding, Request, vec![SendLast], Proceeding),
+                (Proceeding, Respond(Provisional), vec![SendResponse], Proceeding),
+                (Proceeding, Respond(Success), answered.clone(), after),
+                (Proceeding, Respond(Failure), answered, after),
+                (Proceeding, TransportFailed, vec![TellFailure], Proceeding),
+                (Completed, Request, vec![SendLast], Completed),
+                (Completed, TransportFailed, vec![TellFailure], Completed),
+                (Completed, Fired(Timer::J), vec![End], Terminated),
+            ];
+            every_pair(
+                &STATES,
+                &INPUTS,
+                &rows,
+                |input| matches!(input, Fired(_)),
+                |state, input| step(reliability, state, input),
+            );
+        }
+    }
+}

@@ -119,6 +119,38 @@ impl From<crate::transport::Transport> for Reliability {
     }
 }
 
+/// Feeds every input to every state. A pair without a row must change nothing, and a timer without
+/// one must be refused as stale.
+#[cfg(test)]
+pub(super) fn every_pair<S, I, O>(
+    states: &[S],
+    inputs: &[I],
+    rows: &[(S, I, Vec<O>, S)],
+    is_timer: impl Fn(I) -> bool,
+    step: impl Fn(S, I) -> (Vec<O>, S),
+) where
+    S: Copy + PartialEq + std::fmt::Debug,
+    I: Copy + PartialEq + std::fmt::Debug,
+    O: PartialEq + std::fmt::Debug,
+{
+    let mut met = 0;
+    for (&state, &input) in states.iter().flat_map(|s| inputs.iter().map(move |i| (s, i))) {
+        let step = std::panic::AssertUnwindSafe(|| step(state, input));
+        match rows.iter().find(|row| (row.0, row.1) == (state, input)) {
+            Some((.., outputs, after)) => {
+                let (got, next) = step();
+                assert_eq!((&got, next), (outputs, *after), "{state:?} {input:?}");
+                met += 1;
+            }
+            None if is_timer(input) => {
+                assert!(std::panic::catch_unwind(step).is_err(), "{state:?} {input:?}");
+            }
+            None => assert_eq!(step(), (Vec::new(), state), "{state:?} {input:?}"),
+        }
+    }
+    assert_eq!(met, rows.len(), "a row that is no pair");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
