@@ -355,7 +355,8 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self, start: StartLine<'_>, body: Bytes) -> Result<Message, ParseError> {
-        let has_via = self.seen & bit(Name::Via) != 0;
+        let needed = bit(Name::Via) | bit(Name::CSeq);
+        let matchable = self.seen & needed == needed;
         let Self { headers, error, .. } = self;
         match (start, error) {
             (StartLine::Request { method, uri: Ok(uri) }, None) => {
@@ -366,10 +367,11 @@ impl<'a> Reader<'a> {
                 let reason = reason_phrase(status, reason);
                 Ok(Message::Response(Response { status, reason, headers, body }))
             }
-            // RFC 3261 §17.1.1.3: an ACK is never answered; without Via there is no way back.
+            // RFC 3261 §17.1.1.3: an ACK is never answered; without Via and CSeq no client would
+            // know the answer for its own.
             (StartLine::Request { method, uri }, error) => {
                 let kind = error.or_else(|| uri.as_ref().err().cloned());
-                let answerable = method != "ACK" && has_via;
+                let answerable = method != "ACK" && matchable;
                 let uri = uri.map_or_else(|_| Uri::sip("", "invalid", None), RawUri::to_uri);
                 let method = Method::from_token(method);
                 let request = Request { method, uri, headers, body: Bytes::new() };
