@@ -94,34 +94,22 @@ impl ClientAuth {
         credentials: &Credentials,
         rng: &mut Rng,
     ) -> Result<(), AuthError> {
-        let challenges = readable(response);
-        if challenges.is_empty() {
-            return Err(AuthError::NoChallenge);
-        }
-        let wanted = |c: &&Challenge<'_>| credentials.realm.as_ref().is_none_or(|r| *r == c.realm);
-        let ours: Vec<_> = challenges.iter().filter(wanted).collect();
-        if ours.is_empty() {
-            return Err(AuthError::ForeignRealm);
-        }
-        self.count_attempt(request, &ours)?;
-        let mut by_strength: Vec<_> = ours
-            .iter()
-            .filter_map(|challenge| Some((challenge.algorithm()?, *challenge)))
-            .collect();
-        by_strength.sort_by_key(|&(algorithm, _)| algorithm);
-        let mut answered: Vec<&Challenge<'_>> = Vec::new();
-        for (algorithm, challenge) in by_strength {
-            // RFC 8760 §2.4: of one realm the strongest only.
-            let done = answered.iter().any(|c| c.same_realm(challenge));
-            if !done && self.remember(challenge, algorithm, rng) {
-                answered.push(challenge);
-            }
-        }
-        if answered.is_empty() {
-            return Err(AuthError::Unsupported);
-        }
+        let challenges = ours(response, credentials)?;
+        self.count_attempt(request, &challenges)?;
+        self.learn(&challenges, rng)?;
         self.sign(request, credentials);
         Ok(())
+    }
+
+    /// Only learns the challenges of `response`, for a request that is built anew and signed by
+    /// [`ClientAuth::reauthorize`]; the owner limits how often.
+    pub fn remember(
+        &mut self,
+        response: &Response,
+        credentials: &Credentials,
+        rng: &mut Rng,
+    ) -> Result<(), AuthError> {
+        self.learn(&ours(response, credentials)?, rng)
     }
 
     /// Signs a further request of the same trunk or dialog (re-INVITE, BYE, the next REGISTER) with
@@ -138,10 +126,27 @@ impl ClientAuth {
         !self.sessions.is_empty()
     }
 
+    fn learn(&mut self, challenges: &[Challenge<'_>], rng: &mut Rng) -> Result<(), AuthError> {
+        let mut by_strength: Vec<_> = challenges
+            .iter()
+            .filter_map(|challenge| Some((challenge.algorithm()?, challenge)))
+            .collect();
+        by_strength.sort_by_key(|&(algorithm, _)| algorithm);
+        let mut learnt: Vec<&Challenge<'_>> = Vec::new();
+        for (algorithm, challenge) in by_strength {
+            // RFC 8760 §2.4: of one realm the strongest only.
+            let done = learnt.iter().any(|c| c.same_realm(challenge));
+            if !done && self.learn_one(challenge, algorithm, rng) {
+                learnt.push(challenge);
+            }
+        }
+        if learnt.is_empty() { Err(AuthError::Unsupported) } else { Ok(()) }
+    }
+
     fn count_attempt(
         &mut self,
         request: &Request,
-        challenges: &[&Challenge<'_>],
+        challenges: &[Challenge<'_>],
     ) -> Result<(), AuthError> {
         if !answered(request, challenges) {
             // Nothing was answered yet, so nothing was refused: a first request, or the next proxy.
@@ -161,7 +166,12 @@ impl ClientAuth {
     }
 
     /// Whether the challenge can be answered.
-    fn remember(&mut self, challenge: &Challenge<'_>, algorithm: Algorithm, rng: &mut Rng) -> bool {
+    fn learn_one(
+        &mut self,
+        challenge: &Challenge<'_>,
+        algorithm: Algorithm,
+        rng: &mut Rng,
+    ) -> bool {
         let Some(nonce) = challenge.params.raw("nonce").filter(|nonce| !nonce.is_empty()) else {
             return false;
         };
@@ -253,6 +263,19 @@ const fn authorization(proxy: bool) -> Name {
     if proxy { Name::ProxyAuthorization } else { Name::Authorization }
 }
 
+/// The challenges of `response` that these credentials are for.
+fn ours<'a>(
+    response: &'a Response,
+    credentials: &Credentials,
+) -> Result<Vec<Challenge<'a>>, AuthError> {
+    let mut challenges = readable(response);
+    if challenges.is_empty() {
+        return Err(AuthError::NoChallenge);
+    }
+    challenges.retain(|c| credentials.realm.as_ref().is_none_or(|realm| *realm == c.realm));
+    if challenges.is_empty() { Err(AuthError::ForeignRealm) } else { Ok(challenges) }
+}
+
 /// The Digest challenges of a 401 or 407, of both kinds (RFC 3261 §22.3 allows both at once).
 fn readable(response: &Response) -> Vec<Challenge<'_>> {
     let mut all = Vec::new();
@@ -280,7 +303,7 @@ fn carries_credentials(request: &Request) -> bool {
 }
 
 /// Whether the request already answered one of these challenges' realms.
-fn answered(request: &Request, challenges: &[&Challenge<'_>]) -> bool {
+fn answered(request: &Request, challenges: &[Challenge<'_>]) -> bool {
     challenges.iter().any(|challenge| {
         request.headers.get_all(authorization(challenge.proxy)).any(|line| {
             let params = AuthParams::parse(line);

@@ -120,6 +120,12 @@ pub enum Credential {
     },
 }
 
+impl From<Redacted<String>> for Credential {
+    fn from(password: Redacted<String>) -> Self {
+        Self::Password(password)
+    }
+}
+
 impl Credential {
     /// The response this credential expects; `None` when it has no hash for the algorithm.
     pub fn response(&self, user: &str, realm: &str, answer: &Answer<'_>) -> Option<Hex> {

@@ -29,29 +29,22 @@ pub const CREDENTIALS_MAX: usize = 8;
 pub const USER_LEN_MAX: usize = 128;
 
 /// What is left to do with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// The sender is this user.
     Ok {
         /// The digest user name.
         user: Box<str>,
     },
-    /// No credentials for this realm, or none that can be evaluated: challenge.
-    Challenge {
-        /// Whether only the nonce was at fault.
-        stale: bool,
+    /// Answer with this and keep nothing: a 401, or a 400 to what cannot be meant. It has no To tag.
+    Refused(Box<Response>),
+    /// The source address guessed too often. Best not answered; nothing was evaluated.
+    Banned {
+        /// Until when.
+        until: Time,
+        /// Whether this request was the guess too many.
+        newly: bool,
     },
-    /// The password was evaluated and wrong, or the user does not exist: challenge alike.
-    Wrong {
-        /// The name that was tried.
-        user: Box<str>,
-        /// Until when its source address is banned, if this was its last guess.
-        banned_until: Option<Time>,
-    },
-    /// The source address is banned until then; nothing was evaluated. Best not answered.
-    Banned(Time),
-    /// A request so wrong that it is answered with this status.
-    Refused(StatusCode),
 }
 
 /// Which pair of headers a challenge uses.
@@ -73,6 +66,7 @@ struct Used {
 /// Issues nonces and checks answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authenticator {
+    realm: Box<str>,
     key: Redacted<[u8; 32]>,
     lifetime: Duration,
     issued: u64,
@@ -95,17 +89,17 @@ struct Claim<'a> {
 }
 
 impl Authenticator {
-    /// With a fresh secret key. A nonce is valid for `lifetime` after its issue.
-    pub fn new(lifetime: Duration, rng: &mut Rng) -> Self {
+    /// For one realm, with a fresh secret key. A nonce is valid for `lifetime` after its issue.
+    pub fn new(realm: &str, lifetime: Duration, rng: &mut Rng) -> Self {
         let mut key = [0; 32];
         for chunk in key.chunks_exact_mut(8) {
             chunk.copy_from_slice(&rng.next_u64().to_be_bytes());
         }
         let key = Redacted::new(key);
-        Self { key, lifetime, issued: 0, floor: 0, used: BTreeMap::new() }
+        Self { realm: realm.into(), key, lifetime, issued: 0, floor: 0, used: BTreeMap::new() }
     }
 
-    /// Judges a request. `lookup(user, realm)` finds the user's credential.
+    /// Judges a request. `lookup` finds a user's credential.
     ///
     /// An unknown user takes the same way, and as long, as a wrong password (ATTACKS 10).
     pub fn check(
@@ -113,37 +107,56 @@ impl Authenticator {
         now: Time,
         request: &Request,
         source: IpAddr,
-        realm: &str,
         guard: &mut Guard,
-        lookup: impl FnOnce(&str, &str) -> Option<Credential>,
+        lookup: impl FnOnce(&str) -> Option<Credential>,
     ) -> Verdict {
+        match self.judge(now, request, source, guard, lookup) {
+            Ok(user) => Verdict::Ok { user },
+            Err(Objection::Banned { until, newly }) => Verdict::Banned { until, newly },
+            Err(Objection::Unproven { stale }) => {
+                let response = self.challenge(now, request, source, ChallengeKind::User, stale);
+                Verdict::Refused(Box::new(response))
+            }
+            Err(Objection::Nonsense) => {
+                Verdict::Refused(Box::new(request.response(StatusCode::BAD_REQUEST)))
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        now: Time,
+        request: &Request,
+        source: IpAddr,
+        guard: &mut Guard,
+        lookup: impl FnOnce(&str) -> Option<Credential>,
+    ) -> Result<Box<str>, Objection> {
         if let Some(until) = guard.banned_until(now, source) {
-            return Verdict::Banned(until);
+            return Err(Objection::Banned { until, newly: false });
         }
-        let claim = match credentials(request, realm).and_then(|params| Claim::read(&params)) {
-            Ok(claim) => claim,
-            Err(verdict) => return verdict,
-        };
+        let claim = Claim::read(&credentials(request, &self.realm)?)?;
         if !names_host_of(claim.uri, &request.uri) {
-            return Verdict::Refused(StatusCode::BAD_REQUEST);
+            return Err(Objection::Nonsense);
         }
-        let Some((counter, issued_ms)) = self.nonce_age(now, claim.nonce, source, realm) else {
-            return Verdict::Challenge { stale: true };
-        };
+        let (counter, issued_ms) =
+            self.nonce_age(now, claim.nonce, source).ok_or(Objection::Unproven { stale: true })?;
         match guard.admit(now, source, &claim.user) {
             Admission::Evaluate => {}
-            Admission::Slowed => return Verdict::Challenge { stale: false },
-            Admission::Banned(until) => return Verdict::Banned(until),
+            // As after a wrong password.
+            Admission::Slowed => return Err(Objection::Unproven { stale: false }),
+            Admission::Banned(until) => return Err(Objection::Banned { until, newly: false }),
         }
-        if !proves(&claim, request, realm, lookup(&claim.user, realm)) {
-            let banned_until = guard.failed(now, source, &claim.user);
-            return Verdict::Wrong { user: claim.user.into(), banned_until };
+        if !proves(&claim, request, &self.realm, lookup(&claim.user)) {
+            let banned = guard.failed(now, source, &claim.user);
+            return Err(banned.map_or(Objection::Unproven { stale: false }, |until| {
+                Objection::Banned { until, newly: true }
+            }));
         }
         if !self.count_up(now, counter, Used { nc: claim.nc, issued_ms }) {
-            return Verdict::Challenge { stale: true };
+            return Err(Objection::Unproven { stale: true });
         }
         guard.succeeded(source, &claim.user);
-        Verdict::Ok { user: claim.user.into() }
+        Ok(claim.user.into())
     }
 
     /// The 401 or 407 to a request, without a To tag: SHA-256 first, then MD5 (RFC 8760 §2.4).
@@ -152,7 +165,6 @@ impl Authenticator {
         now: Time,
         request: &Request,
         source: IpAddr,
-        realm: &str,
         kind: ChallengeKind,
         stale: bool,
     ) -> Response {
@@ -162,8 +174,8 @@ impl Authenticator {
                 (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Name::ProxyAuthenticate)
             }
         };
-        let nonce = self.issue(now, source, realm);
-        let realm = escape(realm);
+        let nonce = self.issue(now, source);
+        let realm = escape(&self.realm);
         let mut response = request.response(status);
         for algorithm in Algorithm::ALL {
             let mut params = AuthParams::new("Digest");
@@ -184,20 +196,20 @@ impl Authenticator {
         self.used.len()
     }
 
-    fn issue(&mut self, now: Time, source: IpAddr, realm: &str) -> Hex {
+    fn issue(&mut self, now: Time, source: IpAddr) -> Hex {
         self.issued += 1;
         let mut bytes = [0; NONCE_BYTES];
         bytes[..8].copy_from_slice(&self.issued.to_be_bytes());
         bytes[8..16].copy_from_slice(&millis(now).to_be_bytes());
-        let mac = self.mac(&bytes[..16], source, realm);
+        let mac = self.mac(&bytes[..16], source);
         bytes[16..].copy_from_slice(&mac);
         Hex::new(&bytes)
     }
 
-    /// Counter and time of issue of a nonce of ours that is still good for this source and realm.
-    fn nonce_age(&self, now: Time, nonce: &str, source: IpAddr, realm: &str) -> Option<(u64, u64)> {
+    /// Counter and time of issue of a nonce of ours that is still good for this source.
+    fn nonce_age(&self, now: Time, nonce: &str, source: IpAddr) -> Option<(u64, u64)> {
         let bytes = unhex(nonce)?;
-        let mac = self.mac(&bytes[..16], source, realm);
+        let mac = self.mac(&bytes[..16], source);
         if !bool::from(mac.as_slice().ct_eq(&bytes[16..])) {
             return None;
         }
@@ -211,7 +223,7 @@ impl Authenticator {
     }
 
     /// HMAC-SHA-256 (RFC 2104), cut to 128 bits.
-    fn mac(&self, head: &[u8], source: IpAddr, realm: &str) -> [u8; 16] {
+    fn mac(&self, head: &[u8], source: IpAddr) -> [u8; 16] {
         let padded = |pad: u8| {
             let mut block = [pad; 64];
             block.iter_mut().zip(self.key.reveal()).for_each(|(b, k)| *b ^= k);
@@ -222,7 +234,7 @@ impl Authenticator {
             IpAddr::V6(ip) => ip,
         };
         let inner = padded(0x36).chain_update(head).chain_update(address.octets());
-        let inner = inner.chain_update(realm.as_bytes()).finalize();
+        let inner = inner.chain_update(self.realm.as_bytes()).finalize();
         let outer = padded(0x5c).chain_update(inner).finalize();
         let mut mac = [0; 16];
         mac.copy_from_slice(&outer[..16]);
@@ -281,27 +293,39 @@ fn unhex(text: &str) -> Option<[u8; NONCE_BYTES]> {
     Some(bytes)
 }
 
-type Read<T> = Result<T, Verdict>;
+/// Why a request proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Objection {
+    /// No credentials, none that we speak, or wrong ones; or, if `stale`, an old nonce.
+    Unproven {
+        stale: bool,
+    },
+    /// Nothing a client could mean.
+    Nonsense,
+    Banned {
+        until: Time,
+        newly: bool,
+    },
+}
 
 /// The first Digest credentials for `realm`. Those for other realms are not ours to judge.
-fn credentials<'a>(request: &'a Request, realm: &str) -> Read<AuthParams<'a>> {
+fn credentials<'a>(request: &'a Request, realm: &str) -> Result<AuthParams<'a>, Objection> {
     let headers = &request.headers;
     let lines =
         headers.get_all(Name::Authorization).chain(headers.get_all(Name::ProxyAuthorization));
     for line in lines.take(CREDENTIALS_MAX) {
-        let params =
-            AuthParams::parse(line).map_err(|_| Verdict::Refused(StatusCode::BAD_REQUEST))?;
+        let params = AuthParams::parse(line).map_err(|_| Objection::Nonsense)?;
         if params.is_digest() && params.get("realm").is_some_and(|r| r == realm) {
             return Ok(params);
         }
     }
-    Err(Verdict::Challenge { stale: false })
+    Err(Objection::Unproven { stale: false })
 }
 
 impl<'a> Claim<'a> {
-    fn read(params: &AuthParams<'a>) -> Read<Self> {
-        const BAD: Verdict = Verdict::Refused(StatusCode::BAD_REQUEST);
-        const CANNOT: Verdict = Verdict::Challenge { stale: false };
+    fn read(params: &AuthParams<'a>) -> Result<Self, Objection> {
+        const BAD: Objection = Objection::Nonsense;
+        const CANNOT: Objection = Objection::Unproven { stale: false };
         let filled = |name| params.raw(name).filter(|value| !value.is_empty()).ok_or(BAD);
         let algorithm = match params.raw("algorithm") {
             Some(text) => Algorithm::parse(text).ok_or(CANNOT)?,
