@@ -140,10 +140,10 @@ fn route(mut section: Section<'_>, to_trunks: &mut Vec<Reference>) -> At<Route> 
         prepend: prepend.map(|at| at.value).unwrap_or_default(),
         trunks: trunks.iter().map(|at| at.value.clone()).collect(),
     };
-    if route.prefixes.is_empty() {
+    if route.prefixes.is_empty() && !section.has_items("prefixes") {
         section.problem("a route needs `prefixes`; [\"\"] takes every number");
     }
-    if route.trunks.is_empty() {
+    if route.trunks.is_empty() && !section.has_items("trunks") {
         section.problem("a route needs `trunks`");
     }
     if route.digits_min > route.digits_max {
@@ -210,7 +210,7 @@ fn known(sink: &Sink, references: &[Reference], names: &BTreeMap<String, Span>, 
 fn callable(sink: &Sink, trunks: &[ReadTrunk], references: &[Reference]) {
     for Reference { name, from } in references {
         let trunk = trunks.iter().find(|read| read.trunk.value.name == name.value);
-        let no_targets = trunk.is_some_and(|read| read.trunk.value.targets.is_empty());
+        let no_targets = trunk.is_some_and(|read| !read.has_targets);
         if *from == "trunks" && no_targets {
             sink.problem(
                 &name.span,

@@ -354,6 +354,12 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Whether the key is in the file and not an empty list.
+    pub(crate) fn has_items(&self, key: &str) -> bool {
+        let value = self.table.and_then(|table| table.get(key));
+        value.is_some_and(|value| value.get_ref().as_array().is_none_or(|list| !list.is_empty()))
+    }
+
     fn name(&self) -> String {
         if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", self.path) }
     }

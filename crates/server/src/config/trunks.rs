@@ -28,6 +28,8 @@ pub(super) struct Offered {
 pub(super) struct ReadTrunk {
     pub(super) trunk: At<Trunk>,
     pub(super) networks: Vec<At<Network>>,
+    /// Whether it says where its calls go, right or wrong.
+    pub(super) has_targets: bool,
 }
 
 pub(super) fn trunk(
@@ -74,9 +76,9 @@ pub(super) fn trunk(
         follow_redirects: section.flag("follow_redirects", true),
     };
     consistent(&trunk, &section, offered);
-    let span = section.span.clone();
+    let (span, has_targets) = (section.span.clone(), section.has_items("targets"));
     section.finish();
-    ReadTrunk { trunk: At::new(trunk, span), networks }
+    ReadTrunk { trunk: At::new(trunk, span), networks, has_targets }
 }
 
 const CALLER_ID: &[(&str, CallerIdStyle)] =
@@ -84,17 +86,16 @@ const CALLER_ID: &[(&str, CallerIdStyle)] =
 
 /// What one key says against another.
 fn consistent(trunk: &Trunk, section: &Section<'_>, offered: Offered) {
-    let identified = !trunk.networks.is_empty()
-        || trunk.tls_name.is_some()
-        || trunk.inbound_credentials.is_some()
-        || trunk.register.is_some();
-    if trunk.targets.is_empty() && !identified {
-        section.problem("a trunk without `targets`, `networks`, `tls_name` and `inbound_credentials` can neither be called nor call");
+    // By key, not by value: what was wrong with a value is told already.
+    let keys = ["targets", "networks", "tls_name", "inbound_credentials"];
+    if !keys.iter().any(|key| section.has(key)) {
+        let keys = "`targets`, `networks`, `tls_name` and `inbound_credentials`";
+        section.problem(format!("a trunk without {keys} can neither be called nor call"));
     }
-    if trunk.register.is_some() && trunk.credentials.is_none() {
+    if trunk.register.is_some() && !section.has("credentials") {
         section.problem("`register_s` needs [trunk.credentials]");
     }
-    if trunk.register.is_some() && trunk.targets.is_empty() {
+    if trunk.register.is_some() && !section.has("targets") {
         section.problem("`register_s` needs `targets`: whom to register at");
     }
     if trunk.tls_name.is_some() && !offered.client_certificates {
