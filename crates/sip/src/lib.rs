@@ -4,5 +4,6 @@
 pub mod auth;
 pub mod framing;
 pub mod message;
+pub mod registrar;
 pub mod transaction;
 pub mod transport;
