@@ -228,3 +228,101 @@ fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.+".contains(&b);
     (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(formats: &str, attributes: &str) -> Media {
+        let text = format!("v=0\r\nm=audio 4000 RTP/AVP {formats}\r\n{attributes}");
+        crate::parse(text.as_bytes()).unwrap().media.remove(0)
+    }
+
+    fn read(formats: &str, attributes: &str) -> Vec<String> {
+        let show =
+            |c: &Codec| format!("{} {}/{}/{}", c.payload_type, c.name, c.clock_rate, c.channels);
+        codecs_of(&stream(formats, attributes), &[]).iter().map(show).collect()
+    }
+
+    #[test]
+    fn numbers_get_their_meaning_from_rtpmap_or_rfc_3551() {
+        for (formats, attributes, codecs) in [
+            (
+                "0 8 9 18",
+                "",
+                &["0 PCMU/8000/1", "8 PCMA/8000/1", "9 G722/8000/1", "18 G729/8000/1"][..],
+            ),
+            ("10 11 13", "", &["10 L16/44100/2", "11 L16/44100/1", "13 CN/8000/1"]),
+            ("96", "a=rtpmap:96 OPUS/48000/2\r\n", &["96 opus/48000/2"]),
+            ("96", "a=rtpmap: 96  opus / 48000 / 2 \r\n", &["96 opus/48000/2"]),
+            ("101", "a=rtpmap:101 Telephone-Event/8000\r\n", &["101 telephone-event/8000/1"]),
+            ("9", "a=rtpmap:9 G722/16000\r\n", &["9 G722/8000/1"]),
+            ("97", "a=rtpmap:97 X-Unknown/16000\r\n", &["97 X-Unknown/16000/1"]),
+            // Without a meaning, out of range, twice.
+            ("96 97", "a=rtpmap:97 PCMU/8000\r\n", &["97 PCMU/8000/1"]),
+            ("128 255 256 -1 x 0 0", "a=rtpmap:128 PCMU/8000\r\n", &["0 PCMU/8000/1"]),
+            // Broken maps: a static number keeps its meaning.
+            ("0 96", "a=rtpmap:0 PCMU/0\r\na=rtpmap:96 opus/0/2\r\n", &["0 PCMU/8000/1"]),
+            ("96", "a=rtpmap:96 opus/99999999999/2\r\n", &[]),
+            ("96", "a=rtpmap:96 opus/48000/0\r\n", &[]),
+            ("96", "a=rtpmap:96 opus/48000/256\r\n", &[]),
+            ("96", "a=rtpmap:96 o\u{7}s/48000\r\n", &[]),
+            ("96", "a=rtpmap:96\r\na=rtpmap:96 PCMU/8000\r\n", &[]),
+        ] {
+            assert_eq!(read(formats, attributes), codecs, "{formats} {attributes}");
+        }
+    }
+
+    #[test]
+    fn an_answer_by_our_numbers_needs_no_rtpmap() {
+        let ours =
+            [Codec::new(111, "opus", 48_000, 2), Codec::new(101, "telephone-event", 8000, 1)];
+        let codecs = codecs_of(&stream("111 101", "a=fmtp:101 0-15\r\n"), &ours);
+        assert_eq!(codecs.len(), 2);
+        assert!(codecs[0].same_as(&ours[0]));
+        assert_eq!(codecs[1].fmtp.as_deref(), Some("0-15"));
+    }
+
+    #[test]
+    fn codecs_and_their_parameters_are_bounded() {
+        let long = format!("a=fmtp:0 {}\r\n", "x".repeat(MAX_FMTP + 1));
+        assert!(read("0", &long).is_empty());
+        let maps: String = (0..128).map(|n| format!("a=rtpmap:{n} X/8000\r\n")).collect();
+        let numbers: Vec<String> = (0..128).map(|n: u8| n.to_string()).collect();
+        assert_eq!(read(&numbers.join(" "), &maps).len(), MAX_CODECS);
+    }
+
+    #[test]
+    fn codecs_are_the_same_when_one_can_decode_the_other() {
+        let codec = |name: &str, fmtp: &str| Codec::new(96, name, 8000, 1).with_fmtp(fmtp);
+        for (a, b, same) in [
+            (codec("PCMU", ""), codec("pcmu", "x=1"), true),
+            (codec("PCMU", ""), codec("PCMA", ""), false),
+            (codec("opus", "useinbandfec=1"), codec("opus", "stereo=1"), true),
+            (codec("G729", "annexb=no"), codec("G729", "annexb=yes"), true),
+            (codec("telephone-event", "0-15"), codec("telephone-event", "0-16"), true),
+            (codec("AMR", "octet-align=1"), codec("AMR", ""), false),
+            (codec("AMR", "octet-align=0; mode-set=7"), codec("AMR", ""), true),
+            (codec("AMR", "crc=1"), codec("AMR", "octet-align=1; crc=1"), true),
+            (codec("AMR", "octet-align=1; robust-sorting=1"), codec("AMR", "octet-align=1"), false),
+            (codec("AMR-WB", "interleaving=30"), codec("AMR-WB", "octet-align=1"), false),
+            (codec("iLBC", "mode=20"), codec("iLBC", "mode=30"), false),
+            (codec("iLBC", ""), codec("ilbc", "MODE=30"), true),
+            (codec("G7221", "bitrate=24000"), codec("G7221", "bitrate=32000"), false),
+            (Codec::new(0, "L16", 8000, 1), Codec::new(0, "L16", 16_000, 1), false),
+            (Codec::new(0, "L16", 8000, 1), Codec::new(0, "L16", 8000, 2), false),
+        ] {
+            assert_eq!(a.same_as(&b), same, "{a:?} {b:?}");
+            assert_eq!(b.same_as(&a), same, "{b:?} {a:?}");
+        }
+    }
+
+    #[test]
+    fn static_codecs_know_their_number() {
+        for number in (0..=18).filter(|n| static_codec(*n).is_some()) {
+            assert_eq!(static_codec(number).as_ref().and_then(static_number), Some(number));
+        }
+        assert_eq!(static_number(&Codec::new(96, "opus", 48_000, 2)), None);
+        assert_eq!(static_number(&Codec::new(99, "g729", 8000, 1)), Some(18));
+    }
+}

@@ -439,3 +439,6 @@ fn matches<'a>(
         Some((codec, found))
     })
 }
+
+#[cfg(test)]
+mod tests;

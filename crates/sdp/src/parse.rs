@@ -193,3 +193,127 @@ fn read_bandwidth(session: &mut Session, text: &str) {
 pub(crate) fn decimal<T: std::str::FromStr>(word: &str) -> Option<T> {
     word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
+
+    fn body(rest: &str) -> Result<Session, SdpError> {
+        parse(format!("{START}{rest}").as_bytes())
+    }
+
+    #[test]
+    fn every_line_lands_in_its_section() {
+        let session = parse(
+            b"v=0\r\no=alice 2890844526 2890842807 IN IP4 10.47.16.5\r\ns=SDP Seminar\r\n\
+              i=ignored\r\nu=http://example.com\r\ne=a@example.com\r\np=+1\r\n\
+              c=IN IP4 224.2.17.12/127\r\nb=AS:64\r\nb=TIAS:64000\r\nt=2873397496 2873404696\r\n\
+              r=7d 1h 0 25h\r\nz=0 0\r\nk=clear:secret\r\na=recvonly\r\n\
+              m=audio 49170/2 RTP/AVP 0 8\r\ni=x\r\nc=IN IP6 2001:db8::1\r\nb=X-Y:1\r\n\
+              a=rtpmap:0 PCMU/8000\r\nm=video 51372 RTP/AVP 99\r\na=rtpmap:99 h263-1998/90000\r\n",
+        )
+        .unwrap();
+        assert_eq!(&*session.origin.username, "alice");
+        assert_eq!((session.origin.session_id, session.origin.version), (2890844526, 2890842807));
+        assert_eq!(&*session.name, "SDP Seminar");
+        assert_eq!(session.connection, Some(Host::Ip([224, 2, 17, 12].into())));
+        assert_eq!(session.bandwidth.len(), 2);
+        assert_eq!(session.attributes, [Attribute::flag("recvonly")]);
+        let [audio, video] = &session.media[..] else { panic!("two streams") };
+        assert_eq!((&audio.kind, audio.port, audio.port_count), (&MediaKind::Audio, 49170, 2));
+        assert_eq!(audio.formats, ["0".into(), "8".into()]);
+        assert_eq!(audio.connection, Some(Host::Ip("2001:db8::1".parse().unwrap())));
+        assert_eq!(audio.bandwidth, [Bandwidth { kind: "X-Y".into(), value: 1 }]);
+        assert_eq!(audio.attribute("rtpmap"), Some("0 PCMU/8000"));
+        assert_eq!(session.connection_of(video), session.connection.as_ref());
+        assert!(!session.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn what_phones_leave_out_or_misspell_is_forgiven() {
+        for (text, streams) in [
+            ("v=0\n", 0),
+            ("\r\n\r\nv=0\r\n", 0),
+            ("v=0\nm=audio 4000 RTP/AVP 0\n", 1),
+            ("v=0\rm=audio 4000 RTP/AVP 0\r", 1),
+            ("v=0\r\n\r\nm=audio 4000 RTP/AVP 0   \r\n\r\n", 1),
+            ("v=0\r\no=\r\ns=\r\nt=\r\nm=AUDIO 4000 rtp/avp 0\r\n", 1),
+            ("v=0\r\no=John Doe 1 1 IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0", 1),
+            ("v=0\r\no=x -1 99999999999999999999999 IN IP4 h\r\nm=audio 4000 RTP/AVP 0", 1),
+            ("v=0\r\nX=unknown\r\ny=z\r\nm=audio 4000 RTP/AVP\r\na=\r\na=:x\r\nb=AS\r\nb=AS:-1", 1),
+            ("v=0\r\ns=\u{e9}\u{0}", usize::MAX),
+        ] {
+            let count = parse(text.as_bytes()).map_or(usize::MAX, |s| s.media.len());
+            assert_eq!(count, streams, "{text:?}");
+        }
+        let latin1 = parse(b"v=0\r\ns=B\xfcro\r\nm=audio 1 RTP/AVP 0\r\n").unwrap();
+        assert_eq!(&*latin1.name, "B\u{fffd}ro");
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_400() {
+        let long = "x".repeat(MAX_LINE);
+        let numbers = "0 ".repeat(MAX_FORMATS + 1);
+        for (text, error) in [
+            ("", SdpError::NotSdp),
+            ("hello", SdpError::NotSdp),
+            ("v=1\r\n", SdpError::NotSdp),
+            ("o=- 1 1 IN IP4 192.0.2.1\r\nv=0\r\n", SdpError::NotSdp),
+            ("v=0\r\nhello\r\n", SdpError::Malformed('?')),
+            ("v=0\r\nc=\r\n", SdpError::Malformed('c')),
+            ("v=0\r\nc=IN IP4\r\n", SdpError::Malformed('c')),
+            ("v=0\r\na=x\u{0}y\r\n", SdpError::Malformed('a')),
+            ("v=0\r\nm=\r\n", SdpError::Malformed('m')),
+            ("v=0\r\nm=audio 4000\r\n", SdpError::Malformed('m')),
+            ("v=0\r\nm=audio 65536 RTP/AVP 0\r\n", SdpError::Malformed('m')),
+            ("v=0\r\nm=audio -1 RTP/AVP 0\r\n", SdpError::Malformed('m')),
+            ("v=0\r\nm=audio +4 RTP/AVP 0\r\n", SdpError::Malformed('m')),
+            ("v=0\r\nm=audio 4000/x RTP/AVP 0\r\n", SdpError::Malformed('m')),
+            (&format!("v=0\r\na={long}"), SdpError::TooLarge("line")),
+            (&format!("v=0\r\nm=audio 1 RTP/AVP {numbers}"), SdpError::TooLarge("formats")),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Err(error), "{}", &text[..text.len().min(60)]);
+            assert_eq!(error.status(), 400);
+        }
+    }
+
+    #[test]
+    fn everything_the_wire_can_grow_has_its_bound() {
+        let stream = "m=audio 4000 RTP/AVP 0\r\n";
+        let candidate = "a=candidate:1 1 UDP 1 192.0.2.1 4000 typ host\r\n";
+        for (text, error) in [
+            (stream.repeat(MAX_MEDIA), None),
+            (stream.repeat(MAX_MEDIA + 1), Some("streams")),
+            (stream.repeat(1000), Some("streams")),
+            (format!("{stream}{}", candidate.repeat(MAX_ATTRIBUTES)), None),
+            (format!("{stream}{}", candidate.repeat(700)), Some("attributes")),
+            (candidate.repeat(MAX_ATTRIBUTES + 1), Some("attributes")),
+            (format!("a=x:{}\r\n", "y".repeat(50_000)), Some("line")),
+            (format!("{stream}{}", "i=z\r\n".repeat(20_000)), Some("body")),
+            (format!("{stream}{}", "b=AS:1\r\n".repeat(2000)), None),
+        ] {
+            let found = body(&text).err();
+            assert_eq!(found, error.map(SdpError::TooLarge));
+        }
+        let session = body(&format!("{stream}{}", "b=AS:1\r\n".repeat(99))).unwrap();
+        assert_eq!(session.media[0].bandwidth.len(), MAX_BANDWIDTHS);
+    }
+
+    #[test]
+    fn what_is_no_ip_address_stays_a_name() {
+        for (line, host) in [
+            ("IN IP4 192.0.2.7", Host::Ip([192, 0, 2, 7].into())),
+            ("IN IP4 224.2.1.1/127/3", Host::Ip([224, 2, 1, 1].into())),
+            ("IN IP6 ::", Host::Ip([0u16; 8].into())),
+            ("IN IP4 ::1", Host::Ip([0, 0, 0, 0, 0, 0, 0, 1].into())),
+            ("IN IP4 phone.example.com", Host::Name("phone.example.com".into())),
+            ("IN IP4 010.0.0.1", Host::Name("010.0.0.1".into())),
+            ("IN IP4 256.0.0.1", Host::Name("256.0.0.1".into())),
+            ("IN IP6 fe80::1%eth0", Host::Name("fe80::1%eth0".into())),
+        ] {
+            assert_eq!(read_host(line), Some(host), "{line}");
+        }
+    }
+}

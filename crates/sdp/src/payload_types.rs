@@ -61,3 +61,64 @@ const fn is_dynamic(number: u8) -> bool {
 fn dynamic_numbers() -> impl Iterator<Item = u8> {
     (96..=127).chain(35..=63)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opus(number: u8) -> Codec {
+        Codec::new(number, "opus", 48_000, 2)
+    }
+
+    fn event(number: u8) -> Codec {
+        Codec::new(number, "telephone-event", 8000, 1)
+    }
+
+    fn numbers(codecs: &[Codec]) -> Vec<u8> {
+        codecs.iter().map(|codec| codec.payload_type).collect()
+    }
+
+    #[test]
+    fn numbers_are_wishes_that_give_way_to_history_and_rfc_3551() {
+        let mut known = PayloadTypes::new();
+        let pcmu = Codec::new(100, "PCMU", 8000, 1);
+        assert_eq!(numbers(&known.assign(&[pcmu, opus(111), event(101)])), [0, 111, 101]);
+        // Two want the same; one wants a static or an RTCP-like number.
+        assert_eq!(numbers(&known.assign(&[opus(96), event(96)])), [96, 97]);
+        assert_eq!(numbers(&known.assign(&[opus(72), event(0)])), [96, 97]);
+        known.learn(&[opus(120), event(96)]);
+        assert_eq!(numbers(&known.assign(&[opus(96), event(101)])), [120, 96]);
+    }
+
+    #[test]
+    fn a_number_once_used_is_not_given_to_another_codec() {
+        let mut known = PayloadTypes::new();
+        known.learn(&[opus(96)]);
+        assert_eq!(numbers(&known.assign(&[event(96)])), [97]);
+        // A peer that renumbers in its own offer is followed.
+        known.learn(&[event(96), opus(98)]);
+        assert_eq!(numbers(&known.assign(&[opus(1), event(2)])), [98, 96]);
+        // The latest of several counts.
+        known.learn(&[opus(119)]);
+        assert_eq!(numbers(&known.assign(&[opus(1)])), [119]);
+    }
+
+    #[test]
+    fn a_static_number_taken_by_the_peer_is_avoided() {
+        let mut known = PayloadTypes::new();
+        known.learn(&[opus(0)]);
+        assert_eq!(numbers(&known.assign(&[Codec::new(0, "PCMU", 8000, 1), opus(5)])), [96, 0]);
+    }
+
+    #[test]
+    fn when_the_numbers_run_out_codecs_are_dropped() {
+        let many: Vec<Codec> = (0u32..100).map(|n| Codec::new(96, "L16", 8000 + n, 1)).collect();
+        let assigned = PayloadTypes::new().assign(&many);
+        assert_eq!(assigned.len(), 32 + 29);
+        let mut known = PayloadTypes::new();
+        for _ in 0..3 {
+            known.learn(&(0..128).map(opus).collect::<Vec<_>>());
+        }
+        assert_eq!(known.0.len(), 128);
+    }
+}

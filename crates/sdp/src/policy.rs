@@ -107,3 +107,75 @@ pub(crate) fn only_useful_events(codecs: Vec<Codec>) -> Vec<Codec> {
         .filter(|c| c.is_audio() || fits(c) || (c.is_telephone_event() && !events_fit))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered() -> Vec<Codec> {
+        vec![
+            Codec::new(111, "opus", 48_000, 2).with_fmtp("minptime=10"),
+            Codec::new(9, "G722", 8000, 1),
+            Codec::new(0, "PCMU", 8000, 1),
+            Codec::new(8, "PCMA", 8000, 1),
+            Codec::new(13, "CN", 8000, 1),
+            Codec::new(110, "telephone-event", 48_000, 1),
+            Codec::new(126, "telephone-event", 8000, 1),
+        ]
+    }
+
+    fn numbers(codecs: &[Codec]) -> Vec<u8> {
+        codecs.iter().map(|codec| codec.payload_type).collect()
+    }
+
+    #[test]
+    fn only_what_the_offer_and_the_configuration_share_passes() {
+        for (allowed, order, kept) in [
+            (&["PCMA", "pcmu"][..], Order::Offer, &[0, 8, 126][..]),
+            (&["PCMA", "pcmu"], Order::Policy, &[8, 0, 126]),
+            (&["CN", "PCMA", "opus"], Order::Policy, &[8, 111, 110, 126, 13]),
+            (&["opus"], Order::Offer, &[111, 110]),
+            (&["opus/48000/2", "PCMU/16000"], Order::Offer, &[111, 110]),
+            (&["telephone-event"], Order::Offer, &[]),
+            (&["G729"], Order::Policy, &[]),
+            (&[], Order::Offer, &[]),
+        ] {
+            assert_eq!(numbers(&pass_through(&offered(), allowed, order)), kept, "{allowed:?}");
+        }
+        assert_eq!(pass_through(&offered(), &["opus"], Order::Offer)[0], offered()[0]);
+    }
+
+    #[test]
+    fn events_at_another_clock_stay_when_there_are_no_others() {
+        let offered = [offered()[0].clone(), offered()[6].clone()];
+        assert_eq!(numbers(&pass_through(&offered, &["opus"], Order::Policy)), [111, 126]);
+    }
+
+    #[test]
+    fn our_own_offer_has_the_configured_codecs_and_their_events() {
+        let names = ["opus", "G722", "PCMU", "PCMA", "G729", "L16", "L16/8000", "pcmu", "nonsense"];
+        let codecs = standard_codecs(&names);
+        assert_eq!(numbers(&codecs), [96, 9, 0, 8, 18, 97, 98, 101, 102]);
+        assert_eq!(codecs[4].fmtp.as_deref(), Some("annexb=no"));
+        assert_eq!((codecs[0].clock_rate, codecs[0].channels), (48_000, 2));
+        assert_eq!((codecs[7].clock_rate, codecs[8].clock_rate), (8000, 48_000));
+        assert_eq!(numbers(&standard_codecs(&["PCMA"])), [8, 101]);
+        assert_eq!(numbers(&standard_codecs(&["L16/44100/2"])), [10, 101]);
+        assert!(standard_codecs(&["telephone-event"]).is_empty());
+    }
+
+    #[test]
+    fn configured_names_can_be_checked() {
+        for (name, known) in [
+            ("PCMU", true),
+            ("g722", true),
+            ("L16/8000", true),
+            ("L16/x", false),
+            ("PCMU/16000", false),
+            ("MP3", false),
+            ("", false),
+        ] {
+            assert_eq!(is_known_codec(name), known, "{name}");
+        }
+    }
+}

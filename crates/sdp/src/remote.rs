@@ -103,3 +103,97 @@ fn rtcp_address(rtp: SocketAddr, attribute: Option<&str>) -> SocketAddr {
 fn packet_time(media: &Media, name: &str) -> Option<u8> {
     decimal(media.attribute(name)?).filter(|ms| (1..=MAX_PTIME_MS).contains(ms))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(connection: &str, attributes: &str) -> Result<RemoteAudio, StreamError> {
+        let text = format!("v=0\r\n{connection}\r\nm=audio 4000 RTP/AVP 0\r\n{attributes}\r\n");
+        let session = crate::parse(text.as_bytes()).unwrap();
+        RemoteAudio::read(&session, &session.media[0])
+    }
+
+    const HERE: &str = "c=IN IP4 192.0.2.1";
+
+    #[test]
+    fn every_hold_form_is_seen() {
+        use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+        for (connection, attributes, declared, effective, held) in [
+            (HERE, "", SendRecv, SendRecv, false),
+            (HERE, "a=sendonly", SendOnly, SendOnly, true),
+            (HERE, "a=inactive", Inactive, Inactive, true),
+            (HERE, "a=recvonly", RecvOnly, RecvOnly, false),
+            ("c=IN IP4 0.0.0.0", "", SendRecv, SendOnly, true),
+            ("c=IN IP6 ::", "a=sendrecv", SendRecv, SendOnly, true),
+            ("c=IN IP4 0.0.0.0", "a=recvonly", RecvOnly, Inactive, true),
+            ("c=IN IP4 0.0.0.0", "a=inactive", Inactive, Inactive, true),
+            (HERE, "c=IN IP4 0.0.0.0", SendRecv, SendOnly, true),
+            ("c=IN IP4 192.0.2.1\r\na=sendonly", "", SendOnly, SendOnly, true),
+            ("c=IN IP4 192.0.2.1\r\na=sendonly", "a=sendrecv", SendRecv, SendRecv, false),
+            // ICE: the address is a placeholder.
+            ("c=IN IP4 0.0.0.0", "a=ice-ufrag:abcd", SendRecv, SendRecv, false),
+        ] {
+            let audio = read(connection, attributes).unwrap();
+            let seen = (audio.direction, audio.effective_direction(), audio.held);
+            assert_eq!(seen, (declared, effective, held), "{connection} {attributes}");
+        }
+    }
+
+    #[test]
+    fn rtcp_goes_to_the_next_port_unless_said_otherwise() {
+        for (attributes, rtcp, mux) in [
+            ("", "192.0.2.1:4001", false),
+            ("a=rtcp:53020", "192.0.2.1:53020", false),
+            ("a=rtcp:53020 IN IP4 192.0.2.9", "192.0.2.9:53020", false),
+            ("a=rtcp:53020 IN IP4 host.example.com", "192.0.2.1:53020", false),
+            ("a=rtcp:0", "192.0.2.1:4001", false),
+            ("a=rtcp:70000", "192.0.2.1:4001", false),
+            ("a=rtcp-mux\r\na=rtcp:4000", "192.0.2.1:4000", true),
+            ("a=rtcp-mux-only", "192.0.2.1:4001", true),
+        ] {
+            let audio = read(HERE, attributes).unwrap();
+            assert_eq!((audio.rtcp, audio.rtcp_mux), (rtcp.parse().unwrap(), mux), "{attributes}");
+        }
+    }
+
+    #[test]
+    fn absurd_packet_times_are_as_if_not_there() {
+        for (attributes, ptime, maxptime) in [
+            ("", None, None),
+            ("a=ptime:20\r\na=maxptime:60", Some(20), Some(60)),
+            ("a=ptime:0\r\na=maxptime:0", None, None),
+            ("a=ptime:240\r\na=maxptime:241", Some(240), None),
+            ("a=ptime:99999\r\na=maxptime:x", None, None),
+            ("a=ptime:-20", None, None),
+        ] {
+            let audio = read(HERE, attributes).unwrap();
+            assert_eq!((audio.ptime, audio.maxptime), (ptime, maxptime), "{attributes}");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_address_or_codec_is_refused() {
+        for (connection, attributes, error, status) in [
+            ("a=x", "", StreamError::NoConnection, 400),
+            ("c=IN IP4 phone.local", "", StreamError::HostName, 488),
+            ("c=IN IP4 0.0.0.256", "", StreamError::HostName, 488),
+            (HERE, "a=rtpmap:0 telephone-event/8000", StreamError::NoCodec, 488),
+        ] {
+            assert_eq!(read(connection, attributes), Err(error));
+            assert_eq!(error.status(), status);
+        }
+    }
+
+    #[test]
+    fn numbers_that_look_like_rtcp_are_not_used_when_multiplexed() {
+        for (mux, count) in [("", 2), ("a=rtcp-mux\r\n", 1)] {
+            let text = format!(
+                "v=0\r\n{HERE}\r\nm=audio 4000 RTP/AVP 0 72\r\na=rtpmap:72 opus/48000/2\r\n{mux}"
+            );
+            let session = crate::parse(text.as_bytes()).unwrap();
+            let audio = RemoteAudio::read(&session, &session.media[0]).unwrap();
+            assert_eq!(audio.codecs.len(), count);
+        }
+    }
+}
