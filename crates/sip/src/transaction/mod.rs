@@ -20,6 +20,8 @@ mod sent_by;
 mod server;
 mod steps;
 mod table;
+#[cfg(test)]
+mod tests;
 pub mod timing;
 mod transactions;
 
