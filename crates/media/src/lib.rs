@@ -1,1 +1,5 @@
-//! media
+//! The media engine without its sockets: RTP sessions, who hears whom, music on hold.
+//!
+//! Knows RTP and codecs; knows neither SDP nor SIP nor calls, and has no clock, thread or socket.
+
+pub mod command;

@@ -1,0 +1,261 @@
+//! What the core asks of the media engine, and what the engine tells it.
+//!
+//! The vocabulary knows neither SDP nor calls: a stream is one RTP session with one peer, and the
+//! plan says which stream each listener hears.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use base::define_id;
+use serde::{Deserialize, Serialize};
+
+define_id!(
+    /// One RTP session with one peer, i.e. the audio of one leg.
+    StreamId,
+    "stream"
+);
+define_id!(
+    /// All streams of one call: they live on one worker, so that they can hear each other.
+    BridgeId,
+    "bridge"
+);
+
+/// What the core asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum MediaCommand {
+    /// Bind the sockets of a new stream. Failure is told by [`MediaEvent::BindFailed`].
+    Open {
+        /// Its id, unused so far.
+        stream: StreamId,
+        /// The call it belongs to.
+        bridge: BridgeId,
+        /// Where to bind.
+        local: LocalPorts,
+        /// SSRC of what we send (RFC 3550 §3), for the whole life of the stream.
+        ssrc: u32,
+        /// Sequence number of the first packet we send.
+        sequence: u16,
+        /// RTP timestamp of the first packet we send.
+        timestamp: u32,
+    },
+    /// What offer/answer agreed on. May come many times; what we send goes on in the same RTP
+    /// session (INTEROP 6).
+    Configure {
+        /// Which stream.
+        stream: StreamId,
+        /// The whole new configuration.
+        config: Box<StreamConfig>,
+    },
+    /// What one listener hears from now on. The source must be open.
+    Hear {
+        /// The stream whose peer listens.
+        listener: StreamId,
+        /// What it hears.
+        source: Hear,
+    },
+    /// Say goodbye and release the sockets. Answered by [`MediaEvent::Closed`], also when the
+    /// stream is unknown or could not bind.
+    Close {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Close everything and end the workers.
+    Shutdown,
+}
+
+/// Where the sockets of a stream are bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalPorts {
+    /// The local address.
+    pub ip: IpAddr,
+    /// Port of RTP.
+    pub rtp: u16,
+    /// Port of RTCP; `None` when it shares the port of RTP (RFC 5761).
+    pub rtcp: Option<u16>,
+}
+
+/// What offer/answer agreed on for one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamConfig {
+    /// Where the peer wants its packets; `None` when nothing may be sent to it.
+    pub remote: Option<Remote>,
+    /// Address its signalling comes from: behind NAT its packets come from there too.
+    pub signalling_source: Option<IpAddr>,
+    /// The codecs, most preferred first; at most [`MAX_PAYLOADS`] are used.
+    pub payloads: Vec<Payload>,
+    /// Whether we may send to the peer.
+    pub send: bool,
+    /// Whether what the peer sends is heard by others.
+    pub receive: bool,
+    /// Packet time the peer asked for, milliseconds. Our own packets (music) are always of 20 ms,
+    /// which every receiver must take (RFC 3551 §4.2).
+    pub ptime_ms: u8,
+    /// Silence of the peer, RTP and RTCP alike, after which [`MediaEvent::RtpTimeout`] is told.
+    pub rtp_timeout: Option<Duration>,
+    /// Whether packets go to where the peer's come from (RFC 4961), not to what SDP says.
+    pub symmetric: bool,
+}
+
+/// Payloads of one stream used at most.
+pub const MAX_PAYLOADS: usize = 32;
+
+/// Where a peer wants its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// Address of RTP.
+    pub rtp: SocketAddr,
+    /// Address of RTCP (RFC 3605, or the next port).
+    pub rtcp: SocketAddr,
+    /// Whether RTCP shares the address of RTP (RFC 5761).
+    pub rtcp_mux: bool,
+}
+
+/// One codec of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// Which codec.
+    pub codec: Codec,
+    /// Index of the codec in the list of its call: payloads of two streams with the same key are
+    /// the same codec, whatever their payload-type numbers.
+    pub key: u8,
+    /// Payload type we send, 0–127.
+    pub send: u8,
+    /// Payload type we receive, 0–127.
+    pub receive: u8,
+    /// RTP clock rate, hertz.
+    pub clock_rate: u32,
+}
+
+/// Codecs as far as the engine treats them differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Codec {
+    /// G.711 µ-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// G.722 at 64 kbit/s.
+    G722,
+    /// Opus (RFC 7587).
+    Opus,
+    /// Linear, 16 bits, big-endian (RFC 3551 §4.5.11).
+    L16,
+    /// Named telephone events (RFC 4733).
+    TelephoneEvent,
+    /// Comfort noise (RFC 3389).
+    ComfortNoise,
+    /// Anything else: can be relayed only.
+    Other,
+}
+
+impl Codec {
+    /// Whether it carries speech by itself.
+    pub const fn is_audio(self) -> bool {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::Opus | Self::L16 | Self::Other => true,
+            Self::TelephoneEvent | Self::ComfortNoise => false,
+        }
+    }
+}
+
+/// What a listener hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hear {
+    /// Nothing is sent to it (RTCP goes on).
+    #[default]
+    Nothing,
+    /// What the peer of another stream sends.
+    Stream(StreamId),
+    /// Music on hold.
+    Music,
+    /// Digital silence, packet by packet.
+    Silence,
+}
+
+/// What the engine tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum MediaEvent {
+    /// The sockets of a stream could not be opened; the stream is closed.
+    BindFailed {
+        /// Which stream.
+        stream: StreamId,
+        /// Why, for the log.
+        error: String,
+    },
+    /// The first packet that counts since the peer's address was set.
+    FirstPacket {
+        /// Which stream.
+        stream: StreamId,
+        /// Where it came from.
+        from: SocketAddr,
+    },
+    /// The peer has been silent for its time-out. Told once, until it resumes.
+    RtpTimeout {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// The peer is heard again after a time-out.
+    RtpResumed {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// The stream is closed and its ports are free.
+    Closed {
+        /// Which stream.
+        stream: StreamId,
+        /// Its final figures.
+        stats: Box<StreamStats>,
+    },
+    /// Figures of a live stream, at the pace of its RTCP reports.
+    Stats {
+        /// Which stream.
+        stream: StreamId,
+        /// The figures so far.
+        stats: Box<StreamStats>,
+    },
+    /// A worker was later than its deadline (told at most once a second).
+    Overrun {
+        /// Which worker, from 0.
+        worker: usize,
+        /// How late, microseconds.
+        late_us: u64,
+    },
+}
+
+/// Figures of one stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamStats {
+    /// RTP packets taken from the peer.
+    pub packets_received: u64,
+    /// Their payload, bytes.
+    pub bytes_received: u64,
+    /// RTP packets sent to the peer.
+    pub packets_sent: u64,
+    /// Their payload, bytes.
+    pub bytes_sent: u64,
+    /// Packets of the peer that never came (RFC 3550 A.3).
+    pub lost: u64,
+    /// Inter-arrival jitter of the peer's packets, milliseconds (RFC 3550 A.8).
+    pub jitter_ms: f64,
+    /// Packets from a source that is not the peer: dropped.
+    pub strays_dropped: u64,
+    /// Packets from the peer that are no RTP or RTCP, or of an unknown payload type: dropped.
+    pub malformed_dropped: u64,
+    /// Packets that came twice: the second is dropped.
+    pub duplicates: u64,
+    /// Packets for this listener whose codec it does not have: dropped.
+    pub unmapped_dropped: u64,
+    /// Packets the operating system refused to send.
+    pub send_failed: u64,
+    /// Round trip to the peer, milliseconds, from its last report.
+    pub round_trip_ms: Option<f64>,
+    /// Packets of ours the peer says it never got.
+    pub remote_lost: Option<i32>,
+    /// Jitter the peer says it sees, milliseconds.
+    pub remote_jitter_ms: Option<f64>,
+    /// Codec of the last packet received.
+    pub codec: Option<Codec>,
+    /// RTCP packets taken from the peer.
+    pub rtcp_received: u64,
+    /// RTCP packets sent to the peer.
+    pub rtcp_sent: u64,
+}
