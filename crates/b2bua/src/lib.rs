@@ -2,7 +2,16 @@
 //! Pure: `Core::handle(now, input, out)` runs to completion without clock, socket or thread.
 
 pub mod config;
+mod core;
 pub mod io;
 pub mod numbers;
+mod party;
 pub mod ports;
 pub mod rate;
+mod setup;
+mod sip_leg;
+pub mod testing;
+mod trunk;
+mod wire;
+
+pub use crate::core::Core;

@@ -2,6 +2,7 @@
 //! authentication, registrar. No socket, clock, thread or unseeded chance.
 
 pub mod auth;
+pub mod dialog;
 pub mod framing;
 pub mod message;
 pub mod registrar;

@@ -1,0 +1,336 @@
+//! Requests outside dialogs: who is asking, may they, and where does the call go.
+//!
+//! Trunks are known by their source address; everybody else shows a digest for every request but
+//! OPTIONS. Nothing is kept for a request until its sender is known (ATTACKS 8, 18).
+
+use base::{Masked, Time};
+use call::{Call, Limits};
+use sip::auth::Verdict;
+use sip::dialog::allow;
+use sip::message::{Method, Name, ParseError, Request, Response, Scheme, StatusCode};
+use sip::transaction::TransactionId;
+use sip::transport::Source;
+
+use super::dial::Destination;
+use super::{CallState, Core};
+use crate::io::{Event, Output};
+use crate::party::{self, Identity, Party};
+use crate::sip_leg::{Incoming, SipLeg};
+use crate::wire;
+
+/// What a caller's number leads to.
+struct Plan {
+    from: Identity,
+    to: String,
+    destinations: Vec<Destination>,
+}
+
+impl Core {
+    /// A request that belongs to no transaction and no dialog.
+    pub(super) fn new_request(
+        &mut self,
+        now: Time,
+        request: Request,
+        source: &Source,
+        out: &mut Vec<Output>,
+    ) {
+        if request.headers.max_forwards() == Some(0) && request.method != Method::Options {
+            return self.refuse(&request, source, StatusCode::TOO_MANY_HOPS);
+        }
+        match &request.method {
+            Method::Ack => {}
+            Method::Options => self.options(&request, source),
+            Method::Register => self.register(now, &request, source, out),
+            Method::Invite => self.invite(now, request, source, out),
+            // RFC 3261 §9.2, §15.1.2: nothing here to cancel, end or change.
+            Method::Cancel | Method::Bye | Method::Prack | Method::Update | Method::Info => {
+                self.refuse(&request, source, StatusCode::CALL_DOES_NOT_EXIST);
+            }
+            Method::Message
+            | Method::Notify
+            | Method::Publish
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Other(_) => self.unsupported(now, &request, source, out),
+        }
+    }
+
+    /// What the parser refused but could still be told so.
+    pub(super) fn unparsable(&mut self, source: &Source, error: &ParseError) {
+        if let (Some(partial), Some(response)) = (&error.partial, error.response()) {
+            self.wire.reply(partial, source, response);
+        }
+    }
+
+    /// A final answer that leaves no state behind.
+    pub(super) fn refuse(&mut self, request: &Request, source: &Source, status: StatusCode) {
+        let response = request.response(status);
+        self.wire.reply(request, source, response);
+    }
+
+    /// RFC 3261 §11.2: the same answer whoever asks for whatever, so that it finds no numbers.
+    fn options(&mut self, request: &Request, source: &Source) {
+        let mut response = match self.is_draining() {
+            true => wire::overloaded(request),
+            false => request.response(StatusCode::OK),
+        };
+        allow::add_capabilities(&mut response.headers);
+        self.name_us(&mut response);
+        self.wire.reply(request, source, response);
+    }
+
+    fn unsupported(
+        &mut self,
+        now: Time,
+        request: &Request,
+        source: &Source,
+        out: &mut Vec<Output>,
+    ) {
+        if party::trunk_of(&self.config, source).is_none()
+            && self.authenticate(now, request, source, out).is_none()
+        {
+            return;
+        }
+        let mut response = request.response(StatusCode::METHOD_NOT_ALLOWED);
+        allow::add_capabilities(&mut response.headers);
+        self.wire.reply(request, source, response);
+    }
+
+    /// The extension that the request's digest proves, or `None` after a 401.
+    pub(super) fn authenticate(
+        &mut self,
+        now: Time,
+        request: &Request,
+        source: &Source,
+        out: &mut Vec<Output>,
+    ) -> Option<usize> {
+        let ip = source.remote.ip();
+        let config = self.config.clone();
+        let verdict = self.authenticator.check(now, request, ip, &mut self.guard, |user: &str| {
+            let extension = config.extensions.iter().find(|e| e.number == user)?;
+            Some(extension.password.clone().into())
+        });
+        match verdict {
+            Verdict::Ok { user } => config.extensions.iter().position(|e| e.number == *user),
+            Verdict::Refused(response) => {
+                self.wire.reply(request, source, *response);
+                None
+            }
+            Verdict::Banned { until, newly } => {
+                if newly {
+                    out.push(Output::Event(Event::Banned { source: ip, until }));
+                }
+                None
+            }
+        }
+    }
+
+    fn invite(&mut self, now: Time, request: Request, source: &Source, out: &mut Vec<Output>) {
+        if let Err(unsupported) = allow::check_require(&request) {
+            let mut response = request.response(StatusCode::BAD_EXTENSION);
+            response.headers.set(Name::Unsupported, unsupported.join(", "));
+            return self.wire.reply(&request, source, response);
+        }
+        let trunk = party::trunk_of(&self.config, source);
+        let planned = match trunk {
+            Some(trunk) => self.plan_from_trunk(trunk, &request),
+            None => match self.authenticate(now, &request, source, out) {
+                Some(extension) => self.plan_from_extension(extension, &request),
+                None => return,
+            },
+        };
+        let caller = match (trunk, &planned) {
+            (Some(trunk), _) => Party::Trunk(trunk),
+            (None, Ok((extension, _))) => Party::Extension(*extension),
+            (None, Err(status)) => return self.refuse_call(now, &request, source, *status),
+        };
+        let plan = match planned {
+            Ok((_, plan)) => plan,
+            Err(status) => return self.refuse_call(now, &request, source, status),
+        };
+        if let Err(limit) = self.admit_call(now, &caller) {
+            out.push(Output::Event(Event::Limit { limit }));
+            let response = wire::overloaded(&request);
+            return self.wire.answer(now, &request, source, response);
+        }
+        self.begin_call(now, request, source, caller, plan, out);
+    }
+
+    /// Refuses in a transaction of its own: the sender is known.
+    fn refuse_call(&mut self, now: Time, request: &Request, source: &Source, status: StatusCode) {
+        let response = request.response(status);
+        self.wire.answer(now, request, source, response);
+    }
+
+    /// A customer's call: entry points, and nothing else (invariant 7).
+    fn plan_from_trunk(
+        &self,
+        trunk: usize,
+        request: &Request,
+    ) -> Result<(usize, Plan), StatusCode> {
+        let config = &self.config;
+        let configured = &config.trunks[trunk];
+        let to = configured.inbound_numbers.apply(&party::dialled(request));
+        let entry = config.entry_points.iter().find(|entry| {
+            entry.number == to && entry.trunk.as_ref().is_none_or(|name| *name == configured.name)
+        });
+        let entry = entry.ok_or(StatusCode::NOT_FOUND)?;
+        let extension = config.extensions.iter().position(|e| e.number == entry.extension);
+        let extension = extension.ok_or(StatusCode::NOT_FOUND)?;
+        let from = Identity::of_trunk_caller(request, configured);
+        Ok((trunk, Plan { from, to, destinations: vec![Destination::Extension(extension)] }))
+    }
+
+    /// An agent's call: another extension, an entry point, or out by a route allowed to it.
+    fn plan_from_extension(
+        &self,
+        extension: usize,
+        request: &Request,
+    ) -> Result<(usize, Plan), StatusCode> {
+        let config = &self.config;
+        let user = &config.extensions[extension];
+        if request.uri.scheme != Scheme::Tel && !party::is_our_host(config, &request.uri) {
+            return Err(StatusCode::FORBIDDEN); // no relaying to foreign hosts
+        }
+        let to = party::dialled(request);
+        let from = Identity {
+            display: user.display_name.clone(),
+            number: user.number.clone(),
+            private: request.headers.has_token(Name::Privacy, "id"),
+        };
+        let inside = config
+            .entry_points
+            .iter()
+            .find(|entry| entry.number == to)
+            .map_or(to.as_str(), |entry| entry.extension.as_str());
+        let destinations = match config.extensions.iter().position(|e| e.number == inside) {
+            Some(callee) => vec![Destination::Extension(callee)],
+            None => self.way_out(extension, &to)?,
+        };
+        Ok((extension, Plan { from, to, destinations }))
+    }
+
+    /// Counts one more call for the node and its caller, or names the limit that is met.
+    fn admit_call(&mut self, now: Time, caller: &Party) -> Result<(), &'static str> {
+        if self.is_draining() {
+            return Err("draining");
+        }
+        if self.calls.len() >= self.config.sip.calls_max {
+            return Err("calls_max");
+        }
+        match *caller {
+            Party::Trunk(at) => {
+                self.trunks[at].admit(now, &self.config.trunks[at]).map_err(|_| "trunk limit")?
+            }
+            Party::Extension(at) => {
+                let state = &mut self.extensions[at];
+                if state.calls >= self.config.extensions[at].calls_max {
+                    return Err("extension calls_max");
+                }
+                if !state.rate.admit(now) {
+                    return Err("extension calls_per_minute_max");
+                }
+                state.calls += 1;
+            }
+        }
+        if !self.rate.admit(now) {
+            self.uncount(caller);
+            return Err("calls_per_second_max");
+        }
+        Ok(())
+    }
+
+    /// Undoes what [`Self::admit_call`] counted for `party`.
+    pub(super) fn uncount(&mut self, party: &Party) {
+        match *party {
+            Party::Trunk(at) => self.trunks[at].release(),
+            Party::Extension(at) => {
+                debug_assert_ne!(self.extensions[at].calls, 0);
+                self.extensions[at].calls = self.extensions[at].calls.saturating_sub(1);
+            }
+        }
+    }
+
+    fn begin_call(
+        &mut self,
+        now: Time,
+        request: Request,
+        source: &Source,
+        caller: Party,
+        plan: Plan,
+        out: &mut Vec<Output>,
+    ) {
+        let accepted = self.wire.transactions.accept(now, &request, source, &mut self.wire.events);
+        let Some(transaction) = accepted else {
+            self.uncount(&caller);
+            let response = wire::overloaded(&request);
+            return self.wire.reply(&request, source, response);
+        };
+        let leg = match self.caller_leg(now, request.clone(), source, transaction, &caller, out) {
+            Ok(leg) => leg,
+            Err(response) => {
+                self.uncount(&caller);
+                return self.wire.respond(now, transaction, *response);
+            }
+        };
+        self.next_call += 1;
+        let id = call::CallId(self.next_call);
+        tracing::info!(call = %id, leg = %leg, from = %Masked(&plan.from.number), to = %Masked(&plan.to), "call");
+        let limits =
+            Limits { ring: self.config.sip.ring_timeout, call: self.config.sip.call_limit };
+        let mut commands = Vec::new();
+        let call = Call::new(leg, plan.destinations.len(), limits, &mut commands);
+        let state = CallState {
+            call,
+            started: now,
+            from: plan.from,
+            to: plan.to,
+            counted: vec![caller.clone()],
+            caller,
+            destinations: plan.destinations,
+            codecs: Vec::new(),
+            hearing: Vec::new(),
+            redirects: 0,
+            finished: Vec::new(),
+            closing: 0,
+        };
+        self.calls.insert(id, state);
+        self.commands(now, id, commands, out);
+    }
+
+    /// Makes the caller's leg; an error is what to answer.
+    fn caller_leg(
+        &mut self,
+        now: Time,
+        request: Request,
+        source: &Source,
+        transaction: TransactionId,
+        caller: &Party,
+        out: &mut Vec<Output>,
+    ) -> Result<call::LegId, Box<Response>> {
+        let unavailable = Box::new(wire::overloaded(&request));
+        let media = self.media_place(now, source.local.ip()).ok_or(unavailable)?;
+        let id = call::LegId(self.next_leg + 1);
+        let call = call::CallId(self.next_call + 1);
+        let incoming =
+            Incoming { call, party: caller.clone(), request, source: source.clone(), transaction };
+        match SipLeg::incoming(id, incoming, media, &self.config, &mut self.wire.rng) {
+            Ok(leg) => {
+                self.next_leg += 1;
+                self.dialogs.insert(leg.key(), id);
+                self.invites.insert(transaction, id);
+                self.open_stream(&leg, out);
+                self.legs.insert(id, leg);
+                Ok(id)
+            }
+            Err(response) => {
+                self.ports.give_back(now, media.ports);
+                Err(response)
+            }
+        }
+    }
+
+    pub(super) fn name_us(&self, response: &mut Response) {
+        response.headers.set(Name::Server, self.config.product.clone());
+    }
+}

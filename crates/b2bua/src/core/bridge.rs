@@ -1,0 +1,319 @@
+//! Joining two legs: which codecs they share, what each stream does, and who hears whom.
+//!
+//! Without transcoding both legs must speak the same codec, so an offer of one is answered with
+//! what the other has agreed to, and when they have drifted apart one of them is re-offered.
+
+use std::net::{IpAddr, SocketAddr};
+
+use base::Time;
+use call::hearing::{self, Hears};
+use call::{CallId, Cause, LegId};
+use media::command::{
+    Hear, LocalPorts, MediaCommand, MediaEvent, Payload, Remote, StreamConfig, StreamId,
+};
+use sdp::{Codec, Order};
+use sip::message::StatusCode;
+
+use super::{CallState, Core};
+use crate::config::HoldSound;
+use crate::io::Output;
+use crate::party::Party;
+use crate::sip_leg::{MediaPlace, SipLeg};
+
+impl Core {
+    /// An address and a pair of ports for a leg towards `peer`'s family; `None` when all are used.
+    pub(super) fn media_place(&mut self, now: Time, peer: IpAddr) -> Option<MediaPlace> {
+        let media = &self.config.media;
+        let v6 = peer.to_canonical().is_ipv6() && media.ipv6.is_some() || media.ipv4.is_none();
+        let (bind, advertise) = if v6 {
+            (media.ipv6?, media.advertise_ipv6)
+        } else {
+            (media.ipv4?, media.advertise_ipv4)
+        };
+        let ports = self.ports.take(now)?;
+        Some(MediaPlace { bind, advertise: advertise.unwrap_or(bind), ports })
+    }
+
+    /// Opens the socket of a leg. Its sequence, timestamp and SSRC begin anywhere (RFC 3550 §5.1).
+    pub(super) fn open_stream(&mut self, leg: &SipLeg, out: &mut Vec<Output>) {
+        let place = leg.media();
+        let local =
+            LocalPorts { ip: place.bind, rtp: place.ports.0, rtcp: Some(place.ports.0 + 1) };
+        out.push(Output::Media(MediaCommand::Open {
+            stream: Self::stream_of(leg.id()),
+            bridge: Self::bridge_of(leg.call()),
+            local,
+            ssrc: self.wire.rng.next_u32(),
+            sequence: (self.wire.rng.next_u32() >> 17) as u16,
+            timestamp: self.wire.rng.next_u32(),
+        }));
+    }
+
+    /// What to offer to a leg being placed: what the caller can do and `party` may; everything
+    /// that `party` may when the caller made no offer.
+    pub(super) fn codecs_to_offer(&self, call: CallId, party: &Party) -> Vec<Codec> {
+        let allowed = party.codecs(&self.config);
+        let caller = self.calls.get(&call).and_then(|state| state.call.caller());
+        let offered = caller.and_then(|caller| self.legs.get(&caller)?.offered());
+        match offered {
+            Some(offered) => sdp::pass_through(&offered, allowed, Order::Offer),
+            None => sdp::standard_codecs(allowed),
+        }
+    }
+
+    /// What the partner of `leg` has agreed to, or `None` when it has agreed to nothing yet.
+    fn partner_codecs(&self, call: CallId, leg: LegId) -> Option<(LegId, Vec<Codec>)> {
+        let partner = self.calls.get(&call)?.call.partner(leg)?;
+        let codecs = self.legs.get(&partner)?.agreed_codecs()?;
+        Some((partner, codecs))
+    }
+
+    /// What to put into the SDP that tells the caller of progress or an answer.
+    pub(super) fn codecs_for_caller(&self, call: CallId, caller: LegId) -> Option<Vec<Codec>> {
+        let leg = self.legs.get(&caller)?;
+        let (_, agreed) = self.partner_codecs(call, caller)?;
+        match leg.offered() {
+            Some(offered) => {
+                let shared = shared(&offered, &agreed);
+                // A winner that drifted from what was promised is put right after the ACK.
+                Some(if has_audio(&shared) { shared } else { offered })
+            }
+            None => Some(agreed),
+        }
+    }
+
+    /// A leg that is up has offered something new: answer with what the partner has, else ask the
+    /// partner first.
+    pub(super) fn offered(&mut self, now: Time, leg: LegId, can_wait: bool, out: &mut Vec<Output>) {
+        let Some(this) = self.legs.get(&leg) else { return };
+        let call = this.call();
+        let offered = this.offered().unwrap_or_default();
+        let partner = self.partner_codecs(call, leg);
+        let answer = match &partner {
+            Some((_, agreed)) => shared(&offered, agreed),
+            None => sdp::pass_through(&offered, this.party().codecs(&self.config), Order::Offer),
+        };
+        if has_audio(&answer) {
+            return self.with_leg(now, leg, out, |leg, cx| leg.accept_offer(&answer, cx));
+        }
+        let widened = partner.and_then(|(partner, _)| {
+            let allowed = self.legs.get(&partner)?.party().codecs(&self.config);
+            let codecs = sdp::pass_through(&offered, allowed, Order::Offer);
+            (can_wait && has_audio(&codecs)).then_some((partner, codecs))
+        });
+        let asked = widened.is_some_and(|(partner, codecs)| {
+            let mut asked = false;
+            self.with_leg(now, partner, out, |leg, cx| asked = leg.reoffer(codecs, cx));
+            asked
+        });
+        if !asked {
+            let status = StatusCode::NOT_ACCEPTABLE_HERE;
+            self.with_leg(now, leg, out, |leg, cx| leg.refuse_offer(status, cx));
+        }
+    }
+
+    /// The offer/answer of a leg is done: answer a partner that waited for it, or bring the two
+    /// together again.
+    pub(super) fn agreed(&mut self, now: Time, leg: LegId, out: &mut Vec<Output>) {
+        let Some(this) = self.legs.get(&leg) else { return };
+        let (call, ours) = (this.call(), this.agreed_codecs());
+        self.touch(call);
+        let Some((partner, theirs)) = self.partner_codecs(call, leg) else { return };
+        let Some(ours) = ours else { return };
+        if self.legs.get(&partner).is_some_and(SipLeg::is_waiting_for_answer) {
+            return self.offered(now, partner, false, out);
+        }
+        let talking = self.calls.get(&call).is_some_and(|state| state.call.is_talking());
+        if talking && !has_audio(&shared(&ours, &theirs)) {
+            let allowed = self.legs.get(&partner).map(|leg| leg.party().clone());
+            let codecs = allowed
+                .map(|party| sdp::pass_through(&ours, party.codecs(&self.config), Order::Offer));
+            let codecs = codecs.filter(|codecs| has_audio(codecs));
+            let mut asked = false;
+            if let Some(codecs) = codecs {
+                self.with_leg(now, partner, out, |leg, cx| asked = leg.reoffer(codecs, cx));
+            }
+            if !asked {
+                self.release_call(now, call, Cause::INCOMPATIBLE, out);
+            }
+        }
+    }
+
+    /// The partner refused what a leg asked of it through us.
+    pub(super) fn offer_failed(&mut self, now: Time, leg: LegId, out: &mut Vec<Output>) {
+        let Some(this) = self.legs.get(&leg) else { return };
+        let call = this.call();
+        let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
+        let Some(partner) = partner.and_then(|partner| self.legs.get(&partner)) else { return };
+        if partner.is_waiting_for_answer() {
+            let (id, status) = (partner.id(), StatusCode::NOT_ACCEPTABLE_HERE);
+            return self.with_leg(now, id, out, |leg, cx| leg.refuse_offer(status, cx));
+        }
+        let drifted = match (this.agreed_codecs(), partner.agreed_codecs()) {
+            (Some(ours), Some(theirs)) => !has_audio(&shared(&ours, &theirs)),
+            (None, _) | (_, None) => false,
+        };
+        if drifted {
+            self.release_call(now, call, Cause::INCOMPATIBLE, out);
+        }
+    }
+
+    pub(super) fn touch(&mut self, call: CallId) {
+        if !self.touched.contains(&call) {
+            self.touched.push(call);
+        }
+    }
+
+    /// Makes the streams of a call do what its state says: invariant 3.
+    pub(super) fn follow_plan(&mut self, _now: Time, call: CallId, out: &mut Vec<Output>) {
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        let plan: Vec<_> = hearing::plan(&state.call).collect();
+        for &(leg, _) in &plan {
+            let Some(leg) = self.legs.get_mut(&leg) else { continue };
+            if let Some(config) = leg.stream_config(&mut state.codecs, &self.config) {
+                let stream = Self::stream_of(leg.id());
+                out.push(Output::Media(MediaCommand::Configure {
+                    stream,
+                    config: Box::new(config),
+                }));
+            }
+        }
+        for (leg, hears) in plan {
+            let listener = Self::stream_of(leg);
+            let source = match hears {
+                Hears::Nothing => Hear::Nothing,
+                Hears::Leg(leg) => Hear::Stream(Self::stream_of(leg)),
+                Hears::Hold => match self.config.media.hold {
+                    HoldSound::Music => Hear::Music,
+                    HoldSound::Silence => Hear::Silence,
+                },
+            };
+            if state.told(listener) != Some(source) {
+                state.tell(listener, source);
+                out.push(Output::Media(MediaCommand::Hear { listener, source }));
+            }
+        }
+    }
+
+    /// Something happened to a stream.
+    pub(super) fn media(&mut self, now: Time, event: MediaEvent, out: &mut Vec<Output>) {
+        match event {
+            MediaEvent::BindFailed { stream, error } => {
+                tracing::error!(leg = %leg_of(stream), error, "no socket");
+                self.end_by_media(now, stream, Cause::CONGESTION, out);
+            }
+            MediaEvent::RtpTimeout { stream } => {
+                tracing::info!(leg = %leg_of(stream), "no audio: orphan");
+                self.end_by_media(now, stream, Cause::TIMEOUT, out);
+            }
+            MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
+            MediaEvent::FirstPacket { .. }
+            | MediaEvent::RtpResumed { .. }
+            | MediaEvent::Overrun { .. }
+            | MediaEvent::Stats { .. } => {}
+        }
+    }
+
+    fn end_by_media(&mut self, now: Time, stream: StreamId, cause: Cause, out: &mut Vec<Output>) {
+        if let Some(leg) = self.legs.get(&leg_of(stream)) {
+            let call = leg.call();
+            self.release_call(now, call, cause, out);
+        }
+    }
+}
+
+impl CallState {
+    fn told(&self, listener: StreamId) -> Option<Hear> {
+        let told = self.hearing.iter().find(|(stream, _)| *stream == listener)?;
+        Some(told.1)
+    }
+
+    fn tell(&mut self, listener: StreamId, source: Hear) {
+        self.hearing.retain(|(stream, _)| *stream != listener);
+        self.hearing.push((listener, source));
+    }
+
+    /// The key by which the media engine knows `codec` in this call.
+    fn key(codecs: &mut Vec<Codec>, codec: &Codec) -> u8 {
+        let known = codecs.iter().position(|known| known.same_as(codec));
+        let at = known.unwrap_or_else(|| {
+            codecs.push(codec.clone());
+            codecs.len() - 1
+        });
+        u8::try_from(at).unwrap_or(u8::MAX)
+    }
+}
+
+impl SipLeg {
+    /// What its stream should do, when that differs from what it was last told.
+    fn stream_config(
+        &mut self,
+        codecs: &mut Vec<Codec>,
+        config: &crate::config::Config,
+    ) -> Option<StreamConfig> {
+        let agreed = self.negotiation()?.agreed()?;
+        let own = |addr: SocketAddr| own_port(config, addr);
+        let good = |addr: SocketAddr| sdp::is_sendable(addr) && !own(addr);
+        let rtp = agreed.remote_rtp;
+        // RFC 3605 may name another host for RTCP: it must be as harmless as that of RTP.
+        let rtcp = Some(agreed.remote_rtcp).filter(|&rtcp| good(rtcp)).unwrap_or(rtp);
+        let remote =
+            good(rtp).then_some(Remote { rtp, rtcp, rtcp_mux: agreed.rtcp_mux || rtcp == rtp });
+        let payloads = agreed.payload_map.iter().map(|(codec, send, receive)| Payload {
+            codec: media_codec(codec),
+            key: CallState::key(codecs, codec),
+            send: *send,
+            receive: *receive,
+            clock_rate: codec.clock_rate,
+        });
+        let receive = agreed.direction.receives();
+        let new = StreamConfig {
+            remote,
+            signalling_source: Some(self.signalling_source()),
+            payloads: payloads.collect(),
+            send: agreed.direction.sends(),
+            receive,
+            ptime_ms: agreed.ptime,
+            rtp_timeout: config.media.rtp_timeout.filter(|_| receive && self.is_up()),
+            symmetric: true,
+        };
+        self.configured(new)
+    }
+}
+
+/// Whether an address is one of our own RTP ports: sending there would be a loop (ATTACKS 4).
+fn own_port(config: &crate::config::Config, addr: SocketAddr) -> bool {
+    let media = &config.media;
+    let ours = [media.ipv4, media.ipv6, media.advertise_ipv4, media.advertise_ipv6];
+    (media.port_min..=media.port_max).contains(&addr.port())
+        && ours.into_iter().flatten().any(|ip| ip == addr.ip().to_canonical())
+}
+
+fn leg_of(stream: StreamId) -> LegId {
+    LegId(stream.0)
+}
+
+/// The codecs of `offered` (with its payload types, in its order) that `agreed` has too.
+fn shared(offered: &[Codec], agreed: &[Codec]) -> Vec<Codec> {
+    let both = |codec: &&Codec| agreed.iter().any(|other| other.same_as(codec));
+    offered.iter().filter(both).cloned().collect()
+}
+
+/// Whether there is something to talk in, beside DTMF and comfort noise.
+pub(super) fn has_audio(codecs: &[Codec]) -> bool {
+    codecs.iter().any(Codec::is_audio)
+}
+
+fn media_codec(codec: &Codec) -> media::command::Codec {
+    use media::command::Codec as Media;
+    match &*codec.name {
+        "PCMU" => Media::Pcmu,
+        "PCMA" => Media::Pcma,
+        "G722" => Media::G722,
+        "opus" => Media::Opus,
+        "L16" => Media::L16,
+        "telephone-event" => Media::TelephoneEvent,
+        "CN" => Media::ComfortNoise,
+        _ => Media::Other,
+    }
+}

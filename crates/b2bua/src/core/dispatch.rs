@@ -1,0 +1,302 @@
+//! What the transactions emit goes to the leg, trunk or phone it belongs to; what legs report goes
+//! to their call; what the call commands goes back to legs.
+
+use base::Time;
+use call::{CallId, LegCommand, LegEvent, LegId};
+use sip::message::{Method, Request, Response, StatusCode};
+use sip::transaction::{Event as Transaction, TransactionId};
+use sip::transport::Source;
+
+use super::{CallState, Core, DialogKey};
+use crate::io::Output;
+use crate::party;
+use crate::sip_leg::{Cx, Failure, Report, SipLeg};
+use crate::wire::{Deadline, Owner};
+
+impl Core {
+    pub(super) fn transaction_event(
+        &mut self,
+        now: Time,
+        event: Transaction,
+        out: &mut Vec<Output>,
+    ) {
+        match event {
+            Transaction::Send { target, bytes, transaction } => {
+                out.push(Output::Send { target, bytes, transaction });
+            }
+            Transaction::Request { request, source } => self.request(now, request, &source, out),
+            Transaction::Cancelled { transaction } => {
+                if let Some(leg) = self.invites.get(&transaction).copied() {
+                    self.with_leg(now, leg, out, |leg, cx| leg.cancelled(transaction, cx));
+                }
+            }
+            Transaction::Response { transaction: Some(transaction), response, .. } => {
+                self.response(now, transaction, &response, out);
+            }
+            Transaction::Response { transaction: None, response, source } => {
+                self.stray_answer(&response, &source);
+            }
+            Transaction::TimedOut { transaction } => {
+                self.failed(now, transaction, Failure::TimedOut, out);
+            }
+            Transaction::TransportFailed { transaction } => {
+                self.failed(now, transaction, Failure::Transport, out);
+            }
+            Transaction::Acked { .. } | Transaction::AckTimedOut { .. } => {}
+            Transaction::Ended { transaction } => {
+                self.wire.owners.remove(&transaction);
+                self.invites.remove(&transaction);
+            }
+        }
+    }
+
+    fn request(&mut self, now: Time, request: Request, source: &Source, out: &mut Vec<Output>) {
+        let to_tag = request.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
+        let Some(to_tag) = to_tag else { return self.new_request(now, request, source, out) };
+        let call_id = request.headers.call_id().unwrap_or("");
+        let key: DialogKey = (call_id.into(), to_tag.into());
+        let Some(&leg) = self.dialogs.get(&key) else {
+            // RFC 3261 §12.2.2; an ACK is never answered.
+            if request.method != Method::Ack {
+                self.refuse(&request, source, StatusCode::CALL_DOES_NOT_EXIST);
+            }
+            return;
+        };
+        if !self.may_speak(now, leg, &request, source, out) {
+            return;
+        }
+        self.in_dialog(now, leg, request, source, out);
+    }
+
+    fn in_dialog(
+        &mut self,
+        now: Time,
+        leg: LegId,
+        request: Request,
+        source: &Source,
+        out: &mut Vec<Output>,
+    ) {
+        if request.method == Method::Ack {
+            return self.with_leg(now, leg, out, |leg, cx| leg.acked(&request, cx));
+        }
+        let accepted = self.wire.transactions.accept(now, &request, source, &mut self.wire.events);
+        let Some(transaction) = accepted else {
+            let response = crate::wire::overloaded(&request);
+            return self.wire.reply(&request, source, response);
+        };
+        if request.method == Method::Invite {
+            self.invites.insert(transaction, leg);
+        }
+        self.with_leg(now, leg, out, |leg, cx| leg.request(request, source, transaction, cx));
+    }
+
+    /// Whether a request inside a dialog comes from the dialog's peer: from its address, or with a
+    /// digest of its extension (ATTACKS 14). Answers when it does not.
+    fn may_speak(
+        &mut self,
+        now: Time,
+        leg: LegId,
+        request: &Request,
+        source: &Source,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(this) = self.legs.get(&leg) else { return false };
+        if this.is_peer(source.remote.ip()) {
+            return true;
+        }
+        let party = this.party().clone();
+        let trunk = party.trunk(&self.config);
+        if let Some(trunk) = trunk {
+            if party::in_networks(trunk, source.remote.ip()) {
+                return true;
+            }
+            if request.method != Method::Ack {
+                self.refuse(request, source, StatusCode::CALL_DOES_NOT_EXIST);
+            }
+            return false;
+        }
+        if request.method == Method::Ack {
+            return false;
+        }
+        let proved = self.authenticate(now, request, source, out);
+        match proved {
+            Some(extension) if party == party::Party::Extension(extension) => true,
+            Some(_) => {
+                self.refuse(request, source, StatusCode::CALL_DOES_NOT_EXIST);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn response(
+        &mut self,
+        now: Time,
+        transaction: TransactionId,
+        response: &Response,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(owner) = self.wire.owners.get(&transaction).copied() else { return };
+        match owner {
+            Owner::Leg(leg, purpose) => {
+                self.with_leg(now, leg, out, |leg, cx| {
+                    leg.response(transaction, purpose, response, cx);
+                });
+            }
+            Owner::TrunkOptions(trunk) => {
+                self.trunk_asked(now, trunk, Some(response.status), out);
+            }
+            Owner::TrunkRegister(trunk) => {
+                self.trunk_registered(now, trunk, transaction, Some(response));
+            }
+            Owner::Qualify(binding, sent) => self.qualified(now, binding, Some(now - sent), out),
+            Owner::Nobody => {}
+        }
+    }
+
+    fn failed(
+        &mut self,
+        now: Time,
+        transaction: TransactionId,
+        failure: Failure,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(owner) = self.wire.owners.get(&transaction).copied() else { return };
+        match owner {
+            Owner::Leg(leg, purpose) => {
+                self.with_leg(now, leg, out, |leg, cx| {
+                    leg.failed(transaction, purpose, failure, cx);
+                });
+            }
+            Owner::TrunkOptions(trunk) => self.trunk_asked(now, trunk, None, out),
+            Owner::TrunkRegister(trunk) => self.trunk_registered(now, trunk, transaction, None),
+            Owner::Qualify(binding, _) => self.qualified(now, binding, None, out),
+            Owner::Nobody => {}
+        }
+    }
+
+    /// A 2xx to an INVITE that we have given up: ACK it and hang up, else the far end has a ghost
+    /// call (INTEROP 7).
+    fn stray_answer(&mut self, response: &Response, source: &Source) {
+        let Some((ack, bye)) = crate::sip_leg::ack_and_bye(response) else { return };
+        self.wire.ack(ack, source.reply_target());
+        // Nothing is kept: should the BYE be lost, the far end repeats its 2xx.
+        self.wire.ack(bye, source.reply_target());
+    }
+
+    /// Lets `work` run on a leg, with what it needs of the core.
+    pub(super) fn with_leg(
+        &mut self,
+        now: Time,
+        leg: LegId,
+        _out: &mut Vec<Output>,
+        work: impl FnOnce(&mut SipLeg, &mut Cx<'_>),
+    ) {
+        let Some(this) = self.legs.get_mut(&leg) else { return };
+        self.working_on = Some(this.call());
+        let mut cx =
+            Cx { now, config: &self.config, wire: &mut self.wire, reports: &mut self.reports };
+        work(this, &mut cx);
+    }
+
+    /// Lets `work` run on a call, then does what the call commands.
+    pub(super) fn with_call(
+        &mut self,
+        now: Time,
+        call: CallId,
+        out: &mut Vec<Output>,
+        work: impl FnOnce(&mut CallState, Time, &mut Vec<call::Output>),
+    ) {
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        self.working_on = Some(call);
+        let mut commands = Vec::new();
+        work(state, now, &mut commands);
+        self.touch(call);
+        self.commands(now, call, commands, out);
+    }
+
+    /// Does what a call commands, in order.
+    pub(super) fn commands(
+        &mut self,
+        now: Time,
+        call: CallId,
+        commands: Vec<call::Output>,
+        out: &mut Vec<Output>,
+    ) {
+        for command in commands {
+            match command {
+                call::Output::Leg(leg, command) => self.command(now, call, leg, command, out),
+                call::Output::Dial { target } => self.dial(now, call, target, out),
+                call::Output::Arm(timer, after) => {
+                    self.wire.timers.arm(Deadline::Call(call, timer), now + after);
+                }
+                call::Output::Disarm(timer) => {
+                    self.wire.timers.disarm(Deadline::Call(call, timer));
+                }
+                call::Output::Over => self.over(now, call, out),
+            }
+        }
+    }
+
+    fn command(
+        &mut self,
+        now: Time,
+        call: CallId,
+        leg: LegId,
+        command: LegCommand,
+        out: &mut Vec<Output>,
+    ) {
+        match command {
+            LegCommand::Ring => {
+                // Early media goes on while it rings: the SDP is told once, in whatever comes first.
+                self.with_leg(now, leg, out, |leg, cx| leg.ring(cx));
+            }
+            LegCommand::Progress => {
+                if let Some(codecs) = self.codecs_for_caller(call, leg) {
+                    self.with_leg(now, leg, out, |leg, cx| leg.progress(&codecs, cx));
+                }
+            }
+            LegCommand::Answer => {
+                let codecs = self.codecs_for_caller(call, leg).unwrap_or_default();
+                let passed = self.passed_headers(call, leg);
+                self.with_leg(now, leg, out, |leg, cx| leg.answer(&codecs, passed, cx));
+            }
+            LegCommand::Release { cause, elsewhere } => {
+                self.with_leg(now, leg, out, |leg, cx| leg.release(cause, elsewhere, cx));
+            }
+        }
+    }
+
+    /// Headers of the partner's answer that `leg`'s trunk policy lets through.
+    fn passed_headers(&self, call: CallId, leg: LegId) -> Vec<(String, String)> {
+        let this = self.legs.get(&leg);
+        let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
+        let partner = partner.and_then(|partner| self.legs.get(&partner));
+        match (this, partner) {
+            (Some(this), Some(partner)) => partner.passed_to(this, &self.config),
+            (None, _) | (_, None) => Vec::new(),
+        }
+    }
+
+    /// What a leg reports.
+    pub(super) fn report(&mut self, now: Time, leg: LegId, report: Report, out: &mut Vec<Output>) {
+        let Some(this) = self.legs.get(&leg) else { return };
+        let call = this.call();
+        let event = match report {
+            Report::Offered { can_wait } => return self.offered(now, leg, can_wait, out),
+            Report::Agreed => return self.agreed(now, leg, out),
+            Report::OfferFailed => return self.offer_failed(now, leg, out),
+            Report::Redirected { contacts, cause } => {
+                return self.redirected(now, leg, &contacts, cause, out);
+            }
+            Report::Call(event) => event,
+        };
+        tracing::debug!(%call, %leg, ?event, "leg");
+        if event == LegEvent::Gone {
+            self.forget_leg(now, leg, out);
+        }
+        self.with_call(now, call, out, |state, now, commands| {
+            state.call.handle(now, leg, event, commands);
+        });
+    }
+}

@@ -1,0 +1,193 @@
+//! Ends: of legs, calls, connections, and of the node's patience with those still up.
+
+use base::{Masked, Time};
+use call::record::{CallRecord, EndedBy, LegRecord};
+use call::{CallId, Cause, LegEvent, LegId};
+use media::command::{MediaCommand, StreamId, StreamStats};
+use sip::message::{StatusCode, Uri};
+use sip::transport::FlowId;
+
+use super::{CallState, Core};
+use crate::io::Output;
+use crate::sip_leg::SipLeg;
+use crate::wire::Deadline;
+
+impl Core {
+    /// Ends a call from our side.
+    pub(super) fn release_call(
+        &mut self,
+        now: Time,
+        call: CallId,
+        cause: Cause,
+        out: &mut Vec<Output>,
+    ) {
+        self.with_call(now, call, out, |state, now, commands| {
+            state.call.release(now, cause, commands);
+        });
+    }
+
+    /// Nothing of a leg is left on the wire: free what it held.
+    pub(super) fn forget_leg(&mut self, now: Time, leg: LegId, out: &mut Vec<Output>) {
+        let Some(gone) = self.legs.remove(&leg) else { return };
+        self.dialogs.remove(&gone.key());
+        gone.disarm_all(&mut self.wire.timers);
+        self.wire.askers.retain(|_, asker| *asker != crate::wire::Asker::Leg(leg));
+        let stream = Self::stream_of(leg);
+        out.push(Output::Media(MediaCommand::Close { stream }));
+        self.ports.give_back(now, gone.media().ports);
+        let Some(state) = self.calls.get_mut(&gone.call()) else { return };
+        state.closing += 1;
+        self.closing.insert(stream, (gone.call(), state.finished.len()));
+        state.finished.push(leg_record(&gone, &self.config));
+        state.hearing.retain(|(listener, _)| *listener != stream);
+        self.invites.retain(|_, owner| *owner != leg);
+    }
+
+    /// The final figures of a stream.
+    pub(super) fn stream_closed(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        stats: &StreamStats,
+        out: &mut Vec<Output>,
+    ) {
+        let Some((call, leg)) = self.closing.remove(&stream) else { return };
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        state.closing -= 1;
+        let record = &mut state.finished[leg];
+        record.packets_received = stats.packets_received;
+        record.packets_sent = stats.packets_sent;
+        record.packets_lost = stats.lost;
+        record.jitter_ms = stats.jitter_ms as f32;
+        record.strays = stats.strays_dropped;
+        self.over(now, call, out);
+    }
+
+    /// Writes the record once the last leg is gone and the last figures are in.
+    pub(super) fn over(&mut self, _now: Time, call: CallId, out: &mut Vec<Output>) {
+        let done = self
+            .calls
+            .get(&call)
+            .is_some_and(|state| state.call.participants().is_empty() && state.closing == 0);
+        if !done {
+            return;
+        }
+        if let Some(state) = self.calls.remove(&call) {
+            for party in &state.counted {
+                self.uncount(party);
+            }
+            let record = self.call_record(call, state);
+            tracing::info!(%call, from = %Masked(&record.from), to = %Masked(&record.to),
+                status = record.sip_status, talk_ms = record.talk_ms, "over");
+            out.push(Output::CallRecord(Box::new(record)));
+        }
+    }
+
+    fn call_record(&self, call: CallId, state: CallState) -> CallRecord {
+        let times = state.call.times();
+        let ended = times.ended.unwrap_or(state.started);
+        let outcome = state.call.outcome();
+        let cause = outcome.map_or(Cause::INTERNAL, |outcome| outcome.cause);
+        let talk = times.answered.map(|answered| ended - answered).unwrap_or_default();
+        CallRecord {
+            id: format!("{:x}-{}", self.clock.wall.0, call.0),
+            started: self.clock.wall(state.started),
+            ringing: times.ringing.map(|at| self.clock.wall(at)),
+            answered: times.answered.map(|at| self.clock.wall(at)),
+            ended: self.clock.wall(ended),
+            talk_ms: millis(talk),
+            hold_ms: millis(times.held),
+            from: state.from.number,
+            to: state.to,
+            ended_by: outcome.map_or(EndedBy::System, |outcome| outcome.by),
+            sip_status: cause.status(),
+            q850_cause: cause.q850(),
+            reason: cause.text().to_owned(),
+            legs: state.finished,
+        }
+    }
+
+    /// A trunk pointed elsewhere: follow it within the trunk, if its policy says so (ATTACKS 15:
+    /// only the number is taken, and only from contacts that stay with the trunk).
+    pub(super) fn redirected(
+        &mut self,
+        now: Time,
+        leg: LegId,
+        contacts: &[Uri],
+        cause: Cause,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(this) = self.legs.get(&leg) else { return };
+        let (call, party) = (this.call(), this.party().clone());
+        let follow = self.redirect_target(call, &party, contacts);
+        if let Some(destination) = follow
+            && let Some(state) = self.calls.get_mut(&call)
+            && let Some(next) = state.call.redirected()
+        {
+            state.redirects += 1;
+            state.destinations.insert(next, destination);
+        }
+        self.with_call(now, call, out, |state, now, commands| {
+            state.call.handle(now, leg, LegEvent::Refused(cause), commands);
+        });
+    }
+
+    /// A connection is gone: bindings over it end, requests on it fail.
+    pub(super) fn flow_closed(&mut self, now: Time, flow: FlowId, out: &mut Vec<Output>) {
+        self.wire.transactions.flow_closed(now, flow, &mut self.wire.events);
+        let mut changes = Vec::new();
+        self.registrar.flow_closed(now, flow, &mut changes);
+        self.registrations_changed(now, changes, out);
+    }
+
+    /// The drain's limit is over: hang up what is left.
+    pub(super) fn drain_is_over(&mut self, now: Time, out: &mut Vec<Output>) {
+        let calls: Vec<_> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.release_call(now, call, Cause::NORMAL, out);
+        }
+    }
+
+    /// Drops a call whose handling panicked, without asking its state anything: its far ends are
+    /// told by their own timers, its media stops at once.
+    pub(super) fn abandon(&mut self, now: Time, call: CallId, out: &mut Vec<Output>) {
+        let legs: Vec<_> =
+            self.legs.iter().filter(|(_, leg)| leg.call() == call).map(|(&id, _)| id).collect();
+        for leg in legs {
+            if let Some(leg) = self.legs.get_mut(&leg) {
+                leg.abandon(now, &mut self.wire);
+            }
+            self.forget_leg(now, leg, out);
+        }
+        for timer in [call::Timer::Ring, call::Timer::Limit] {
+            self.wire.timers.disarm(Deadline::Call(call, timer));
+        }
+        if let Some(state) = self.calls.remove(&call) {
+            for party in &state.counted {
+                self.uncount(party);
+            }
+            let mut record = self.call_record(call, state);
+            record.sip_status = StatusCode::SERVER_INTERNAL_ERROR.0;
+            out.push(Output::CallRecord(Box::new(record)));
+        }
+    }
+}
+
+fn leg_record(leg: &SipLeg, config: &crate::config::Config) -> LegRecord {
+    LegRecord {
+        side: leg.side(),
+        party: leg.party().name(config).to_owned(),
+        sip_call_id: leg.key().0.into(),
+        sip_status: leg.final_status(),
+        codec: leg.codec_name(),
+        packets_received: 0,
+        packets_sent: 0,
+        packets_lost: 0,
+        jitter_ms: 0.0,
+        strays: 0,
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

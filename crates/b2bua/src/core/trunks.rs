@@ -1,0 +1,249 @@
+//! Trunks: looking their names up, asking whether they live, registering at them, and following
+//! their redirections.
+
+use std::time::Duration;
+
+use base::Time;
+use call::CallId;
+use sip::message::{Method, Name, NameAddr, Request, Response, StatusCode, Uri};
+use sip::transaction::TransactionId;
+use sip::transport::Target;
+
+use super::Core;
+use super::dial::Destination;
+use crate::config::Trunk;
+use crate::io::{Event, Output};
+use crate::numbers;
+use crate::party::{self, Party};
+use crate::trunk::{RESOLVE_AGAIN, RETRY, shows_life};
+use crate::wire::{self, Asker, Deadline, Owner};
+
+/// Challenges answered in a row before a registration is given up until the next try.
+const CHALLENGES_MAX: u8 = 2;
+
+impl Core {
+    pub(super) fn start_trunks(&mut self, now: Time) {
+        for (at, trunk) in self.config.clone().trunks.iter().enumerate() {
+            if !trunk.targets.is_empty() {
+                self.wire.timers.arm(Deadline::TrunkResolve(at), now);
+            }
+        }
+    }
+
+    pub(super) fn resolve_trunk(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
+        let config = self.config.clone();
+        for (target, uri) in config.trunks[at].targets.iter().enumerate() {
+            let Ok(uri) = uri.parse::<Uri>() else { continue };
+            match party::literal_target(&uri) {
+                Some(literal) => self.trunk_resolved(now, at, target, vec![literal]),
+                None => {
+                    self.look_up(Asker::Trunk(at, target), &uri, out);
+                    self.wire.timers.arm(Deadline::TrunkResolve(at), now + RESOLVE_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// Where a target of a trunk leads; the last answer stays in use when a look-up fails.
+    pub(super) fn trunk_resolved(
+        &mut self,
+        now: Time,
+        at: usize,
+        target: usize,
+        mut targets: Vec<Target>,
+    ) {
+        let trunk = &self.config.trunks[at];
+        for target in &mut targets {
+            if let Some(name) = &trunk.tls_name {
+                target.tls_name = Some(name.as_str().into());
+            }
+        }
+        let state = &mut self.trunks[at];
+        let first = state.resolved.iter().all(Vec::is_empty);
+        if !targets.is_empty() {
+            state.resolved[target] = targets;
+        }
+        if first && state.resolved.iter().any(|targets| !targets.is_empty()) {
+            if trunk.options_interval.is_some() {
+                self.wire.timers.arm(Deadline::TrunkOptions(at), now);
+            }
+            if trunk.register.is_some() {
+                self.wire.timers.arm(Deadline::TrunkRegister(at), now);
+            }
+        }
+    }
+
+    /// Asks a trunk by OPTIONS whether it lives.
+    pub(super) fn ask_trunk(&mut self, now: Time, at: usize) {
+        let Some((mut request, target)) = self.trunk_request(at, Method::Options) else { return };
+        sip::dialog::allow::add_capabilities(&mut request.headers);
+        request.headers.push(Name::CSeq, "1 OPTIONS");
+        request.headers.push(Name::CallId, self.wire.rng.token(20));
+        let tag = self.wire.rng.token(10);
+        let config = self.config.clone();
+        add_from_to(&mut request, &config.trunks[at], &config.realm, &tag);
+        if self.wire.request(now, request, target, Owner::TrunkOptions(at)).is_none() {
+            self.wire.timers.arm(Deadline::TrunkOptions(at), now + RETRY);
+        }
+    }
+
+    /// How asking went; `None` = no answer.
+    pub(super) fn trunk_asked(
+        &mut self,
+        now: Time,
+        at: usize,
+        status: Option<StatusCode>,
+        out: &mut Vec<Output>,
+    ) {
+        if status.is_some_and(|status| status.is_provisional()) {
+            return;
+        }
+        let trunk = &self.config.trunks[at];
+        let state = &mut self.trunks[at];
+        let alive = status.is_some_and(|status| shows_life(status.0));
+        if let Some(up) = state.answered(alive) {
+            let reason = match status {
+                Some(status) => format!("OPTIONS {}", status.0),
+                None => "OPTIONS timed out".to_owned(),
+            };
+            let name = trunk.name.as_str().into();
+            out.push(Output::Event(Event::Trunk { name, up, reason }));
+        }
+        if let Some(interval) = trunk.options_interval {
+            let after = state.ask_after(interval);
+            self.wire.timers.arm(Deadline::TrunkOptions(at), now + after);
+        }
+    }
+
+    /// Registers at a trunk, or renews.
+    pub(super) fn register_at_trunk(&mut self, now: Time, at: usize) {
+        let config = self.config.clone();
+        let trunk = &config.trunks[at];
+        let Some(expires) = trunk.register else { return };
+        let Some((mut request, target)) = self.trunk_request(at, Method::Register) else { return };
+        let state = &mut self.trunks[at].registration;
+        if state.call_id.is_empty() {
+            state.call_id = self.wire.rng.token(20);
+            state.from_tag = self.wire.rng.token(10);
+        }
+        state.cseq += 1;
+        request.headers.push(Name::CallId, state.call_id.clone());
+        request.headers.push(Name::CSeq, format!("{} REGISTER", state.cseq));
+        let tag = state.from_tag.clone();
+        request.headers.push(Name::Expires, expires.as_secs().to_string());
+        add_from_to(&mut request, trunk, &config.realm, &tag);
+        if let Some(credentials) = &trunk.credentials {
+            self.trunks[at].auth.reauthorize(&mut request, &credentials.into());
+        }
+        if self.wire.request(now, request, target, Owner::TrunkRegister(at)).is_none() {
+            self.wire.timers.arm(Deadline::TrunkRegister(at), now + RETRY);
+        }
+    }
+
+    /// How registering went; `None` = no answer.
+    pub(super) fn trunk_registered(
+        &mut self,
+        now: Time,
+        at: usize,
+        transaction: TransactionId,
+        response: Option<&Response>,
+    ) {
+        let config = self.config.clone();
+        let trunk = &config.trunks[at];
+        let Some(expires) = trunk.register else { return };
+        let state = &mut self.trunks[at];
+        let next = match response {
+            Some(response) if response.status.is_provisional() => return,
+            Some(response) if matches!(response.status.0, 401 | 407) => {
+                state.registration.attempts += 1;
+                let answered = trunk.credentials.as_ref().is_some_and(|credentials| {
+                    state.registration.attempts <= CHALLENGES_MAX
+                        && state
+                            .auth
+                            .remember(response, &credentials.into(), &mut self.wire.rng)
+                            .is_ok()
+                });
+                let _ = transaction;
+                if answered { Duration::ZERO } else { RETRY * 6 }
+            }
+            Some(response) if response.status.is_success() => {
+                state.registration.attempts = 0;
+                state.registration.registered = true;
+                let granted = response.headers.expires().map(|s| Duration::from_secs(s.into()));
+                // Renew well before the end, RFC 3261 §10.2.4.
+                granted.unwrap_or(expires).min(expires).max(RETRY * 2).mul_f32(0.8)
+            }
+            Some(_) | None => {
+                state.registration.attempts = 0;
+                state.registration.registered = false;
+                RETRY * 6
+            }
+        };
+        self.wire.timers.arm(Deadline::TrunkRegister(at), now + next);
+    }
+
+    /// A request to a trunk's first known target, without From, To, Call-ID and CSeq.
+    fn trunk_request(&self, at: usize, method: Method) -> Option<(Request, Target)> {
+        let state = &self.trunks[at];
+        let known = state.resolved.iter().position(|targets| !targets.is_empty())?;
+        let target = state.resolved[known].first()?.clone();
+        let uri: Uri = self.config.trunks[at].targets[known].parse().ok()?;
+        let mut request = Request::new(method, uri);
+        request.headers.push(Name::MaxForwards, "70");
+        let mut contact = wire::contact(&self.config, target.transport, target.addr.ip());
+        if let Some(credentials) = &self.config.trunks[at].credentials {
+            contact.user = Uri::sip(&credentials.username, contact.host.clone(), None).user;
+        }
+        request.headers.push(Name::Contact, format!("<{contact}>"));
+        request.headers.push(Name::UserAgent, self.config.product.clone());
+        Some((request, target))
+    }
+
+    /// Where a redirection of a trunk leads, when its policy and ours allow it.
+    pub(super) fn redirect_target(
+        &self,
+        call: CallId,
+        party: &Party,
+        contacts: &[Uri],
+    ) -> Option<Destination> {
+        let Party::Trunk(at) = *party else { return None };
+        let trunk = &self.config.trunks[at];
+        let state = self.calls.get(&call)?;
+        if !trunk.follow_redirects || state.redirects >= self.config.sip.redirects_max {
+            return None;
+        }
+        contacts.iter().find_map(|contact| {
+            let target = stays_with(trunk, contact)?;
+            let number = numbers::clean(&contact.user_unescaped()?);
+            let dialable = !number.is_empty()
+                && number.chars().all(|c| c.is_ascii_digit() || "+*#".contains(c));
+            dialable.then_some(Destination::Trunk { trunk: at, target, number })
+        })
+    }
+}
+
+/// The target of `trunk` that a redirection names by host, or the first when its address lies in
+/// the trunk's networks.
+fn stays_with(trunk: &Trunk, contact: &Uri) -> Option<usize> {
+    let named = trunk.targets.iter().position(|target| {
+        target.parse::<Uri>().is_ok_and(|uri| uri.host == contact.host && uri.port == contact.port)
+    });
+    named.or_else(|| {
+        let sip::message::Host::Ip(ip) = contact.host else { return None };
+        (party::in_networks(trunk, ip) && !trunk.targets.is_empty()).then_some(0)
+    })
+}
+
+fn add_from_to(request: &mut Request, trunk: &Trunk, realm: &str, tag: &str) {
+    let host = match request.method {
+        Method::Register => request.uri.host.clone(),
+        _ => party::host(realm),
+    };
+    let user = trunk.credentials.as_ref().map_or("", |credentials| &credentials.username);
+    let us = Uri::sip(user, host, None);
+    let mut from = NameAddr::new(us.clone());
+    from.set_tag(tag);
+    let to = if request.method == Method::Register { us } else { request.uri.clone() };
+    request.headers.push(Name::From, from.to_string());
+    request.headers.push(Name::To, NameAddr::new(to).to_string());
+}

@@ -1,0 +1,261 @@
+//! The ways out of a leg: refuse, CANCEL, BYE.
+
+use call::{Cause, LegEvent};
+use serde::{Deserialize, Serialize};
+use sip::auth::ClientAuth;
+use sip::dialog::Dialog;
+use sip::message::{Method, Name, Request, Response, StatusCode};
+use sip::transaction::TransactionId;
+
+use super::{Cx, Failure, SipLeg, State, reason};
+use crate::wire::{Owner, Purpose, Wire};
+
+/// A leg on its way out.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Leaving {
+    /// CANCEL is out, or will be after the first provisional; the INVITE's final answer is awaited.
+    Cancelling { invite: Request },
+    /// BYE is out.
+    Bye { request: Request, dialog: Box<Dialog>, auth: ClientAuth, challenged: bool },
+}
+
+impl SipLeg {
+    /// Ends the leg, whatever its state.
+    pub(crate) fn release(&mut self, cause: Cause, elsewhere: bool, cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Early(_) => {
+                let status = match cause.status() {
+                    status @ 300..=699 => StatusCode(status),
+                    _ => StatusCode::TEMPORARILY_UNAVAILABLE,
+                };
+                self.final_answer(status, Some(reason(cause, elsewhere)), cx);
+                self.gone(cx);
+            }
+            State::Placing(_) => self.cancel_invite(&reason(cause, elsewhere), cx),
+            // INTEROP 2: BYE only after ACK.
+            State::Up(up) if up.unacked.is_some() => up.bye_after_ack = Some(cause),
+            State::Up(_) => self.bye(cause, cx),
+            State::Leaving(_) | State::Moving | State::Gone => {}
+        }
+    }
+
+    /// Hangs up a dialog that is up.
+    pub(super) fn bye(&mut self, cause: Cause, cx: &mut Cx<'_>) {
+        let state = std::mem::replace(&mut self.state, State::Moving);
+        let State::Up(mut up) = state else {
+            self.state = state;
+            return;
+        };
+        self.disarm_all(&mut cx.wire.timers);
+        if let Some(pending) = up.pending.take() {
+            let status = StatusCode::REQUEST_TERMINATED;
+            self.respond_pending(pending, status, cx);
+        }
+        let mut request = up.dialog.request(Method::Bye);
+        request.headers.push(Name::UserAgent, cx.config.product.clone());
+        request.headers.push(Name::Reason, reason(cause, false));
+        if let Some(credentials) = self.party.trunk(cx.config).and_then(|t| t.credentials.as_ref())
+        {
+            up.auth.reauthorize(&mut request, &credentials.into());
+        }
+        self.state = State::Leaving(Box::new(Leaving::Bye {
+            request,
+            dialog: Box::new(up.dialog),
+            auth: up.auth,
+            challenged: false,
+        }));
+        self.send_bye(cx);
+    }
+
+    fn respond_pending(
+        &mut self,
+        pending: super::up::Pending,
+        status: StatusCode,
+        cx: &mut Cx<'_>,
+    ) {
+        let (transaction, request) = pending.into_parts();
+        self.respond(transaction, &request, status, cx);
+    }
+
+    fn send_bye(&mut self, cx: &mut Cx<'_>) {
+        let State::Leaving(leaving) = &self.state else { return };
+        let Leaving::Bye { request, dialog, .. } = &**leaving else { return };
+        let (request, target) = (request.clone(), self.target(dialog));
+        let owner = Owner::Leg(self.id, Purpose::Bye);
+        if cx.wire.request(cx.now, request, target, owner).is_none() {
+            self.gone(cx);
+        }
+    }
+
+    /// An answer to the BYE.
+    fn bye_answered(&mut self, response: &Response, cx: &mut Cx<'_>) {
+        if response.status.is_provisional() {
+            return;
+        }
+        let credentials = self.party.trunk(cx.config).and_then(|t| t.credentials.as_ref());
+        if matches!(response.status.0, 401 | 407)
+            && let State::Leaving(leaving) = &mut self.state
+            && let Leaving::Bye { request, dialog, auth, challenged: challenged @ false } =
+                &mut **leaving
+            && let Some(credentials) = credentials
+        {
+            *challenged = true;
+            dialog.renumber(request);
+            let answered = auth.authorize(request, response, &credentials.into(), &mut cx.wire.rng);
+            if answered.is_ok() {
+                return self.send_bye(cx);
+            }
+        }
+        self.gone(cx);
+    }
+
+    /// An answer to a request of ours.
+    pub(crate) fn response(
+        &mut self,
+        transaction: TransactionId,
+        purpose: Purpose,
+        response: &Response,
+        cx: &mut Cx<'_>,
+    ) {
+        match purpose {
+            Purpose::Invite => match &mut self.state {
+                State::Placing(_) => self.invite_answered(response, cx),
+                State::Leaving(_) => self.cancel_answered(response, cx),
+                State::Up(_) => self.answered_again(response, cx),
+                State::Early(_) | State::Moving | State::Gone => {}
+            },
+            Purpose::Change => match &self.state {
+                State::Up(_) => self.change_answered(transaction, response, cx),
+                // Our re-INVITE was accepted while we hung up.
+                State::Leaving(_) => self.end_stray(response, false, cx),
+                State::Early(_) | State::Placing(_) | State::Moving | State::Gone => {}
+            },
+            Purpose::Prack => {}
+            Purpose::Bye => self.bye_answered(response, cx),
+        }
+    }
+
+    /// A request of ours got no answer.
+    pub(crate) fn failed(
+        &mut self,
+        transaction: TransactionId,
+        purpose: Purpose,
+        failure: Failure,
+        cx: &mut Cx<'_>,
+    ) {
+        match purpose {
+            Purpose::Invite => match &self.state {
+                State::Placing(_) => self.invite_failed(failure, cx),
+                State::Leaving(_) => self.gone(cx),
+                State::Up(_) | State::Early(_) | State::Moving | State::Gone => {}
+            },
+            Purpose::Change => self.change_failed(transaction, failure, cx),
+            Purpose::Prack => {}
+            Purpose::Bye => self.gone(cx),
+        }
+    }
+
+    /// The final answer to an INVITE that we have cancelled.
+    fn cancel_answered(&mut self, response: &Response, cx: &mut Cx<'_>) {
+        if response.status.is_provisional() {
+            return;
+        }
+        let State::Leaving(leaving) = &self.state else { return };
+        let Leaving::Cancelling { invite } = &**leaving else {
+            return self.end_stray(response, false, cx); // its 2xx again; the BYE is out
+        };
+        self.final_status = response.status.0;
+        if !response.status.is_success() {
+            return self.gone(cx);
+        }
+        // INTEROP 7: the 2xx crossed our CANCEL; ACK, then BYE.
+        let Ok(mut dialog) = Dialog::uac(invite, response) else { return self.gone(cx) };
+        dialog.confirm();
+        let (ack, target) = self.ack_for(&dialog, invite);
+        cx.wire.ack(ack, target);
+        self.state = State::Up(Box::new(super::up::Up::new(dialog, None)));
+        self.bye(Cause::CANCELLED, cx);
+    }
+
+    /// A further 2xx to our first INVITE: a repetition, or another fork's answer.
+    fn answered_again(&mut self, response: &Response, cx: &mut Cx<'_>) {
+        if !response.status.is_success() {
+            return;
+        }
+        let State::Up(up) = &self.state else { return };
+        let tag = response.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
+        if tag.as_deref() == Some(up.dialog.id().remote_tag.as_ref()) {
+            self.acknowledge_again(response, cx);
+        } else {
+            self.end_stray(response, true, cx);
+        }
+    }
+
+    /// ACKs a 2xx whose dialog we don't want, and hangs it up when it is another than ours.
+    fn end_stray(&mut self, response: &Response, bye_too: bool, cx: &mut Cx<'_>) {
+        if !response.status.is_success() {
+            return;
+        }
+        let Some((ack, bye)) = ack_and_bye(response) else { return };
+        cx.wire.ack(ack, self.peer.clone());
+        if bye_too {
+            cx.wire.request(cx.now, bye, self.peer.clone(), Owner::Nobody);
+        }
+    }
+
+    /// Nothing is left on the wire.
+    pub(super) fn gone(&mut self, cx: &mut Cx<'_>) {
+        if self.state != State::Gone {
+            self.state = State::Gone;
+            self.disarm_all(&mut cx.wire.timers);
+            self.tell(cx, LegEvent::Gone);
+        }
+    }
+
+    /// Tells the far end as well as can be done without asking the leg's state much: its call's
+    /// handling panicked.
+    pub(crate) fn abandon(&mut self, now: base::Time, wire: &mut Wire) {
+        let state = std::mem::replace(&mut self.state, State::Moving);
+        match state {
+            State::Early(early) => {
+                let response = early.invite.response(StatusCode::SERVER_INTERNAL_ERROR);
+                let response = response.with_to_tag(&self.local_tag);
+                wire.respond(now, early.transaction, response);
+            }
+            State::Placing(placing) => {
+                if let Some(transaction) = placing.transaction {
+                    wire.owners.insert(transaction, Owner::Nobody);
+                    wire.cancel(now, transaction, None);
+                }
+            }
+            State::Up(mut up) => {
+                let target = self.target(&up.dialog);
+                let bye = up.dialog.request(Method::Bye);
+                wire.request(now, bye, target, Owner::Nobody);
+            }
+            State::Leaving(_) | State::Moving | State::Gone => {}
+        }
+    }
+}
+
+/// The ACK and BYE for a 2xx to an INVITE whose leg we no longer have, made of the 2xx alone.
+pub(crate) fn ack_and_bye(response: &Response) -> Option<(Request, Request)> {
+    let headers = &response.headers;
+    let cseq = headers.cseq().ok().filter(|cseq| cseq.method == Method::Invite)?;
+    let contact = headers.contact().ok()?;
+    let mut routes = headers.record_routes().ok()?;
+    routes.reverse();
+    let build = |method: Method, seq: u32| {
+        let mut request = Request::new(method.clone(), contact.uri.clone());
+        for route in &routes {
+            request.headers.push(Name::Route, route.to_string());
+        }
+        request.headers.push(Name::MaxForwards, "70");
+        for name in [Name::From, Name::To, Name::CallId] {
+            request.headers.copy_from(headers, name);
+        }
+        request.headers.push(Name::CSeq, format!("{seq} {method}"));
+        request
+    };
+    Some((build(Method::Ack, cseq.seq), build(Method::Bye, cseq.seq + 1)))
+}

@@ -1,0 +1,431 @@
+//! One SIP leg: an INVITE dialog usage and its offer/answer, between the wire and its call.
+//!
+//! ```text
+//!  INVITE in ──▶ Early ──2xx out──▶ Up ──BYE in / BYE out──▶ Leaving ──▶ Gone
+//!                  └─3xx–6xx out, CANCEL in───────────────────────────────▲
+//!  INVITE out ─▶ Placing ──2xx in──▶ Up
+//!                  └─CANCEL out──▶ Leaving ──final in─────────────────────▲
+//! ```
+//! `early` is the UAS before its final answer, `placing` the UAC before one, `up` what both do
+//! afterwards, `change` our own re-INVITEs and UPDATEs, `leave` the ways out.
+
+mod change;
+mod early;
+mod leave;
+mod placing;
+mod up;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use base::{Rng, Time, Timers};
+use call::{CallId, Cause, LegEvent, LegId, Side};
+use media::command::StreamConfig;
+use sdp::{Codec, Direction, LocalAudio, Negotiation};
+use serde::{Deserialize, Serialize};
+use sip::dialog::{Dialog, SessionTimer};
+use sip::message::{Headers, Name, NameAddr, Request, Response, StatusCode, Uri};
+use sip::transaction::TransactionId;
+use sip::transport::{Source, Target};
+
+use self::early::Early;
+use self::leave::Leaving;
+pub(crate) use self::leave::ack_and_bye;
+use self::placing::Placing;
+pub(crate) use self::placing::Way;
+use self::up::Up;
+use crate::config::Config;
+use crate::party::{self, Identity, Party};
+use crate::ports::PortPair;
+use crate::wire::{self, Deadline, Wire};
+
+/// SDP's media type.
+const SDP: &str = "application/sdp";
+
+/// The deadlines of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Timer {
+    /// Repeat a 2xx until its ACK (RFC 3261 §13.3.1.4).
+    Accept,
+    /// Repeat a reliable provisional until its PRACK (RFC 3262 §3).
+    Reliable,
+    /// Refresh the session, or end it (RFC 4028).
+    Session,
+    /// Try a change again after a 491 (RFC 3261 §14.1).
+    Retry,
+    /// A target has not said a word.
+    Silence,
+}
+
+/// What a leg reports to the core.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Report {
+    /// For its call.
+    Call(LegEvent),
+    /// The far end offers something new; to be answered with `accept_offer` or `refuse_offer`.
+    Offered {
+        /// Whether there is time to ask the partner first (a re-INVITE, but not an UPDATE).
+        can_wait: bool,
+    },
+    /// An offer/answer exchange is done.
+    Agreed,
+    /// What [`SipLeg::reoffer`] offered was refused.
+    OfferFailed,
+    /// The far end points elsewhere.
+    Redirected {
+        /// Where to.
+        contacts: Vec<Uri>,
+        /// What the call is told when that is not followed.
+        cause: Cause,
+    },
+}
+
+/// Why a request got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// As a 408, RFC 3261 §8.1.3.1.
+    TimedOut,
+    /// As a 503, RFC 3261 §8.1.3.1.
+    Transport,
+}
+
+/// What a leg may use of the core while it works.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Time,
+    pub(crate) config: &'a Config,
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) reports: &'a mut VecDeque<(LegId, Report)>,
+}
+
+/// Where a leg's audio lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MediaPlace {
+    /// Address to bind.
+    pub(crate) bind: IpAddr,
+    /// Address written into SDP.
+    pub(crate) advertise: IpAddr,
+    /// RTP and RTCP port.
+    pub(crate) ports: PortPair,
+}
+
+/// A call that comes in.
+pub(crate) struct Incoming {
+    pub(crate) call: CallId,
+    pub(crate) party: Party,
+    pub(crate) request: Request,
+    pub(crate) source: Source,
+    pub(crate) transaction: TransactionId,
+}
+
+/// A leg to be placed.
+pub(crate) struct Outgoing {
+    pub(crate) call: CallId,
+    pub(crate) party: Party,
+    pub(crate) from: Identity,
+    pub(crate) to: String,
+    pub(crate) way: Way,
+    pub(crate) codecs: Vec<Codec>,
+    pub(crate) inherited: Inherited,
+}
+
+/// What a placed leg takes over from the caller's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Inherited {
+    /// Hops left, so that a loop through us ends (RFC 3261 §16.3).
+    pub(crate) max_forwards: Option<u8>,
+    /// Headers that the trunk's policy lets through.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// One leg.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SipLeg {
+    id: LegId,
+    call: CallId,
+    side: Side,
+    party: Party,
+    media: MediaPlace,
+    call_id: Box<str>,
+    local_tag: Box<str>,
+    /// The far end's signalling: where its requests come from, and ours go unless its route says
+    /// otherwise.
+    peer: Target,
+    /// Whether all requests go to `peer` whatever Contact says: phones behind NAT.
+    keep_to_peer: bool,
+    state: State,
+    negotiation: Negotiation,
+    session: SessionTimer,
+    /// What its stream was last told.
+    configured: Option<StreamConfig>,
+    held: bool,
+    final_status: u16,
+    /// Codec used last, for the record.
+    codec: Option<Box<str>>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum State {
+    Early(Box<Early>),
+    Placing(Box<Placing>),
+    Up(Box<Up>),
+    Leaving(Box<Leaving>),
+    /// Between two states, inside one function.
+    Moving,
+    /// Nothing is left on the wire; the core has been told.
+    Gone,
+}
+
+impl SipLeg {
+    pub(crate) fn id(&self) -> LegId {
+        self.id
+    }
+
+    pub(crate) fn call(&self) -> CallId {
+        self.call
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    pub(crate) fn party(&self) -> &Party {
+        &self.party
+    }
+
+    pub(crate) fn media(&self) -> MediaPlace {
+        self.media
+    }
+
+    /// Call-ID and our tag: what every request inside the dialog carries.
+    pub(crate) fn key(&self) -> (Box<str>, Box<str>) {
+        (self.call_id.clone(), self.local_tag.clone())
+    }
+
+    pub(crate) fn final_status(&self) -> u16 {
+        self.final_status
+    }
+
+    pub(crate) fn codec_name(&self) -> Option<String> {
+        self.codec.as_deref().map(str::to_owned)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
+    /// Where the far end's signalling comes from.
+    pub(crate) fn signalling_source(&self) -> IpAddr {
+        self.peer.addr.ip()
+    }
+
+    /// Whether `ip` is where the far end's signalling comes from, so that it may speak in the
+    /// dialog without proving itself again (ATTACKS 14).
+    pub(crate) fn is_peer(&self, ip: IpAddr) -> bool {
+        self.peer.addr.ip().to_canonical() == ip.to_canonical()
+    }
+
+    /// The offer/answer in force: that of the early dialog whose media is heard, while placing.
+    pub(crate) fn negotiation(&self) -> Option<&Negotiation> {
+        match &self.state {
+            State::Placing(placing) => placing.negotiation(),
+            State::Early(_) | State::Up(_) => Some(&self.negotiation),
+            State::Leaving(_) | State::Moving | State::Gone => None,
+        }
+    }
+
+    /// What the far end has offered, when it waits for our answer or had it.
+    pub(crate) fn offered(&self) -> Option<Vec<Codec>> {
+        match &self.state {
+            State::Early(early) if early.is_offerless() => None,
+            State::Early(_) | State::Up(_) => Some(self.negotiation.remote()?.codecs.clone()),
+            State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => None,
+        }
+    }
+
+    /// The codecs both ends have agreed to, once they have.
+    pub(crate) fn agreed_codecs(&self) -> Option<Vec<Codec>> {
+        let agreed = self.negotiation()?.agreed()?;
+        Some(agreed.payload_map.into_iter().map(|(codec, ..)| codec).collect())
+    }
+
+    /// Whether a re-offer of the far end waits until the partner has been asked.
+    pub(crate) fn is_waiting_for_answer(&self) -> bool {
+        match &self.state {
+            State::Up(up) => {
+                up.pending.is_some() && self.negotiation.state() == sdp::State::RemoteOffer
+            }
+            State::Early(_)
+            | State::Placing(_)
+            | State::Leaving(_)
+            | State::Moving
+            | State::Gone => false,
+        }
+    }
+
+    /// Remembers what the stream is told; `None` when it knows already.
+    pub(crate) fn configured(&mut self, new: StreamConfig) -> Option<StreamConfig> {
+        if self.configured.as_ref() == Some(&new) {
+            return None;
+        }
+        let agreed = self.negotiation().and_then(Negotiation::agreed);
+        self.codec = agreed.map(|agreed| agreed.codec.name).or(self.codec.take());
+        self.configured = Some(new.clone());
+        Some(new)
+    }
+
+    /// What a leg placed because of this one takes over from it.
+    pub(crate) fn inherit(&self, to: &Party, config: &Config) -> Inherited {
+        let State::Early(early) = &self.state else { return Inherited::default() };
+        let headers = &early.invite.headers;
+        Inherited {
+            max_forwards: headers.max_forwards().map(|left| left.saturating_sub(1)),
+            headers: passing(headers, &self.party, to, config),
+        }
+    }
+
+    /// Headers of this leg's answer that pass to `other`.
+    pub(crate) fn passed_to(&self, other: &Self, config: &Config) -> Vec<(String, String)> {
+        match &self.state {
+            State::Up(up) => passing(&up.answer_headers, &self.party, &other.party, config),
+            State::Early(_)
+            | State::Placing(_)
+            | State::Leaving(_)
+            | State::Moving
+            | State::Gone => Vec::new(),
+        }
+    }
+
+    /// A deadline of the leg has come.
+    pub(crate) fn fired(&mut self, timer: Timer, cx: &mut Cx<'_>) {
+        match timer {
+            Timer::Accept => self.accept_due(cx),
+            Timer::Reliable => self.reliable_due(cx),
+            Timer::Session => self.session_due(cx),
+            Timer::Retry => self.retry_due(cx),
+            Timer::Silence => self.target_is_silent(cx),
+        }
+    }
+
+    /// Takes every deadline of the leg away.
+    pub(crate) fn disarm_all(&self, timers: &mut Timers<Deadline>) {
+        let all = [Timer::Accept, Timer::Reliable, Timer::Session, Timer::Retry, Timer::Silence];
+        for timer in all {
+            timers.disarm(Deadline::Leg(self.id, timer));
+        }
+    }
+
+    fn arm(&self, cx: &mut Cx<'_>, timer: Timer, at: Option<Time>) {
+        let key = Deadline::Leg(self.id, timer);
+        match at {
+            Some(at) => cx.wire.timers.arm(key, at),
+            None => cx.wire.timers.disarm(key),
+        }
+    }
+
+    fn report(&self, cx: &mut Cx<'_>, report: Report) {
+        cx.reports.push_back((self.id, report));
+    }
+
+    fn tell(&self, cx: &mut Cx<'_>, event: LegEvent) {
+        self.report(cx, Report::Call(event));
+    }
+
+    /// Our Contact on this leg.
+    fn contact(&self, config: &Config) -> String {
+        let uri = wire::contact(config, self.peer.transport, self.peer.addr.ip());
+        format!("<{uri}>")
+    }
+
+    /// Reads SDP out of a body. `Ok(None)` when there is none.
+    fn sdp(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Session>, StatusCode> {
+        if body.is_empty() {
+            return Ok(None);
+        }
+        match headers.content_type() {
+            Some(kind) if kind.is("application", "sdp") => match sdp::parse(body) {
+                Ok(session) => Ok(Some(session)),
+                Err(error) => Err(StatusCode(error.status())),
+            },
+            Some(_) | None => Ok(None), // `allow::check_body` has refused what must be understood
+        }
+    }
+
+    /// Tells the call when the far end's hold has changed (INTEROP 4, H3).
+    fn note_hold(&mut self, cx: &mut Cx<'_>) {
+        let held = self.negotiation.remote().is_some_and(|remote| remote.held);
+        if held != self.held {
+            self.held = held;
+            self.tell(cx, LegEvent::Held(held));
+        }
+    }
+
+    /// Where requests inside the dialog go.
+    fn target(&self, dialog: &Dialog) -> Target {
+        if self.keep_to_peer {
+            return self.peer.clone();
+        }
+        match party::literal_target(dialog.next_hop()) {
+            Some(target) if target.addr == self.peer.addr => self.peer.clone(),
+            Some(target) if target.transport == self.peer.transport => Target {
+                flow: self.peer.flow.filter(|_| !target.transport.is_reliable()),
+                tls_name: self.peer.tls_name.clone(),
+                ..target
+            },
+            // A name: what it led to when the call was placed, or where the call came from.
+            Some(_) | None => self.peer.clone(),
+        }
+    }
+}
+
+/// Headers that pass from a leg of `from` to a leg of `to`: what the trunk among them lists.
+fn passing(headers: &Headers, from: &Party, to: &Party, config: &Config) -> Vec<(String, String)> {
+    let mut allowed = [from, to].into_iter().filter_map(|party| party.trunk(config));
+    let lists: Vec<_> = allowed.by_ref().map(|trunk| &trunk.pass_headers).collect();
+    let passes = |name: &str| {
+        lists.iter().all(|list| list.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)))
+    };
+    if lists.is_empty() {
+        return Vec::new();
+    }
+    let passed = headers.iter().filter(|(name, _)| passes(name));
+    passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn new_negotiation(place: MediaPlace, rng: &mut Rng) -> Negotiation {
+    let local = LocalAudio {
+        address: place.advertise,
+        rtp_port: place.ports.0,
+        rtcp_mux: false,
+        ptime: Some(20),
+    };
+    // RFC 8866 §5.2: a number that fits 63 bits, as some phones keep it signed.
+    Negotiation::new(rng.next_u64() >> 2, local)
+}
+
+/// What we say of ourselves in every request and answer that carries a Contact.
+fn introduce(headers: &mut Headers, contact: &str) {
+    headers.set(Name::Contact, contact);
+    sip::dialog::allow::add_capabilities(headers);
+}
+
+/// Both audio directions: holds of our own come with call control.
+const BOTH: Direction = Direction::SendRecv;
+
+/// `Reason` for a release, RFC 3326.
+fn reason(cause: Cause, elsewhere: bool) -> String {
+    if elsewhere {
+        // INTEROP: the losers of a ring-all show no missed call.
+        return "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned();
+    }
+    format!("Q.850;cause={};text=\"{}\"", cause.q850(), cause.text())
+}
+
+/// The parts of a response that an answer's partner may be passed.
+fn kept_headers(response: &Response) -> Headers {
+    response.headers.clone()
+}
+
+fn name_addr(display: &str, uri: Uri) -> NameAddr {
+    let name_addr = NameAddr::new(uri);
+    if display.is_empty() { name_addr } else { name_addr.with_display(display) }
+}

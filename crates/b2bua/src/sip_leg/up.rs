@@ -1,0 +1,414 @@
+//! The dialog that is up: what the far end asks inside it.
+
+use std::time::Duration;
+
+use base::Time;
+use call::{Cause, LegEvent};
+use sdp::Codec;
+use serde::{Deserialize, Serialize};
+use sip::auth::ClientAuth;
+use sip::dialog::{Accept, Dialog, allow};
+use sip::message::{Headers, Method, Name, Request, Response, StatusCode};
+use sip::transaction::TransactionId;
+use sip::transport::{Source, Target};
+
+use super::change::Change;
+use super::{BOTH, Cx, Report, SDP, SipLeg, State, Timer, introduce};
+
+/// A dialog that is up.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Up {
+    pub(super) dialog: Dialog,
+    /// A 2xx of ours that waits for its ACK.
+    pub(super) unacked: Option<Unacked>,
+    /// A re-INVITE or UPDATE of the far end that waits for our answer.
+    pub(super) pending: Option<Pending>,
+    /// A re-INVITE or UPDATE of ours.
+    pub(super) change: Option<Change>,
+    /// Codecs to offer as soon as nothing else is in flight.
+    pub(super) queued: Option<Vec<Codec>>,
+    pub(super) auth: ClientAuth,
+    /// Headers of the 2xx that brought it up.
+    pub(super) answer_headers: Headers,
+    /// Whether the far end understands UPDATE.
+    pub(super) takes_update: bool,
+    pub(super) acks: LastAck,
+    /// Hang up as soon as the ACK is in (INTEROP 2).
+    pub(super) bye_after_ack: Option<Cause>,
+}
+
+/// The ACK we sent last, for 2xx that are repeated.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct LastAck(Option<(u32, Request, Target)>);
+
+impl LastAck {
+    pub(super) fn remember(&mut self, cseq: u32, (ack, target): (Request, Target)) {
+        self.0 = Some((cseq, ack, target));
+    }
+
+    pub(super) fn for_cseq(&self, cseq: u32) -> Option<(Request, Target)> {
+        let (of, ack, target) = self.0.as_ref()?;
+        (*of == cseq).then(|| (ack.clone(), target.clone()))
+    }
+}
+
+/// A re-INVITE or UPDATE that waits for our answer.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) transaction: TransactionId,
+    request: Request,
+}
+
+impl Pending {
+    pub(super) fn into_parts(self) -> (TransactionId, Request) {
+        (self.transaction, self.request)
+    }
+}
+
+/// A 2xx of ours, repeated until its ACK.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Unacked {
+    accept: Accept,
+    transaction: TransactionId,
+    cseq: u32,
+    response: Response,
+    /// Whether it carries our offer, so that the ACK carries the answer.
+    pub(super) offering: bool,
+}
+
+impl Unacked {
+    pub(super) fn new(
+        now: Time,
+        t1: Duration,
+        transaction: TransactionId,
+        cseq: u32,
+        response: Response,
+        offering: bool,
+    ) -> Self {
+        Self { accept: Accept::start(now, t1), transaction, cseq, response, offering }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.accept.deadline()
+    }
+}
+
+impl Up {
+    pub(super) fn new(dialog: Dialog, unacked: Option<Unacked>) -> Self {
+        Self {
+            dialog,
+            unacked,
+            pending: None,
+            change: None,
+            queued: None,
+            auth: ClientAuth::default(),
+            answer_headers: Headers::new(),
+            takes_update: false,
+            acks: LastAck::default(),
+            bye_after_ack: None,
+        }
+    }
+
+    pub(super) fn learn_capabilities(&mut self, headers: &Headers) {
+        if headers.has(Name::Allow) {
+            self.takes_update = headers.has_token(Name::Allow, "UPDATE");
+        }
+    }
+
+    /// Whether we may begin an exchange of our own.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.unacked.is_none() && self.pending.is_none() && self.change.is_none()
+    }
+}
+
+impl SipLeg {
+    /// A request inside the dialog, ACK and CANCEL apart.
+    pub(crate) fn request(
+        &mut self,
+        request: Request,
+        source: &Source,
+        transaction: TransactionId,
+        cx: &mut Cx<'_>,
+    ) {
+        if self.keep_to_peer {
+            self.peer = source.reply_target(); // the phone's NAT binding or connection has moved
+        }
+        let checked = match &mut self.state {
+            State::Placing(_) => return self.early_request(&request, source, transaction, cx),
+            State::Early(early) => early.dialog.check_request(&request),
+            State::Up(up) => up.dialog.check_request(&request),
+            State::Leaving(_) | State::Moving | State::Gone => Ok(()),
+        };
+        if let Err(status) = checked {
+            return self.respond(transaction, &request, status, cx);
+        }
+        if let Err(unsupported) = allow::check_require(&request) {
+            let mut response = request.response(StatusCode::BAD_EXTENSION);
+            response.headers.set(Name::Unsupported, unsupported.join(", "));
+            return cx.wire.respond(cx.now, transaction, response);
+        }
+        match &request.method {
+            Method::Bye => self.bye_received(&request, transaction, cx),
+            Method::Invite => self.change_asked(request, transaction, cx),
+            Method::Update => self.change_asked(request, transaction, cx),
+            Method::Prack => self.pracked(&request, transaction, cx),
+            Method::Options => {
+                let mut response = request.response(StatusCode::OK);
+                allow::add_capabilities(&mut response.headers);
+                cx.wire.respond(cx.now, transaction, response);
+            }
+            Method::Ack
+            | Method::Cancel
+            | Method::Info
+            | Method::Message
+            | Method::Notify
+            | Method::Publish
+            | Method::Refer
+            | Method::Register
+            | Method::Subscribe
+            | Method::Other(_) => {
+                self.respond(transaction, &request, StatusCode::METHOD_NOT_ALLOWED, cx);
+            }
+        }
+    }
+
+    /// A re-INVITE or UPDATE.
+    fn change_asked(&mut self, request: Request, transaction: TransactionId, cx: &mut Cx<'_>) {
+        if let Some(refusal) = self.refusal(&request, cx) {
+            return cx.wire.respond(cx.now, transaction, refusal);
+        }
+        let offer = match Self::sdp(&request.headers, &request.body) {
+            Ok(offer) => offer,
+            Err(status) => return self.respond(transaction, &request, status, cx),
+        };
+        match &mut self.state {
+            State::Up(up) => {
+                up.dialog.refresh_target(&request.headers);
+                up.learn_capabilities(&request.headers);
+            }
+            State::Early(early) => early.dialog.refresh_target(&request.headers),
+            State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {}
+        }
+        match offer {
+            Some(offer) => self.offer_received(offer, request, transaction, cx),
+            None if request.method == Method::Invite => {
+                self.offer_in_answer(&request, transaction, cx);
+            }
+            // An UPDATE without SDP refreshes the session and nothing else.
+            None => self.accept_change(&request, transaction, None, false, cx),
+        }
+    }
+
+    /// Why a re-INVITE or UPDATE cannot be taken now, RFC 3261 §14.2, RFC 3311 §5.2.
+    fn refusal(&mut self, request: &Request, cx: &mut Cx<'_>) -> Option<Response> {
+        let is_invite = request.method == Method::Invite;
+        let has_offer = !request.body.is_empty();
+        let status = match &self.state {
+            State::Up(up) if up.pending.is_some() => StatusCode::SERVER_INTERNAL_ERROR,
+            State::Up(up) if up.unacked.as_ref().is_some_and(|u| u.offering) => {
+                StatusCode::REQUEST_PENDING
+            }
+            State::Up(up) if up.change.is_some() && (is_invite || has_offer) => {
+                StatusCode::REQUEST_PENDING
+            }
+            State::Up(_) => StatusCode::OK,
+            // A second INVITE before the first is answered.
+            State::Early(_) if is_invite => StatusCode::SERVER_INTERNAL_ERROR,
+            State::Early(_) if has_offer && self.negotiation.state() != sdp::State::Stable => {
+                StatusCode::SERVER_INTERNAL_ERROR
+            }
+            State::Early(_) => StatusCode::OK,
+            State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {
+                StatusCode::CALL_DOES_NOT_EXIST
+            }
+        };
+        if status != StatusCode::OK {
+            let mut response = request.response(status);
+            if status == StatusCode::SERVER_INTERNAL_ERROR {
+                let after = cx.wire.rng.below(11);
+                response.headers.set(Name::RetryAfter, after.to_string());
+            }
+            return Some(response);
+        }
+        if let Err(response) = allow::check_body(request) {
+            return Some(*response);
+        }
+        self.session.check_request(request).err().map(|response| *response)
+    }
+
+    fn offer_received(
+        &mut self,
+        offer: sdp::Session,
+        request: Request,
+        transaction: TransactionId,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Err(error) = self.negotiation.receive_offer(offer) {
+            let status = StatusCode(error.status());
+            return self.respond(transaction, &request, status, cx);
+        }
+        let can_wait = request.method == Method::Invite;
+        match &mut self.state {
+            State::Up(up) => {
+                up.pending = Some(Pending { transaction, request });
+                self.report(cx, Report::Offered { can_wait });
+            }
+            State::Early(_) => {
+                // An UPDATE before the answer: of what was agreed, what it still offers.
+                let offered = self.negotiation.remote().map(|r| r.codecs.clone());
+                let allowed = self.party.codecs(cx.config);
+                let codecs =
+                    sdp::pass_through(&offered.unwrap_or_default(), allowed, sdp::Order::Offer);
+                match self.negotiation.answer(&codecs, BOTH) {
+                    Ok(body) => {
+                        self.accept_change(&request, transaction, Some(body), false, cx);
+                        self.report(cx, Report::Agreed);
+                    }
+                    Err(error) => {
+                        self.negotiation.reject_offer();
+                        self.respond(transaction, &request, StatusCode(error.status()), cx);
+                    }
+                }
+            }
+            State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {}
+        }
+    }
+
+    /// A re-INVITE without SDP: our 2xx offers all we can, what is in use first (INTEROP 3).
+    fn offer_in_answer(&mut self, request: &Request, transaction: TransactionId, cx: &mut Cx<'_>) {
+        let mut codecs = self.agreed_codecs().unwrap_or_default();
+        for codec in sdp::standard_codecs(self.party.codecs(cx.config)) {
+            if !codecs.iter().any(|known| known.same_as(&codec)) {
+                codecs.push(codec);
+            }
+        }
+        match self.negotiation.offer(&codecs, BOTH) {
+            Ok(body) => self.accept_change(request, transaction, Some(body), true, cx),
+            Err(error) => self.respond(transaction, request, StatusCode(error.status()), cx),
+        }
+    }
+
+    /// Answers the pending offer with these codecs.
+    pub(crate) fn accept_offer(&mut self, codecs: &[Codec], cx: &mut Cx<'_>) {
+        let State::Up(up) = &mut self.state else { return };
+        let Some(Pending { transaction, request }) = up.pending.take() else { return };
+        match self.negotiation.answer(codecs, BOTH) {
+            Ok(body) => {
+                self.accept_change(&request, transaction, Some(body), false, cx);
+                self.note_hold(cx);
+                self.report(cx, Report::Agreed);
+            }
+            Err(error) => {
+                self.negotiation.reject_offer();
+                self.respond(transaction, &request, StatusCode(error.status()), cx);
+            }
+        }
+    }
+
+    /// Refuses the pending offer; what was agreed before goes on.
+    pub(crate) fn refuse_offer(&mut self, status: StatusCode, cx: &mut Cx<'_>) {
+        let State::Up(up) = &mut self.state else { return };
+        let Some(Pending { transaction, request }) = up.pending.take() else { return };
+        self.negotiation.reject_offer();
+        self.respond(transaction, &request, status, cx);
+    }
+
+    /// The 2xx to a re-INVITE or UPDATE.
+    fn accept_change(
+        &mut self,
+        request: &Request,
+        transaction: TransactionId,
+        body: Option<bytes::Bytes>,
+        offering: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let mut response = request.response(StatusCode::OK);
+        introduce(&mut response.headers, &self.contact(cx.config));
+        if let Some(body) = body {
+            response.set_body(SDP, body);
+        }
+        self.session.answer(cx.now, request, &mut response);
+        self.arm(cx, Timer::Session, self.session.deadline());
+        cx.wire.respond(cx.now, transaction, response.clone());
+        let State::Up(up) = &mut self.state else { return };
+        if request.method == Method::Invite {
+            let cseq = request.headers.cseq().map(|cseq| cseq.seq).unwrap_or_default();
+            let t1 = cx.config.sip.t1;
+            let unacked = Unacked::new(cx.now, t1, transaction, cseq, response, offering);
+            let deadline = unacked.deadline();
+            up.unacked = Some(unacked);
+            self.arm(cx, Timer::Accept, Some(deadline));
+        }
+    }
+
+    /// A 2xx is due again, or its ACK never came.
+    pub(super) fn accept_due(&mut self, cx: &mut Cx<'_>) {
+        let State::Up(up) = &mut self.state else { return };
+        let Some(unacked) = &mut up.unacked else { return };
+        if unacked.accept.fired(cx.now) {
+            cx.wire.respond(cx.now, unacked.transaction, unacked.response.clone());
+            let deadline = unacked.deadline();
+            return self.arm(cx, Timer::Accept, Some(deadline));
+        }
+        // RFC 3261 §13.3.1.4: no ACK in 64*T1, the session is ended by BYE.
+        up.unacked = None;
+        let cause = up.bye_after_ack.take();
+        if cause.is_none() {
+            self.tell(cx, LegEvent::HungUp(Cause::TIMEOUT));
+        }
+        self.bye(cause.unwrap_or(Cause::TIMEOUT), cx);
+    }
+
+    /// An ACK for a 2xx of ours.
+    pub(crate) fn acked(&mut self, ack: &Request, cx: &mut Cx<'_>) {
+        let State::Up(up) = &mut self.state else { return };
+        let cseq = ack.headers.cseq().map(|cseq| cseq.seq);
+        let Some(unacked) = up.unacked.take_if(|unacked| cseq == Ok(unacked.cseq)) else { return };
+        let bye = up.bye_after_ack.take();
+        self.arm(cx, Timer::Accept, None);
+        if let Some(cause) = bye {
+            return self.bye(cause, cx);
+        }
+        if unacked.offering {
+            let answer = Self::sdp(&ack.headers, &ack.body).ok().flatten();
+            let taken = answer.map(|answer| self.negotiation.receive_answer(answer).is_ok());
+            match taken {
+                Some(true) => {
+                    self.note_hold(cx);
+                    self.report(cx, Report::Agreed);
+                }
+                Some(false) | None if self.negotiation.remote().is_some() => {
+                    self.negotiation.offer_failed(); // as before: a bad answer costs no call
+                }
+                Some(false) | None => {
+                    self.tell(cx, LegEvent::HungUp(Cause::INCOMPATIBLE));
+                    return self.bye(Cause::INCOMPATIBLE, cx);
+                }
+            }
+        }
+        self.send_queued(cx);
+    }
+
+    fn bye_received(&mut self, request: &Request, transaction: TransactionId, cx: &mut Cx<'_>) {
+        let response = request.response(StatusCode::OK);
+        cx.wire.respond(cx.now, transaction, response);
+        match &mut self.state {
+            // RFC 3261 §15.1.2: pending requests get 487.
+            State::Early(_) => {
+                self.final_answer(StatusCode::REQUEST_TERMINATED, None, cx);
+                self.tell(cx, LegEvent::HungUp(Cause::CANCELLED));
+                self.gone(cx);
+            }
+            State::Up(up) => {
+                if let Some(pending) = up.pending.take() {
+                    let status = StatusCode::REQUEST_TERMINATED;
+                    self.respond(pending.transaction, &pending.request, status, cx);
+                }
+                self.tell(cx, LegEvent::HungUp(Cause::NORMAL));
+                self.gone(cx);
+            }
+            // Both hung up at once: our own BYE still gets its answer, or times out.
+            State::Leaving(_) | State::Placing(_) | State::Moving | State::Gone => {}
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The signalling side of the core that legs, trunks and the registrar share: transactions and who
+//! owns each, deadlines, chance, and the names we go by on each transport.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use base::{Rng, Time, Timers};
+use call::{CallId, LegId};
+use serde::{Deserialize, Serialize};
+use sip::message::{Name, Request, Response, StatusCode, Uri};
+use sip::registrar::BindingId;
+use sip::transaction::{Event, TransactionId, Transactions};
+use sip::transport::{Source, Target, Transport};
+
+use crate::config::Config;
+use crate::io::QueryId;
+
+/// Whose a client transaction is, and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Owner {
+    /// A leg's own request.
+    Leg(LegId, Purpose),
+    /// OPTIONS to a trunk.
+    TrunkOptions(usize),
+    /// REGISTER at a trunk.
+    TrunkRegister(usize),
+    /// OPTIONS to a registered phone.
+    Qualify(BindingId, Time),
+    /// Nobody waits for the answer.
+    Nobody,
+}
+
+/// What a leg's request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// The INVITE that places the leg.
+    Invite,
+    /// A re-INVITE or UPDATE of ours.
+    Change,
+    /// A PRACK.
+    Prack,
+    /// The BYE.
+    Bye,
+}
+
+/// Whose a look-up is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Asker {
+    /// A leg being placed.
+    Leg(LegId),
+    /// A trunk: one of its targets.
+    Trunk(usize, usize),
+}
+
+/// Every deadline of the core that is not kept by the transactions or the registrar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Deadline {
+    /// Of a call.
+    Call(CallId, call::Timer),
+    /// Of a leg.
+    Leg(LegId, crate::sip_leg::Timer),
+    /// When a trunk is asked whether it lives.
+    TrunkOptions(usize),
+    /// When a trunk registration is renewed.
+    TrunkRegister(usize),
+    /// When a trunk's names are looked up again.
+    TrunkResolve(usize),
+    /// When the drain's patience ends.
+    Drain,
+}
+
+/// See the module.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Wire {
+    pub(crate) transactions: Transactions,
+    pub(crate) owners: BTreeMap<TransactionId, Owner>,
+    pub(crate) askers: BTreeMap<QueryId, Asker>,
+    pub(crate) timers: Timers<Deadline>,
+    pub(crate) rng: Rng,
+    queries: u64,
+    /// What the transactions emitted and the core has not handled yet.
+    #[serde(skip)]
+    pub(crate) events: Vec<Event>,
+}
+
+impl Wire {
+    pub(crate) fn new(transactions: Transactions, rng: Rng) -> Self {
+        Self {
+            transactions,
+            owners: BTreeMap::new(),
+            askers: BTreeMap::new(),
+            timers: Timers::default(),
+            rng,
+            queries: 0,
+            events: Vec::new(),
+        }
+    }
+
+    /// Sends a request in a new client transaction. `None`: too many transactions, nothing sent.
+    pub(crate) fn request(
+        &mut self,
+        now: Time,
+        request: Request,
+        target: Target,
+        owner: Owner,
+    ) -> Option<TransactionId> {
+        let sent = self.transactions.request(now, request, target, &mut self.rng, &mut self.events);
+        let transaction = sent.ok()?;
+        self.owners.insert(transaction, owner);
+        Some(transaction)
+    }
+
+    /// Sends an ACK for a 2xx.
+    pub(crate) fn ack(&mut self, ack: Request, target: Target) {
+        self.transactions.send_ack(ack, target, &mut self.rng, &mut self.events);
+    }
+
+    /// Answers in a server transaction.
+    pub(crate) fn respond(&mut self, now: Time, transaction: TransactionId, response: Response) {
+        self.transactions.respond(now, transaction, response, &mut self.events);
+    }
+
+    /// Cancels an INVITE of ours.
+    pub(crate) fn cancel(&mut self, now: Time, invite: TransactionId, reason: Option<&str>) {
+        self.transactions.cancel(now, invite, reason, &mut self.events);
+    }
+
+    /// Answers without keeping state.
+    pub(crate) fn reply(&mut self, request: &Request, source: &Source, response: Response) {
+        self.transactions.reply_stateless(request, source, response, &mut self.events);
+    }
+
+    /// Answers in a fresh server transaction, so that retransmissions get the same answer.
+    pub(crate) fn answer(
+        &mut self,
+        now: Time,
+        request: &Request,
+        source: &Source,
+        response: Response,
+    ) {
+        match self.transactions.accept(now, request, source, &mut self.events) {
+            Some(transaction) => self.respond(now, transaction, response),
+            None => self.reply(request, source, overloaded(request)),
+        }
+    }
+
+    /// A fresh look-up id.
+    pub(crate) fn query(&mut self, asker: Asker) -> QueryId {
+        self.queries += 1;
+        let query = QueryId(self.queries);
+        self.askers.insert(query, asker);
+        query
+    }
+}
+
+/// Seconds after which an overloaded or draining server may be tried again.
+pub(crate) const RETRY_AFTER_S: u32 = 5;
+
+/// 503 with Retry-After.
+pub(crate) fn overloaded(request: &Request) -> Response {
+    let mut response = request.response(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers.set(Name::RetryAfter, RETRY_AFTER_S.to_string());
+    response
+}
+
+/// Our URI for Contact on `transport` towards an address of `peer`'s family.
+pub(crate) fn contact(config: &Config, transport: Transport, peer: IpAddr) -> Uri {
+    let listens = config.listen.iter().filter(|listen| listen.transport == transport);
+    let same_family = |ip: IpAddr| ip.is_ipv4() == peer.to_canonical().is_ipv4();
+    let listen = listens
+        .clone()
+        .find(|listen| same_family(listen.address.ip()))
+        .or_else(|| listens.clone().next())
+        .or_else(|| config.listen.first());
+    let (host, port) =
+        listen.map_or_else(|| ("localhost".to_owned(), 5060), crate::config::Listen::advertised);
+    let mut uri = Uri::sip("", crate::party::host(&host), Some(port));
+    if transport != Transport::Udp {
+        let name = match transport {
+            Transport::Wss => Transport::Ws, // RFC 7118 §5.3: `ws` for both, the port tells
+            Transport::Udp | Transport::Tcp | Transport::Tls | Transport::Ws => transport,
+        };
+        uri.params.set("transport", Some(&name.as_str().to_ascii_lowercase()));
+    }
+    uri
+}

@@ -1,0 +1,15 @@
+//! What a user agent keeps of an INVITE beside its transactions: the dialog, and one small machine
+//! for each rule that runs inside it.
+
+mod accept;
+pub mod allow;
+mod dialog_state;
+mod glare;
+mod reliable;
+mod session_timer;
+
+pub use accept::Accept;
+pub use dialog_state::{Dialog, DialogId, NoDialog, ROUTE_SET_MAX};
+pub use glare::{COLLISIONS_MAX, Glare};
+pub use reliable::{QUEUE_MAX, Reliable, ReliableUac, ReliableUas};
+pub use session_timer::{MIN_SE, SessionDue, SessionTimer};
