@@ -5,6 +5,7 @@ pub mod config;
 mod core;
 pub mod io;
 pub mod numbers;
+mod pairs;
 mod party;
 pub mod ports;
 pub mod rate;

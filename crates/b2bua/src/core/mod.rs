@@ -52,6 +52,7 @@ pub struct Core {
     calls: BTreeMap<CallId, CallState>,
     legs: BTreeMap<LegId, SipLeg>,
     /// Legs by Call-ID and our tag, the part of a dialog id that we choose.
+    #[serde(with = "crate::pairs")]
     dialogs: BTreeMap<DialogKey, LegId>,
     /// INVITE server transactions that a CANCEL may meet.
     invites: BTreeMap<sip::transaction::TransactionId, LegId>,
@@ -225,6 +226,7 @@ impl Core {
             }
             self.run(now, out);
         }
+        self.working_on = None;
     }
 
     fn input(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
