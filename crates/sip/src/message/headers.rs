@@ -182,7 +182,8 @@ impl Headers {
         copies.for_each(|header| self.0.push(header.clone()));
     }
 
-    fn replace_line(&mut self, name: Name, value: String) {
+    /// Replaces the first header line of that name, or appends one.
+    pub(crate) fn replace_line(&mut self, name: Name, value: String) {
         let Some(header) = header(name, value) else { return };
         if let Some(place) = self.0.iter_mut().find(|header| value_if(header, name).is_some()) {
             *place = header;

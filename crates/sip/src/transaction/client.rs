@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Full};
 use super::invite_client::{self, InviteClient};
+use super::key::number;
 use super::non_invite_client::{self, NonInviteClient};
 use super::steps::{Steps, collect};
 use super::timing::Class;
+use super::top_via::TopVia;
 use super::transactions::{Entry, Transactions};
 use super::{TransactionId, branch};
 use crate::message::{Method, Name, Request, Response};
@@ -194,13 +196,13 @@ impl Transactions {
     /// ours, or if it is not the one the CSeq speaks of.
     fn match_response(&self, response: &Response) -> Option<(TransactionId, Method)> {
         // RFC 3261 §8.1.3.3: more than one Via means that it went astray.
-        if response.headers.list(Name::Via).nth(1).is_some() {
-            return None;
-        }
-        let via = response.via().ok()?;
+        let via = TopVia::of(&response.headers).filter(TopVia::is_only)?;
         let branch = via.branch()?;
         // RFC 3261 §18.1.2: the sent-by must be ours.
-        let id = branch::issued(&self.key, branch).filter(|_| self.sent_by.is_in(&via))?;
+        let id = branch::issued(&self.key, branch)?;
+        if !self.sent_by.is_in(&via) {
+            return None;
+        }
         let method = response.cseq().ok()?.method;
         let Some(Entry::Client(client)) = self.table.get(id) else { return Some((id, method)) };
         if *client.branch != *branch {
@@ -487,13 +489,11 @@ impl Transactions {
 
     /// Makes our Via the only one.
     fn put_via(&self, request: &mut Request, target: &Target, branch: &str) {
-        let (host, port) = self.sent_by.of(target.transport, target.addr.ip());
-        let transport = target.transport.as_str();
+        let sent_by = self.sent_by.text_for(target.transport, target.addr.ip());
         // RFC 3581 §3: rport, so that the answer comes back through a NAT.
-        let via = match port {
-            Some(port) => format!("SIP/2.0/{transport} {host}:{port};rport;branch={branch}"),
-            None => format!("SIP/2.0/{transport} {host};rport;branch={branch}"),
-        };
+        let transport = target.transport.as_str();
+        let parts = ["SIP/2.0/", transport, " ", sent_by, ";rport;branch=", branch];
+        let via = parts.concat();
         request.headers.remove(Name::Via);
         request.headers.push_front(Name::Via, via);
     }
@@ -520,8 +520,8 @@ fn sibling(invite: &Request, method: Method, to: Option<&str>) -> Request {
     headers.copy_from(&invite.headers, Name::From);
     headers.push(Name::To, to.unwrap_or_default());
     headers.copy_from(&invite.headers, Name::CallId);
-    let seq = invite.headers.get(Name::CSeq).and_then(|cseq| cseq.split_ascii_whitespace().next());
-    headers.push(Name::CSeq, format!("{} {}", seq.unwrap_or("1"), request.method));
+    let seq = invite.headers.get(Name::CSeq).map(number).unwrap_or_default();
+    headers.push(Name::CSeq, [seq, " ", request.method.as_str()].concat());
     headers.push(Name::MaxForwards, MAX_FORWARDS);
     request
 }

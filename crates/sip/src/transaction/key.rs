@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Headers, Method, Name, Request, Via};
+use super::top_via::TopVia;
+use crate::message::{Headers, Method, Name, Request};
 
 /// Everything that must be equal, as one text.
 ///
@@ -21,27 +22,24 @@ pub(super) struct Key {
 impl Key {
     /// The key of a request, taken as one of `method`: an ACK and a CANCEL are looked up as their
     /// INVITE. Parameters that a receiver adds to the Via do not count.
-    pub(super) fn new(request: &Request, via: &Via, method: &Method) -> Self {
+    pub(super) fn new(request: &Request, via: &TopVia<'_>, method: &Method) -> Self {
         let mut text = String::with_capacity(192);
-        let rfc3261 = match via.rfc3261_branch() {
-            Some(branch) => {
-                text.push_str(branch);
-                true
-            }
-            None => {
-                text.push_str(&request.uri.to_string());
-                false
-            }
-        };
+        let branch = via.rfc3261_branch();
+        match branch {
+            Some(branch) => text.push_str(branch),
+            None => text.push_str(&request.uri.to_string()),
+        }
         text.push('\n');
-        push_sent_by(&mut text, via);
-        if !rfc3261 {
+        let sent_by = text.len();
+        text.push_str(via.sent_by());
+        text[sent_by..].make_ascii_lowercase();
+        if branch.is_none() {
             push_via(&mut text, via);
         }
         text.push('\n');
         let call = text.len();
         push_call(&mut text, &request.headers, method);
-        Self { text, call, rfc3261 }
+        Self { text, call, rfc3261: branch.is_some() }
     }
 
     /// Without spare memory, to be kept.
@@ -66,21 +64,9 @@ impl Key {
     }
 }
 
-fn push_sent_by(text: &mut String, via: &Via) {
-    use std::fmt::Write as _;
-    let start = text.len();
-    // Writing to a String does not fail.
-    let _ = write!(text, "{}", via.host);
-    text[start..].make_ascii_lowercase();
-    if let Some(port) = via.port {
-        let _ = write!(text, ":{port}");
-    }
-}
-
-fn push_via(text: &mut String, via: &Via) {
-    text.push('/');
-    text.push_str(&via.transport);
-    for (name, value) in via.params.iter() {
+fn push_via(text: &mut String, via: &TopVia<'_>) {
+    text.push_str(via.protocol());
+    for (name, value) in via.params() {
         if ["received", "rport"].iter().any(|added| name.eq_ignore_ascii_case(added)) {
             continue;
         }
@@ -94,7 +80,7 @@ fn push_via(text: &mut String, via: &Via) {
 // What is missing or malformed counts as it is: such a request is refused further up, and may be
 // refused again.
 fn push_call(text: &mut String, headers: &Headers, method: &Method) {
-    let number = headers.get(Name::CSeq).and_then(|cseq| cseq.split_ascii_whitespace().next());
+    let number = headers.get(Name::CSeq).map(number);
     let call_id = headers.get(Name::CallId).unwrap_or_default().trim_ascii();
     let from_tag = headers.get(Name::From).and_then(tag);
     for part in [call_id, number.unwrap_or_default(), method.as_str()] {
@@ -104,14 +90,54 @@ fn push_call(text: &mut String, headers: &Headers, method: &Method) {
     text.push_str(from_tag.unwrap_or_default());
 }
 
+/// The number of a CSeq without its method.
+pub(super) fn number(cseq: &str) -> &str {
+    let cseq = cseq.trim_ascii_start();
+    let end = cseq.bytes().position(|b| b.is_ascii_whitespace());
+    &cseq[..end.unwrap_or(cseq.len())]
+}
+
 /// The tag of a From or To without reading the rest of it.
 pub(super) fn tag(value: &str) -> Option<&str> {
-    let params = match value.rfind('>') {
+    let mut rest = match memchr::memrchr(b'>', value.as_bytes()) {
         Some(end) => &value[end + 1..],
         None => value,
     };
-    params.split(';').skip(1).find_map(|param| {
-        let (name, value) = param.split_once('=')?;
-        name.trim_ascii().eq_ignore_ascii_case("tag").then_some(value.trim_ascii())
-    })
+    loop {
+        let start = memchr::memchr(b';', rest.as_bytes())? + 1;
+        rest = &rest[start..];
+        let end = memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
+        if let Some((name, value)) = rest[..end].split_once('=')
+            && name.trim_ascii().eq_ignore_ascii_case("tag")
+        {
+            return Some(value.trim_ascii());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_found() {
+        for (value, expected) in [
+            ("<sip:a@b>;tag=1", Some("1")),
+            ("sip:a@b;tag=1", Some("1")),
+            ("\"a;tag=x\" <sip:a@b;tag=y>;x=1; TAG = 2 ;z", Some("2")),
+            ("<sip:a@b;tag=y>", None),
+            ("<sip:a@b>;tagged=1", None),
+            ("<sip:a@b>;tag", None),
+            ("", None),
+        ] {
+            assert_eq!(tag(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_found() {
+        for (cseq, expected) in [("1 INVITE", "1"), (" 22\tBYE", "22"), ("3", "3"), ("", "")] {
+            assert_eq!(number(cseq), expected, "{cseq}");
+        }
+    }
 }

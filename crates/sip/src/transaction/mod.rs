@@ -10,6 +10,7 @@
 mod branch;
 mod client;
 mod event;
+mod index;
 pub mod invite_client;
 pub mod invite_server;
 mod key;
@@ -23,6 +24,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub mod timing;
+mod top_via;
 mod transactions;
 
 use base::define_id;

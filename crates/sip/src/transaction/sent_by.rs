@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::top_via::TopVia;
 use crate::message::{Host, Via};
 use crate::transport::Transport;
 
@@ -25,23 +26,33 @@ impl From<IpAddr> for Family {
 /// Our name in Vias, by transport and family of the destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentBy {
-    default: (Host, Option<u16>),
+    default: Sender,
     /// A handful: one per listening socket.
-    listeners: Vec<Listener>,
+    listeners: Vec<(Transport, Family, Sender)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Listener {
-    transport: Transport,
-    family: Family,
+struct Sender {
     host: Host,
     port: Option<u16>,
+    /// Both as in a Via.
+    text: Box<str>,
+}
+
+impl Sender {
+    fn new(host: Host, port: Option<u16>) -> Self {
+        let text = match port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        Self { host, port, text: text.into() }
+    }
 }
 
 impl SentBy {
     /// One name for every transport that has no name of its own: one we only connect from.
     pub fn new(host: impl Into<Host>, port: Option<u16>) -> Self {
-        Self { default: (host.into(), port), listeners: Vec::new() }
+        Self { default: Sender::new(host.into(), port), listeners: Vec::new() }
     }
 
     /// Sets the name for one transport and family; the last one counts.
@@ -53,33 +64,46 @@ impl SentBy {
         host: impl Into<Host>,
         port: Option<u16>,
     ) -> Self {
-        self.listeners.retain(|l| (l.transport, l.family) != (transport, family));
-        self.listeners.push(Listener { transport, family, host: host.into(), port });
+        self.listeners.retain(|(t, f, _)| (*t, *f) != (transport, family));
+        self.listeners.push((transport, family, Sender::new(host.into(), port)));
         self
     }
 
     /// The name for a message over `transport` to `destination`.
     pub fn of(&self, transport: Transport, destination: IpAddr) -> (&Host, Option<u16>) {
+        let sender = self.sender(transport, destination);
+        (&sender.host, sender.port)
+    }
+
+    /// The same as it stands in a Via: `host` or `host:port`.
+    pub fn text_for(&self, transport: Transport, destination: IpAddr) -> &str {
+        &self.sender(transport, destination).text
+    }
+
+    fn sender(&self, transport: Transport, destination: IpAddr) -> &Sender {
         let family = Family::from(destination);
-        let same = self.listeners.iter().filter(|l| l.transport == transport);
-        match same.clone().find(|l| l.family == family).or_else(|| same.clone().next()) {
-            Some(listener) => (&listener.host, listener.port),
-            None => (&self.default.0, self.default.1),
-        }
+        let same = self.listeners.iter().filter(|(t, ..)| *t == transport);
+        let best = same.clone().find(|(_, f, _)| *f == family).or_else(|| same.clone().next());
+        best.map_or(&self.default, |(.., sender)| sender)
     }
 
     /// Whether a Via carries a name of ours (RFC 3261 §18.1.2).
-    pub(super) fn is_in(&self, via: &Via) -> bool {
-        let names = self.listeners.iter().map(|l| (&l.host, l.port));
-        names
-            .chain([(&self.default.0, self.default.1)])
-            .any(|(host, port)| port == via.port && host.equivalent(&via.host))
+    pub(super) fn is_in(&self, via: &TopVia<'_>) -> bool {
+        let mut senders = self.listeners.iter().map(|(.., s)| s).chain([&self.default]);
+        let text = via.sent_by();
+        if senders.clone().any(|sender| sender.text.eq_ignore_ascii_case(text)) {
+            return true;
+        }
+        // The same name spelt in another way.
+        let Ok(via) = [via.protocol(), " ", text].concat().parse::<Via>() else { return false };
+        senders.any(|sender| sender.port == via.port && sender.host.equivalent(&via.host))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Headers;
 
     fn sent_by() -> SentBy {
         SentBy::new("pbx.example.com", None)
@@ -113,7 +137,8 @@ mod tests {
             ("SIP/2.0/UDP 192.0.2.1", false),
             ("SIP/2.0/UDP 192.0.2.2:5060", false),
         ] {
-            assert_eq!(sent_by().is_in(&via.parse().unwrap()), ours, "{via}");
+            let headers: Headers = [("Via", via)].into_iter().collect();
+            assert_eq!(sent_by().is_in(&TopVia::of(&headers).unwrap()), ours, "{via}");
         }
     }
 }

@@ -15,8 +15,9 @@ use super::keyed_hash::{HashKey, Use};
 use super::non_invite_server::{self, NonInviteServer};
 use super::steps::collect;
 use super::timing::Class;
+use super::top_via::TopVia;
 use super::transactions::{Entry, Transactions};
-use crate::message::{Host, Method, Name, Request, Response, StatusCode, Via};
+use crate::message::{Host, Method, Name, Request, Response, StatusCode};
 use crate::transport::{FlowId, Source, Target, Transport};
 
 /// A server transaction.
@@ -107,7 +108,7 @@ impl Transactions {
 
     /// [`Transactions::accept`] for a request that is answered within 200 ms: without `100 Trying`.
     pub fn accept_quietly(&mut self, request: &Request, source: &Source) -> Option<TransactionId> {
-        let via = request.via().ok().filter(|_| request.method != Method::Ack)?;
+        let via = TopVia::of(&request.headers).filter(|_| request.method != Method::Ack)?;
         if self.servers >= self.config.server_transactions_max {
             self.counters.refused += 1;
             return None;
@@ -125,7 +126,7 @@ impl Transactions {
             key,
             to_tag: request.headers.get(Name::To).and_then(tag).map(Into::into),
             target: source.reply_target(),
-            alternative: alternative(&via, source).map(Box::new),
+            alternative: alternative(request, source).map(Box::new),
             last: Bytes::new(),
             told_failure: false,
         };
@@ -133,8 +134,10 @@ impl Transactions {
         let flow = server.flow();
         let id = self.table.insert(Entry::Server(server));
         self.servers += 1;
-        self.by_key.insert((key_hash, id));
-        self.by_call.extend(call_hash.map(|hash| (hash, id)));
+        self.by_key.insert(key_hash, id);
+        if let Some(hash) = call_hash {
+            self.by_call.insert(hash, id);
+        }
         self.by_flow.extend(flow.map(|flow| (flow, id)));
         Some(id)
     }
@@ -182,7 +185,7 @@ impl Transactions {
             return;
         }
         if response.status > StatusCode::TRYING
-            && let Ok(via) = request.via()
+            && let Some(via) = TopVia::of(&request.headers)
         {
             let key = Key::new(request, &via, &request.method);
             response.set_to_tag(&self.tag_for(&key));
@@ -198,13 +201,13 @@ impl Transactions {
         source: Source,
         out: &mut Vec<Event>,
     ) {
-        let Ok(via) = request.via() else {
+        let Some(via) = TopVia::of(&request.headers) else {
             self.counters.unanswerable_requests += 1;
             return;
         };
         let (known, key) = self.match_request(&request, &via);
         let Some(id) = known else {
-            stamp(&mut request, via, &source);
+            stamp(&mut request, &source);
             if request.method != Method::Ack && self.is_merged(&request, &key) {
                 self.counters.merged_requests += 1;
                 let response = request.response(StatusCode::LOOP_DETECTED);
@@ -216,12 +219,12 @@ impl Transactions {
         };
         match (&request.method, self.table.get(id)) {
             (Method::Ack, _) => {
-                stamp(&mut request, via, &source);
+                stamp(&mut request, &source);
                 let given = Some(Given::Ack(Box::new((request, source))));
                 self.step_invite_server(now, id, invite_server::Input::Ack, given, out);
             }
             (Method::Cancel, Some(Entry::Server(server))) if server.is_invite() => {
-                stamp(&mut request, via, &source);
+                stamp(&mut request, &source);
                 self.receive_cancel(id, request, source, &key, out);
             }
             (_, Some(Entry::Server(server))) if server.is_invite() => {
@@ -237,7 +240,7 @@ impl Transactions {
     }
 
     /// The server transaction a request belongs to, and the key it was found by.
-    fn match_request(&self, request: &Request, via: &Via) -> (Option<TransactionId>, Key) {
+    fn match_request(&self, request: &Request, via: &TopVia<'_>) -> (Option<TransactionId>, Key) {
         // RFC 3261 §9.2, §17.2.3: an ACK and a CANCEL are looked up as their INVITE.
         let sibling = matches!(request.method, Method::Ack | Method::Cancel);
         let method = if sibling { &Method::Invite } else { &request.method };
@@ -253,9 +256,7 @@ impl Transactions {
 
     fn find(&self, request: &Request, key: &Key) -> Option<TransactionId> {
         let hash = self.key.hash(Use::Index, key.text().as_bytes());
-        let same_hash = (hash, TransactionId(0))..=(hash, TransactionId(u64::MAX));
-        let mut candidates = self.by_key.range(same_hash).map(|&(_, id)| id);
-        candidates.find(|&id| match self.table.get(id) {
+        self.by_key.get(hash).find(|&id| match self.table.get(id) {
             Some(Entry::Server(server)) => {
                 server.key.text() == key.text() && server.fits_to_tag(key, request)
             }
@@ -269,8 +270,7 @@ impl Transactions {
             return false;
         }
         let hash = self.key.hash(Use::Index, key.call().as_bytes());
-        let same_hash = (hash, TransactionId(0))..=(hash, TransactionId(u64::MAX));
-        self.by_call.range(same_hash).any(|&(_, id)| match self.table.get(id) {
+        self.by_call.get(hash).any(|id| match self.table.get(id) {
             Some(Entry::Server(server)) => server.key.call() == key.call(),
             Some(Entry::Client(_)) | None => false,
         })
@@ -458,9 +458,9 @@ impl Transactions {
     fn end_server(&mut self, id: TransactionId, out: &mut Vec<Event>) {
         let Some(Entry::Server(server)) = self.table.remove(id) else { return };
         self.servers -= 1;
-        self.by_key.remove(&(server.key_hash(&self.key), id));
+        self.by_key.remove(server.key_hash(&self.key), id);
         if let Some(hash) = server.call_hash(&self.key) {
-            self.by_call.remove(&(hash, id));
+            self.by_call.remove(hash, id);
         }
         if let Some(flow) = server.flow() {
             self.by_flow.remove(&(flow, id));
@@ -475,29 +475,25 @@ pub(super) enum Given {
     Ack(Box<(Request, Source)>),
 }
 
-/// Writes the sender's address into the top Via, RFC 3261 §18.2.1 and RFC 3581 §4, so that every
-/// response carries it. What the sender wrote there himself is overwritten. `maddr` is left alone
-/// and never used: responses go back to where the request came from.
-fn stamp(request: &mut Request, mut via: Via, source: &Source) {
-    let ip = source.remote.ip().to_canonical();
-    let wants_port = via.rport().is_some();
-    if !wants_port && via.host == Host::Ip(ip) && via.received().is_none() {
-        return;
+/// Writes the sender's address into the top Via, so that every response carries it.
+fn stamp(request: &mut Request, source: &Source) {
+    let Some(via) = TopVia::of(&request.headers) else { return };
+    let fills_line = via.fills_line();
+    match via.stamped(source) {
+        Some(stamped) if fills_line => request.headers.replace_line(Name::Via, stamped),
+        Some(stamped) => request.headers.set_first(Name::Via, stamped),
+        None => {}
     }
-    via.set_received(ip);
-    if wants_port {
-        via.set_rport(source.remote.port());
-    }
-    request.headers.set_first(Name::Via, via);
 }
 
 /// RFC 3261 §18.2.2: for a connection that is gone, one to the sender's address and the port of
 /// the Via. A WebSocket client accepts none (RFC 7118 §5), and UDP has no connection.
-fn alternative(via: &Via, source: &Source) -> Option<Target> {
+fn alternative(request: &Request, source: &Source) -> Option<Target> {
     match source.transport {
         Transport::Tcp | Transport::Tls => {}
         Transport::Udp | Transport::Ws | Transport::Wss => return None,
     }
+    let via = request.via().ok()?;
     let port = via.port.unwrap_or(source.transport.default_port());
     let tls_name = match &via.host {
         Host::Name(name) if source.transport.is_secure() => Some((&**name).into()),

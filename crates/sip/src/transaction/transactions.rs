@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::event::{Config, Counters, Event};
+use super::index::Index;
 use super::keyed_hash::HashKey;
 use super::sent_by::SentBy;
 use super::server::Server;
@@ -30,10 +31,10 @@ pub struct Transactions {
     pub(super) servers: usize,
     /// Server transactions by the hash of their key.
     #[serde(skip)]
-    pub(super) by_key: BTreeSet<(u64, TransactionId)>,
+    pub(super) by_key: Index,
     /// Server transactions of requests without To tag by the hash of the call part of their key.
     #[serde(skip)]
-    pub(super) by_call: BTreeSet<(u64, TransactionId)>,
+    pub(super) by_call: Index,
     /// Transactions bound to a connection.
     #[serde(skip)]
     pub(super) by_flow: BTreeSet<(FlowId, TransactionId)>,
@@ -57,8 +58,8 @@ impl Transactions {
             counters: Counters::default(),
             clients: 0,
             servers: 0,
-            by_key: BTreeSet::new(),
-            by_call: BTreeSet::new(),
+            by_key: Index::default(),
+            by_call: Index::default(),
             by_flow: BTreeSet::new(),
         }
     }
@@ -172,14 +173,16 @@ struct Saved {
 impl From<Saved> for Transactions {
     fn from(saved: Saved) -> Self {
         let Saved { config, sent_by, key, table, counters, clients, servers } = saved;
-        let (mut by_key, mut by_call) = (BTreeSet::new(), BTreeSet::new());
+        let (mut by_key, mut by_call) = (Index::default(), Index::default());
         let mut by_flow = BTreeSet::new();
         for (id, entry) in table.iter() {
             match entry {
                 Entry::Client(client) => by_flow.extend(client.flow().map(|flow| (flow, id))),
                 Entry::Server(server) => {
-                    by_key.extend([(server.key_hash(&key), id)]);
-                    by_call.extend(server.call_hash(&key).map(|hash| (hash, id)));
+                    by_key.insert(server.key_hash(&key), id);
+                    if let Some(hash) = server.call_hash(&key) {
+                        by_call.insert(hash, id);
+                    }
                     by_flow.extend(server.flow().map(|flow| (flow, id)));
                 }
             }

@@ -292,7 +292,7 @@ fn the_via_is_completed_for_the_way_back() {
         (
             "UDP 198.51.100.7;rport",
             "198.51.100.7:33000",
-            "UDP 198.51.100.7;rport=33000;received=198.51.100.7",
+            "UDP 198.51.100.7;received=198.51.100.7;rport=33000",
         ),
         ("TCP phone.invalid", "198.51.100.7:33000", "TCP phone.invalid;received=198.51.100.7"),
         (
