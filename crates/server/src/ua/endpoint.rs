@@ -55,6 +55,11 @@ impl Endpoint {
         self.local
     }
 
+    /// Whom we speak to.
+    pub(super) fn server(&self) -> SocketAddr {
+        self.server
+    }
+
     /// Time since the start.
     pub(super) fn now(&self) -> Time {
         let nanos = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);

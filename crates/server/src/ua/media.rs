@@ -66,6 +66,8 @@ pub(super) struct Agreed {
     /// Their payload type, and ours.
     pub(super) payload_types: (u8, u8),
     pub(super) remote: SocketAddr,
+    /// Where its signalling comes from: its packets may come from there too (RFC 4961).
+    pub(super) signalling: IpAddr,
     /// Whether we may send.
     pub(super) send: bool,
 }
@@ -148,7 +150,7 @@ impl Talk {
                 return;
             }
             let Ok((len, remote)) = self.ports.rtp.recv_from(&mut buffer) else { continue };
-            if remote.ip() == agreed.remote.ip() {
+            if [agreed.remote.ip(), agreed.signalling].contains(&remote.ip()) {
                 self.hear(started.elapsed(), &buffer[..len], agreed);
             }
         }

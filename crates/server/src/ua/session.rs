@@ -1,6 +1,6 @@
 //! One call of the user agent: dialog, offer/answer and audio, and what comes inside the dialog.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base::Time;
@@ -26,6 +26,7 @@ pub(super) struct Audio {
     idle: Option<(Ports, Say)>,
     stream: Option<Stream>,
     seed: [u32; 3],
+    signalling: IpAddr,
 }
 
 impl Audio {
@@ -44,12 +45,14 @@ impl Audio {
         };
         let session_id = endpoint.rng.next_u64() >> 2;
         let mut random = || endpoint.rng.next_u32();
+        let seed = [random(), random(), random()];
         Ok(Self {
             negotiation: Negotiation::new(session_id, local),
             codecs: sdp::standard_codecs(&[codec.as_str(), other.as_str()]),
             idle: Some((ports, say)),
             stream: None,
-            seed: [random(), random(), random()],
+            seed,
+            signalling: endpoint.server().ip(),
         })
     }
 
@@ -94,6 +97,7 @@ impl Audio {
             codec,
             payload_types: (agreed.codec.payload_type, agreed.receive_payload_type),
             remote: agreed.remote_rtp,
+            signalling: self.signalling,
             send: agreed.direction.sends() && sdp::is_sendable(agreed.remote_rtp),
         })
     }
