@@ -3,6 +3,7 @@
 
 pub mod config;
 mod core;
+mod directory;
 pub mod io;
 pub mod numbers;
 mod pairs;

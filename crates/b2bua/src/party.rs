@@ -49,6 +49,8 @@ impl Party {
 pub(crate) struct Identity {
     pub(crate) display: String,
     pub(crate) number: String,
+    /// Number shown to trunks instead.
+    pub(crate) outside: Option<String>,
     /// Whether the caller asked not to be shown (RFC 3323 `Privacy: id`).
     pub(crate) private: bool,
 }
@@ -69,6 +71,7 @@ impl Identity {
         Self {
             display: display.chars().filter(|c| !c.is_control()).take(DISPLAY_MAX).collect(),
             number: trunk.inbound_numbers.apply(&numbers::clean(&user)),
+            outside: None,
             private: request.headers.has_token(Name::Privacy, "id"),
         }
     }

@@ -8,6 +8,7 @@
 //! ```
 //! Unknown counts as up, so that a start is not slower than the first OPTIONS.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base::Time;
@@ -101,6 +102,12 @@ impl TrunkState {
     pub(crate) fn release(&mut self) {
         debug_assert_ne!(self.calls, 0);
         self.calls = self.calls.saturating_sub(1);
+    }
+
+    /// Whether `ip` is one of its gateways, as looked up last.
+    pub(crate) fn is_gateway(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.resolved.iter().flatten().any(|target| target.addr.ip().to_canonical() == ip)
     }
 
     /// Takes note of how an OPTIONS went; `Some(up)` when calls may newly (not) go there.

@@ -86,8 +86,7 @@ impl Core {
         source: &Source,
         out: &mut Vec<Output>,
     ) {
-        if party::trunk_of(&self.config, source).is_none()
-            && self.authenticate(now, request, source, out).is_none()
+        if self.trunk_of(source).is_none() && self.authenticate(now, request, source, out).is_none()
         {
             return;
         }
@@ -96,22 +95,42 @@ impl Core {
         self.wire.reply(request, source, response);
     }
 
-    /// The extension that the request's digest proves, or `None` after a 401.
+    /// The trunk a request comes from: by its source, else a trunk that we register at and whose
+    /// gateway it is.
+    pub(super) fn trunk_of(&self, source: &Source) -> Option<usize> {
+        party::trunk_of(&self.config, source).or_else(|| {
+            let ip = source.remote.ip();
+            (0..self.trunks.len()).find(|&at| {
+                self.config.trunks[at].register.is_some() && self.trunks[at].is_gateway(ip)
+            })
+        })
+    }
+
+    /// The extension or trunk that the request's digest proves, or `None` after a 401.
     pub(super) fn authenticate(
         &mut self,
         now: Time,
         request: &Request,
         source: &Source,
         out: &mut Vec<Output>,
-    ) -> Option<usize> {
+    ) -> Option<Party> {
         let ip = source.remote.ip();
-        let config = self.config.clone();
+        let (config, directory) = (&self.config, &self.directory);
         let verdict = self.authenticator.check(now, request, ip, &mut self.guard, |user: &str| {
-            let extension = config.extensions.iter().find(|e| e.number == user)?;
-            Some(extension.password.clone().into())
+            let password = match directory.extension(user) {
+                Some(extension) => &config.extensions[extension].password,
+                None => {
+                    let trunk = &config.trunks[directory.trunk_login(user)?];
+                    &trunk.inbound_credentials.as_ref()?.password
+                }
+            };
+            Some(password.clone().into())
         });
         match verdict {
-            Verdict::Ok { user } => config.extensions.iter().position(|e| e.number == *user),
+            Verdict::Ok { user } => {
+                let extension = directory.extension(&user).map(Party::Extension);
+                extension.or_else(|| directory.trunk_login(&user).map(Party::Trunk))
+            }
             Verdict::Refused(response) => {
                 self.wire.reply(request, source, *response);
                 None
@@ -131,21 +150,16 @@ impl Core {
             response.headers.set(Name::Unsupported, unsupported.join(", "));
             return self.wire.reply(&request, source, response);
         }
-        let trunk = party::trunk_of(&self.config, source);
-        let planned = match trunk {
-            Some(trunk) => self.plan_from_trunk(trunk, &request),
-            None => match self.authenticate(now, &request, source, out) {
-                Some(extension) => self.plan_from_extension(extension, &request),
-                None => return,
-            },
+        let known = self.trunk_of(source).map(Party::Trunk);
+        let caller = known.or_else(|| self.authenticate(now, &request, source, out));
+        let planned = match caller {
+            Some(Party::Trunk(trunk)) => self.plan_from_trunk(trunk, &request),
+            Some(Party::Extension(extension)) => self.plan_from_extension(extension, &request),
+            None => return,
         };
-        let caller = match (trunk, &planned) {
-            (Some(trunk), _) => Party::Trunk(trunk),
-            (None, Ok((extension, _))) => Party::Extension(*extension),
-            (None, Err(status)) => return self.refuse_call(now, &request, source, *status),
-        };
-        let plan = match planned {
-            Ok((_, plan)) => plan,
+        let (Some(caller), plan) = (caller, planned) else { return };
+        let plan = match plan {
+            Ok(plan) => plan,
             Err(status) => return self.refuse_call(now, &request, source, status),
         };
         if let Err(limit) = self.admit_call(now, &caller) {
@@ -163,30 +177,19 @@ impl Core {
     }
 
     /// A customer's call: entry points, and nothing else (invariant 7).
-    fn plan_from_trunk(
-        &self,
-        trunk: usize,
-        request: &Request,
-    ) -> Result<(usize, Plan), StatusCode> {
+    fn plan_from_trunk(&self, trunk: usize, request: &Request) -> Result<Plan, StatusCode> {
         let config = &self.config;
         let configured = &config.trunks[trunk];
         let to = configured.inbound_numbers.apply(&party::dialled(request));
-        let entry = config.entry_points.iter().find(|entry| {
-            entry.number == to && entry.trunk.as_ref().is_none_or(|name| *name == configured.name)
-        });
-        let entry = entry.ok_or(StatusCode::NOT_FOUND)?;
-        let extension = config.extensions.iter().position(|e| e.number == entry.extension);
+        let entry = self.directory.entry_point(config, &to, Some(&configured.name));
+        let extension = entry.and_then(|entry| self.directory.extension(&entry.extension));
         let extension = extension.ok_or(StatusCode::NOT_FOUND)?;
         let from = Identity::of_trunk_caller(request, configured);
-        Ok((trunk, Plan { from, to, destinations: vec![Destination::Extension(extension)] }))
+        Ok(Plan { from, to, destinations: vec![Destination::Extension(extension)] })
     }
 
     /// An agent's call: another extension, an entry point, or out by a route allowed to it.
-    fn plan_from_extension(
-        &self,
-        extension: usize,
-        request: &Request,
-    ) -> Result<(usize, Plan), StatusCode> {
+    fn plan_from_extension(&self, extension: usize, request: &Request) -> Result<Plan, StatusCode> {
         let config = &self.config;
         let user = &config.extensions[extension];
         if request.uri.scheme != Scheme::Tel && !party::is_our_host(config, &request.uri) {
@@ -196,18 +199,16 @@ impl Core {
         let from = Identity {
             display: user.display_name.clone(),
             number: user.number.clone(),
+            outside: user.caller_id.clone(),
             private: request.headers.has_token(Name::Privacy, "id"),
         };
-        let inside = config
-            .entry_points
-            .iter()
-            .find(|entry| entry.number == to)
-            .map_or(to.as_str(), |entry| entry.extension.as_str());
-        let destinations = match config.extensions.iter().position(|e| e.number == inside) {
+        let entry = self.directory.entry_point(config, &to, None);
+        let inside = entry.map_or(to.as_str(), |entry| entry.extension.as_str());
+        let destinations = match self.directory.extension(inside) {
             Some(callee) => vec![Destination::Extension(callee)],
             None => self.way_out(extension, &to)?,
         };
-        Ok((extension, Plan { from, to, destinations }))
+        Ok(Plan { from, to, destinations })
     }
 
     /// Counts one more call for the node and its caller, or names the limit that is met.

@@ -253,7 +253,9 @@ impl SipLeg {
     ) -> Option<StreamConfig> {
         let agreed = self.negotiation()?.agreed()?;
         let own = |addr: SocketAddr| own_port(config, addr);
-        let good = |addr: SocketAddr| sdp::is_sendable(addr) && !own(addr);
+        let family = self.media().bind.is_ipv4();
+        let good =
+            |addr: SocketAddr| sdp::is_sendable(addr) && !own(addr) && addr.is_ipv4() == family;
         let rtp = agreed.remote_rtp;
         // RFC 3605 may name another host for RTCP: it must be as harmless as that of RTP.
         let rtcp = Some(agreed.remote_rtcp).filter(|&rtcp| good(rtcp)).unwrap_or(rtp);

@@ -9,7 +9,7 @@ use sip::transport::Source;
 
 use super::{CallState, Core, DialogKey};
 use crate::io::Output;
-use crate::party;
+use crate::party::Party;
 use crate::sip_leg::{Cx, Failure, Report, SipLeg};
 use crate::wire::{Deadline, Owner};
 
@@ -105,22 +105,16 @@ impl Core {
             return true;
         }
         let party = this.party().clone();
-        let trunk = party.trunk(&self.config);
-        if let Some(trunk) = trunk {
-            if party::in_networks(trunk, source.remote.ip()) {
-                return true;
-            }
-            if request.method != Method::Ack {
-                self.refuse(request, source, StatusCode::CALL_DOES_NOT_EXIST);
-            }
-            return false;
+        if let Party::Trunk(trunk) = party
+            && self.trunk_of(source) == Some(trunk)
+        {
+            return true;
         }
         if request.method == Method::Ack {
             return false;
         }
-        let proved = self.authenticate(now, request, source, out);
-        match proved {
-            Some(extension) if party == party::Party::Extension(extension) => true,
+        match self.authenticate(now, request, source, out) {
+            Some(proved) if proved == party => true,
             Some(_) => {
                 self.refuse(request, source, StatusCode::CALL_DOES_NOT_EXIST);
                 false
@@ -194,6 +188,7 @@ impl Core {
     ) {
         let Some(this) = self.legs.get_mut(&leg) else { return };
         self.working_on = Some(this.call());
+        assert!(self.poison.take_if(|call| *call == this.call()).is_none(), "poisoned on purpose");
         let mut cx =
             Cx { now, config: &self.config, wire: &mut self.wire, reports: &mut self.reports };
         work(this, &mut cx);

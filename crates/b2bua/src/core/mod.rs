@@ -31,6 +31,7 @@ use sip::registrar::Registrar;
 
 use crate::config::Config;
 use crate::core::dial::Destination;
+use crate::directory::Directory;
 use crate::io::{Event, Input, Output};
 use crate::party::{Identity, Party};
 use crate::ports::PortPool;
@@ -43,6 +44,7 @@ use crate::wire::{Deadline, Wire};
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Core {
     config: Arc<Config>,
+    directory: Directory,
     wire: Wire,
     registrar: Registrar,
     authenticator: Authenticator,
@@ -73,6 +75,8 @@ pub struct Core {
     /// The call being worked on, so that a panic costs only that one.
     #[serde(skip)]
     working_on: Option<CallId>,
+    #[serde(skip)]
+    poison: Option<CallId>,
 }
 
 /// Call-ID and our tag.
@@ -128,6 +132,7 @@ impl Core {
         let ports = PortPool::new(media.port_min, media.port_max, media.port_quarantine);
         let transactions = crate::setup::transactions(&config, &mut rng);
         Self {
+            directory: Directory::new(&config),
             registrar: Registrar::new(crate::setup::registrar(&config)),
             authenticator: crate::setup::authenticator(&config, &mut rng),
             guard: crate::setup::guard(&config),
@@ -156,6 +161,7 @@ impl Core {
             reports: VecDeque::new(),
             touched: Vec::new(),
             working_on: None,
+            poison: None,
             config: Arc::new(config),
         }
     }
@@ -184,6 +190,12 @@ impl Core {
             core.input(now, input, out);
             core.run(now, out);
         });
+    }
+
+    /// Makes the next step of a call panic, so that tests can see what a fault costs (ATTACKS 35).
+    #[doc(hidden)]
+    pub fn poison(&mut self, call: CallId) {
+        self.poison = Some(call);
     }
 
     /// Whether nothing is going on: no call, leg, dialog, transaction or deadline of a call.

@@ -9,6 +9,7 @@ use sip::transport::Source;
 
 use super::Core;
 use crate::io::{Event, Output, StoreWrite};
+use crate::party::Party;
 use crate::wire::{self, Owner};
 
 impl Core {
@@ -19,7 +20,11 @@ impl Core {
         source: &Source,
         out: &mut Vec<Output>,
     ) {
-        let Some(extension) = self.authenticate(now, request, source, out) else { return };
+        let extension = match self.authenticate(now, request, source, out) {
+            Some(Party::Extension(extension)) => extension,
+            Some(Party::Trunk(_)) => return self.refuse(request, source, StatusCode::FORBIDDEN),
+            None => return,
+        };
         let mut changes = Vec::new();
         let user = self.config.extensions[extension].number.clone();
         let mut response = match crate::party::is_our_host(&self.config, &request.uri) {
@@ -42,6 +47,7 @@ impl Core {
                 Change::Bound { mut record, new } => {
                     record.expires_wall = self.clock.wall(record.expires_at);
                     if new {
+                        self.follow_phone(now, &record.aor, &record.key);
                         self.tell_registration(now, &record.aor, out);
                     }
                     out.push(Output::Store(StoreWrite::Bind(record)));
@@ -54,6 +60,19 @@ impl Core {
                     tracing::info!(extension = %aor, reachable, "phone");
                 }
             }
+        }
+    }
+
+    /// A phone came back over another connection: its calls go on there (INTEROP, browsers).
+    fn follow_phone(&mut self, now: Time, aor: &str, key: &str) {
+        let Some(binding) = self.registrar.lookup(now, aor).find(|b| *b.key == *key) else {
+            return;
+        };
+        let (target, contact) = (binding.target.clone(), binding.contact.clone());
+        let extension = self.directory.extension(aor);
+        let Some(party) = extension.map(Party::Extension) else { return };
+        for leg in self.legs.values_mut().filter(|leg| *leg.party() == party) {
+            leg.phone_moved(&contact, &target);
         }
     }
 

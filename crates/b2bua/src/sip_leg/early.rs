@@ -84,7 +84,10 @@ impl SipLeg {
         let described = match offer {
             Some(offer) => {
                 let taken = negotiation.receive_offer(offer);
-                taken.map_err(|error| refuse(StatusCode(error.status())))?;
+                let remote = taken.map_err(|error| refuse(StatusCode(error.status())))?;
+                if remote.rtp.is_ipv4() != media.advertise.is_ipv4() {
+                    return Err(refuse(StatusCode::NOT_ACCEPTABLE_HERE));
+                }
                 Described::Offered
             }
             None => Described::Offerless,

@@ -529,8 +529,7 @@ fn first_invite(outgoing: &Outgoing, tag: &str, call_id: &str, config: &Config) 
 /// The caller as `party` shall see it: towards a trunk by its number rules.
 fn shown_to(from: &Identity, party: &Party, config: &Config) -> Identity {
     let Some(trunk) = party.trunk(config) else { return from.clone() };
-    let extension = config.extensions.iter().find(|e| e.number == from.number);
-    let number = extension.and_then(|e| e.caller_id.as_deref()).unwrap_or(&from.number);
+    let number = from.outside.as_deref().unwrap_or(&from.number);
     Identity { number: trunk.outbound_numbers.apply(number), ..from.clone() }
 }
 

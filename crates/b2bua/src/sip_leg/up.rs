@@ -8,7 +8,7 @@ use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
 use sip::dialog::{Accept, Dialog, allow};
-use sip::message::{Headers, Method, Name, Request, Response, StatusCode};
+use sip::message::{Headers, Method, Name, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
 
@@ -169,6 +169,16 @@ impl SipLeg {
             | Method::Other(_) => {
                 self.respond(transaction, &request, StatusCode::METHOD_NOT_ALLOWED, cx);
             }
+        }
+    }
+
+    /// The phone of this leg has registered again, with this Contact: a connection that replaced
+    /// the one the dialog used takes the dialog over.
+    pub(crate) fn phone_moved(&mut self, contact: &Uri, target: &Target) {
+        let State::Up(up) = &self.state else { return };
+        let same_phone = up.dialog.remote_target().equivalent(contact);
+        if self.keep_to_peer && same_phone && target.transport.is_reliable() {
+            self.peer = target.clone();
         }
     }
 
