@@ -75,13 +75,17 @@ pub(crate) struct Tls {
 /// Limits of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Net {
-    /// Connections from one address.
-    pub(crate) connections_per_address_max: usize,
     /// Connections in all.
     pub(crate) connections_max: usize,
-    /// New SIP messages a second from one address that is no trunk, before they are dropped.
+    /// Connections from one address.
+    pub(crate) connections_per_address_max: usize,
+    /// How long a connection that has spoken may be silent.
+    pub(crate) idle_timeout: Duration,
+    /// Messages a second from one address that is no trunk and no registered phone's.
     pub(crate) messages_per_second_max: u32,
-    /// Web pages that may open a WebSocket; empty = any.
+    /// Messages a second from one other address.
+    pub(crate) known_messages_per_second_max: u32,
+    /// Web pages that may open a WebSocket; `*` = any.
     pub(crate) websocket_origins: Vec<String>,
 }
 

@@ -89,18 +89,25 @@ fn certificates(path: &Path) -> Result<PathBuf, String> {
 }
 
 pub(super) fn net(mut section: Section<'_>) -> Net {
-    let origins = section.texts("websocket_origins").unwrap_or_default();
+    let origins = section.texts_parsed("websocket_origins", values::origin).unwrap_or_default();
+    let most = 10_000_000;
     let net = Net {
+        connections_max: values::size(section.number("connections_max", 1..=1_000_000, 20_000)),
         connections_per_address_max: values::size(section.number(
             "connections_per_address_max",
-            1..=100_000,
-            200,
+            1..=1_000_000,
+            32,
         )),
-        connections_max: values::size(section.number("connections_max", 1..=1_000_000, 20_000)),
+        idle_timeout: section.seconds("idle_timeout_s", 10..=DAY_S, 3700),
         messages_per_second_max: values::count(section.number(
             "messages_per_second_max",
-            1..=10_000_000,
-            20_000,
+            1..=most,
+            100,
+        )),
+        known_messages_per_second_max: values::count(section.number(
+            "known_messages_per_second_max",
+            1..=most,
+            50_000,
         )),
         websocket_origins: origins.into_iter().map(|at| at.value).collect(),
     };

@@ -129,6 +129,10 @@ const ROWS: &[(&str, &str)] = &[
     ("[tls]\nclient_ca = 'none.pem'\n", "f:5: `client_ca`: /nonexistent/none.pem"),
     ("[server]\nrealm = ''\n", "f:5: `realm`"),
     ("[server]\ndomains = ['300.1.1.1']\n", "f:5: `domains`: \"300.1.1.1\" is neither"),
+    (
+        "[net]\nwebsocket_origins = ['https://a.example/path']\n",
+        "f:5: `websocket_origins`: \"https://a.example/path\" is no origin",
+    ),
     ("[log]\nlevel = 'sip=loud'\n", "f:5: `level`"),
     ("[log]\nformat = 'xml'\n", "f:5: `format`: \"xml\" is none of \"text\", \"json\""),
     ("[sip]\nmin_se_s = 60\n", "f:5: `min_se_s` must lie between 90"),

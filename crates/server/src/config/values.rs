@@ -94,6 +94,18 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+/// The origin of a web page (RFC 6454 §6.1), or `*`.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let authority = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let fits = |authority: &str| {
+        !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+    };
+    if text == "*" || authority.is_some_and(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("\"{text}\" is no origin such as \"https://desk.example.com\""))
+}
+
 /// A network: `192.0.2.0/24`, or one address.
 pub(super) fn network(text: &str) -> Result<Network, String> {
     let wrong = || format!("\"{text}\" is not a network such as 192.0.2.0/24 or 2001:db8::/32");

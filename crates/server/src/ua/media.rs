@@ -252,8 +252,13 @@ mod tests {
     fn two_streams_hear_each_other_and_one_echoes() {
         let (a, b) = (Ports::bind(LOOPBACK).unwrap(), Ports::bind(LOOPBACK).unwrap());
         let to = |ports: &Ports| SocketAddr::new(LOOPBACK, ports.rtp_port().unwrap());
-        let agreed =
-            |remote| Agreed { codec: CodecName::Pcma, payload_types: (8, 8), remote, send: true };
+        let agreed = |remote| Agreed {
+            codec: CodecName::Pcma,
+            payload_types: (8, 8),
+            remote,
+            signalling: LOOPBACK,
+            send: true,
+        };
         let (to_a, to_b) = (agreed(to(&a)), agreed(to(&b)));
         let samples = tone(440.0).into();
         let caller =
