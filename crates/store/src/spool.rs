@@ -39,7 +39,7 @@ pub(crate) type Bindings = BTreeMap<BindingKey, Option<Box<BindingRecord>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
     bindings: Bindings,
-    calls: VecDeque<Box<CallRecord>>,
+    calls: VecDeque<CallRecord>,
     pub(crate) dropped: u64,
 }
 
@@ -55,7 +55,7 @@ impl Spool {
             Write::Call(record) => {
                 let room = self.calls.len() < CALL_RECORDS_MAX;
                 if room {
-                    self.calls.push_back(record);
+                    self.calls.push_back(*record);
                 }
                 room
             }
@@ -98,13 +98,13 @@ impl Spool {
     }
 
     /// Takes some call records out, oldest first.
-    pub(crate) fn take_calls(&mut self) -> Vec<Box<CallRecord>> {
+    pub(crate) fn take_calls(&mut self) -> Vec<CallRecord> {
         let len = self.calls.len().min(BATCH_MAX);
         self.calls.drain(..len).collect()
     }
 
     /// Puts back what could not be written.
-    pub(crate) fn put_back_calls(&mut self, batch: Vec<Box<CallRecord>>) {
+    pub(crate) fn put_back_calls(&mut self, batch: Vec<CallRecord>) {
         for record in batch.into_iter().rev() {
             self.calls.push_front(record);
         }

@@ -193,6 +193,5 @@ fn ten_thousand_registrations_load_at_once() {
     assert!(store.flush(SOON));
     let began = Instant::now();
     assert_eq!(store.load_registrations().unwrap().len(), 10_000);
-    println!("loaded in {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(2));
 }

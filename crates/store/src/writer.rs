@@ -132,7 +132,7 @@ impl Shared {
 /// What is written at once; emptied as it is written.
 struct Batch {
     bindings: Bindings,
-    records: Vec<Box<CallRecord>>,
+    records: Vec<CallRecord>,
 }
 
 impl Batch {
@@ -153,7 +153,7 @@ impl Batch {
                 Err(error) => failure = Some(error.to_string()),
             }
         }
-        match calls.map_or(Ok(()), |file| file.append(self.records.iter().map(|r| &**r))) {
+        match calls.map_or(Ok(()), |file| file.append(&self.records)) {
             Ok(()) => self.records.clear(),
             Err(error) => failure = Some(format!("call records: {error}")),
         }

@@ -311,3 +311,211 @@ fn answered(request: &Request, challenges: &[Challenge<'_>]) -> bool {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Method, Uri};
+
+    fn credentials(realm: Option<&str>) -> Credentials {
+        Credentials {
+            username: "bob".into(),
+            password: Redacted::new("zanzibar".into()),
+            realm: realm.map(Into::into),
+        }
+    }
+
+    fn request(method: Method) -> Request {
+        Request::new(method, "sip:bob@biloxi.com".parse::<Uri>().unwrap())
+    }
+
+    /// A response with these challenges; `p:` in front makes one a proxy's.
+    fn challenged(status: u16, challenges: &[&str]) -> Response {
+        let mut response = request(Method::Invite).response(StatusCode(status));
+        for challenge in challenges {
+            match challenge.strip_prefix("p:") {
+                Some(challenge) => response.headers.push(Name::ProxyAuthenticate, challenge),
+                None => response.headers.push(Name::WwwAuthenticate, *challenge),
+            }
+        }
+        response
+    }
+
+    fn fields(request: &Request, name: Name) -> Vec<AuthParams<'_>> {
+        request.headers.get_all(name).map(|line| AuthParams::parse(line).unwrap()).collect()
+    }
+
+    const MD5: &str = r#"Digest realm="biloxi.com", nonce="abc", qop="auth,auth-int", algorithm=MD5, opaque="5c\"c""#;
+    const SHA: &str = r#"Digest realm="biloxi.com", nonce="abc", qop="auth", algorithm=SHA-256"#;
+
+    struct Client {
+        auth: ClientAuth,
+        rng: Rng,
+        request: Request,
+    }
+
+    impl Client {
+        fn new() -> Self {
+            let (auth, rng) = (ClientAuth::default(), Rng::from_u64(1));
+            Self { auth, rng, request: request(Method::Invite) }
+        }
+
+        fn answer(&mut self, status: u16, challenges: &[&str]) -> Result<(), AuthError> {
+            let response = challenged(status, challenges);
+            self.auth.authorize(&mut self.request, &response, &credentials(None), &mut self.rng)
+        }
+    }
+
+    #[test]
+    fn the_answer_is_the_one_of_the_rfc() {
+        let mut client = Client::new();
+        client.answer(401, &[MD5]).unwrap();
+        let all = fields(&client.request, Name::Authorization);
+        let get = |name| all[0].raw(name).unwrap();
+        let answer = Answer {
+            algorithm: Algorithm::Md5,
+            method: "INVITE",
+            uri: "sip:bob@biloxi.com",
+            nonce: "abc",
+            qop: Some(QopAuth { nc: "00000001", cnonce: get("cnonce") }),
+        };
+        // H(bob:biloxi.com:zanzibar)
+        let expected = answer.response("12af60467a33e8518da5c68bbff12b11");
+        assert_eq!(get("response"), expected.as_str());
+        assert_eq!((get("username"), get("uri")), ("bob", "sip:bob@biloxi.com"));
+        assert_eq!((get("qop"), get("nc"), get("opaque")), ("auth", "00000001", r#"5c\"c"#));
+        assert!(client.request.headers.get(Name::Authorization).unwrap().contains(", qop=auth,"));
+    }
+
+    #[test]
+    fn the_strongest_algorithm_of_a_realm_is_used_wherever_it_stands() {
+        for order in [[MD5, SHA], [SHA, MD5]] {
+            let mut client = Client::new();
+            client.answer(401, &order).unwrap();
+            let all = fields(&client.request, Name::Authorization);
+            let used: Vec<_> = all.iter().map(|a| a.raw("algorithm").unwrap()).collect();
+            assert_eq!(used, ["SHA-256"]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_answered_well_is_not_answered() {
+        for (status, challenges, error) in [
+            (401, &[][..], AuthError::NoChallenge),
+            (401, &["Basic realm=\"x\""], AuthError::NoChallenge),
+            (401, &["Digest realm=\"x"], AuthError::NoChallenge),
+            (403, &[MD5], AuthError::NoChallenge),
+            (
+                401,
+                &[r#"Digest realm="x", nonce="a", algorithm=MD5-sess, qop="auth""#],
+                AuthError::Unsupported,
+            ),
+            (401, &[r#"Digest realm="x", nonce="a", qop="auth-int""#], AuthError::Unsupported),
+            (401, &[r#"Digest realm="x", nonce="", qop="auth""#], AuthError::Unsupported),
+        ] {
+            let mut client = Client::new();
+            assert_eq!(client.answer(status, challenges), Err(error), "{challenges:?}");
+            assert!(!client.request.headers.has(Name::Authorization));
+            assert!(!client.auth.is_primed());
+        }
+    }
+
+    #[test]
+    fn a_foreign_realm_learns_nothing() {
+        let mut client = Client::new();
+        let creds = credentials(Some("biloxi.com"));
+        let foreign = challenged(401, &[r#"Digest realm="evil.com", nonce="a", qop="auth""#]);
+        let result = client.auth.authorize(&mut client.request, &foreign, &creds, &mut client.rng);
+        assert_eq!(result, Err(AuthError::ForeignRealm));
+        let mixed = challenged(401, &[r#"Digest realm="evil.com", nonce="a", qop="auth""#, MD5]);
+        client.auth.authorize(&mut client.request, &mixed, &creds, &mut client.rng).unwrap();
+        let all = fields(&client.request, Name::Authorization);
+        let realms: Vec<_> = all.iter().map(|a| a.raw("realm").unwrap()).collect();
+        assert_eq!(realms, ["biloxi.com"]);
+    }
+
+    #[test]
+    fn a_proxy_and_the_trunk_behind_it_are_answered_one_after_the_other_or_at_once() {
+        let proxy = r#"p:Digest realm="proxy", nonce="p", qop="auth""#;
+        let one_by_one: &[(u16, &[&str])] = &[(407, &[proxy]), (401, &[MD5])];
+        let at_once: &[(u16, &[&str])] = &[(401, &[proxy, MD5])];
+        for rounds in [one_by_one, at_once] {
+            let mut client = Client::new();
+            for (status, challenges) in rounds {
+                client.answer(*status, challenges).unwrap();
+            }
+            assert_eq!(fields(&client.request, Name::Authorization).len(), 1);
+            assert_eq!(fields(&client.request, Name::ProxyAuthorization).len(), 1);
+        }
+    }
+
+    #[test]
+    fn credentials_refused_twice_are_given_up_and_the_next_request_starts_clean() {
+        let mut client = Client::new();
+        let nonce = |n: u32| format!(r#"Digest realm="biloxi.com", nonce="{n}", qop="auth""#);
+        assert_eq!(client.answer(401, &[&nonce(1)]), Ok(()));
+        assert_eq!(client.answer(401, &[&nonce(2)]), Ok(()));
+        assert_eq!(client.answer(401, &[&nonce(3)]), Err(AuthError::Rejected));
+        client.request = request(Method::Invite);
+        client.auth.reauthorize(&mut client.request, &credentials(None));
+        assert!(!client.request.headers.has(Name::Authorization));
+        assert_eq!(client.answer(401, &[&nonce(4)]), Ok(()));
+    }
+
+    #[test]
+    fn stale_nonces_are_no_refusals_but_do_not_go_on_for_ever() {
+        let mut client = Client::new();
+        let stale = |n: u32| format!(r#"Digest realm="r", nonce="{n}", qop="auth", stale=TRUE"#);
+        let results: Vec<_> = (0..6).map(|n| client.answer(401, &[&stale(n)]).is_ok()).collect();
+        assert_eq!(results[..5], [true, true, true, true, false]);
+    }
+
+    #[test]
+    fn later_requests_go_out_signed_with_growing_counts() {
+        let mut client = Client::new();
+        client.answer(401, &[SHA]).unwrap();
+        for n in 2..20 {
+            let mut bye = request(Method::Bye);
+            client.auth.reauthorize(&mut bye, &credentials(None));
+            let all = fields(&bye, Name::Authorization);
+            assert_eq!(all[0].raw("nc").unwrap(), format!("{n:08x}"));
+        }
+        // The trunk's nonce is too old by then; its new one starts at one.
+        client.request = request(Method::Bye);
+        client.auth.reauthorize(&mut client.request, &credentials(None));
+        let next =
+            r#"Digest realm="biloxi.com", nonce="new", qop="auth", algorithm=SHA-256, stale=true"#;
+        client.answer(401, &[next]).unwrap();
+        let all = fields(&client.request, Name::Authorization);
+        assert_eq!((all[0].raw("nc"), all[0].raw("nonce")), (Some("00000001"), Some("new")));
+    }
+
+    #[test]
+    fn without_qop_the_old_form_is_spoken() {
+        let mut client = Client::new();
+        client.answer(401, &[r#"Digest realm="biloxi.com", nonce="abc""#]).unwrap();
+        let all = fields(&client.request, Name::Authorization);
+        let answer = Answer {
+            algorithm: Algorithm::Md5,
+            method: "INVITE",
+            uri: "sip:bob@biloxi.com",
+            nonce: "abc",
+            qop: None,
+        };
+        let expected = answer.response("12af60467a33e8518da5c68bbff12b11");
+        assert_eq!(all[0].raw("response"), Some(expected.as_str()));
+        assert_eq!((all[0].raw("nc"), all[0].raw("cnonce"), all[0].raw("qop")), (None, None, None));
+    }
+
+    #[test]
+    fn realms_are_bounded_and_the_password_is_not_printed() {
+        let mut client = Client::new();
+        let many: Vec<_> =
+            (0..9).map(|n| format!(r#"Digest realm="{n}", nonce="a", qop="auth""#)).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        client.answer(401, &many).unwrap();
+        assert_eq!(fields(&client.request, Name::Authorization).len(), REALMS_MAX);
+        assert!(!format!("{:?}", credentials(None)).contains("zanzibar"));
+        assert!(!format!("{:?}", client.request).contains("cnonce"));
+    }
+}

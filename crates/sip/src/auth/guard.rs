@@ -201,11 +201,11 @@ impl Guard {
     }
 
     fn count_address(&mut self, now: Time, network: Network) -> Option<Time> {
-        if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&network) {
-            if let Some(next) = self.address_end.next() {
-                let evicted = self.address_end.pop_due(next);
-                evicted.map(|network| self.addresses.remove(&network));
-            }
+        if self.addresses.len() >= ADDRESSES_MAX
+            && !self.addresses.contains_key(&network)
+            && let Some(evicted) = earliest(&mut self.address_end)
+        {
+            self.addresses.remove(&evicted);
         }
         let window = self.config.window;
         let address = self.addresses.entry(network).or_default();
@@ -236,9 +236,10 @@ impl Guard {
     }
 
     fn remember_account(&mut self, user: &str) -> u64 {
-        if self.accounts.len() >= ACCOUNTS_MAX {
-            let oldest = self.account_end.next().and_then(|next| self.account_end.pop_due(next));
-            oldest.map(|id| self.forget_account(id));
+        if self.accounts.len() >= ACCOUNTS_MAX
+            && let Some(evicted) = earliest(&mut self.account_end)
+        {
+            self.forget_account(evicted);
         }
         self.next_account += 1;
         self.account_names.insert(self.next_account, user.into());
@@ -250,6 +251,10 @@ impl Guard {
             self.accounts.remove(&name);
         }
     }
+}
+
+fn earliest<K: Copy + Ord>(timers: &mut Timers<K>) -> Option<K> {
+    timers.next().and_then(|next| timers.pop_due(next))
 }
 
 fn cut(name: &str) -> &str {

@@ -6,10 +6,12 @@
 pub mod client;
 pub mod digest;
 pub mod guard;
+mod nonce;
 pub mod params;
 pub mod server;
 
 pub use client::{AuthError, ClientAuth, Credentials};
 pub use digest::{Algorithm, Credential};
 pub use guard::{Admission, Guard, GuardConfig};
+pub use nonce::USED_NONCES_MAX;
 pub use server::{Authenticator, ChallengeKind, Verdict};

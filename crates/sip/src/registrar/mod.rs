@@ -427,3 +427,6 @@ impl Wanted {
             || (self.expires.is_zero() && self.contact.equivalent(&binding.contact))
     }
 }
+
+#[cfg(test)]
+mod tests;
