@@ -1,5 +1,7 @@
 //! Client transactions: requests out, responses in, CANCEL and ACK.
 
+use std::fmt;
+
 use base::{Rng, Time};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,7 @@ const UDP_REQUEST_MAX: usize = 1300;
 const MAX_FORWARDS: &str = "70";
 
 /// A client transaction.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Client {
     role: Role,
     branch: Box<str>,
@@ -85,7 +87,23 @@ impl Client {
     }
 }
 
+/// Printed messages hold credentials and keys: only their size is shown.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { role, branch, target, bytes, udp: _ } = self;
+        write!(f, "{role:?} {branch} to {target:?} keeps {} bytes", bytes.len())
+    }
+}
+
 type Received = Option<(Response, Source)>;
+
+/// What a response answers.
+enum Answered {
+    Invite(TransactionId),
+    NonInvite(TransactionId),
+    /// A request of ours of that method, whose transaction is gone.
+    Gone(Method),
+}
 
 impl Transactions {
     /// Sends a request in a transaction of its own. Its Via is written here; over UDP, unless
@@ -170,50 +188,46 @@ impl Transactions {
         source: Source,
         out: &mut Vec<Event>,
     ) {
-        let Some((id, method)) = self.match_response(&response) else {
-            self.counters.stray_responses += 1;
-            return;
-        };
         let class = Class::from(response.status);
-        match self.table.get(id) {
-            Some(Entry::Client(client)) if client.is_invite() => {
+        match self.match_response(&response) {
+            Some(Answered::Invite(id)) => {
                 let input = invite_client::Input::Response(class);
                 self.step_invite_client(now, id, input, Some((response, source)), out);
             }
-            Some(Entry::Client(_)) => {
+            Some(Answered::NonInvite(id)) => {
                 let input = non_invite_client::Input::Response(class);
                 self.step_non_invite_client(now, id, input, Some((response, source)), out);
             }
             // RFC 6026 §8.1, INTEROP 7: a 2xx after the transaction would be a ghost call.
-            None if method == Method::Invite && class == Class::Success => {
+            Some(Answered::Gone(Method::Invite)) if class == Class::Success => {
                 out.push(Event::Response { transaction: None, response, source });
             }
-            Some(Entry::Server(_)) | None => self.counters.stray_responses += 1,
+            Some(Answered::Gone(_)) | None => self.counters.stray_responses += 1,
         }
     }
 
-    /// The transaction whose branch the response carries, alive or not; `None` if it never was
-    /// ours, or if it is not the one the CSeq speaks of.
-    fn match_response(&self, response: &Response) -> Option<(TransactionId, Method)> {
+    /// What the response answers; `None` if it never was ours, or if it is not the request that the
+    /// CSeq speaks of.
+    fn match_response(&self, response: &Response) -> Option<Answered> {
         // RFC 3261 §8.1.3.3: more than one Via means that it went astray.
         let via = TopVia::of(&response.headers).filter(TopVia::is_only)?;
         let branch = via.branch()?;
         // RFC 3261 §18.1.2: the sent-by must be ours.
-        let id = branch::issued(&self.key, branch)?;
-        if !self.sent_by.is_in(&via) {
-            return None;
-        }
+        let id = branch::issued(&self.key, branch).filter(|_| self.sent_by.is_in(&via))?;
         let method = response.cseq().ok()?.method;
-        let Some(Entry::Client(client)) = self.table.get(id) else { return Some((id, method)) };
-        if *client.branch != *branch {
-            return None;
-        }
+        // A layer restored from an older snapshot gives ids once more that it had given after it.
+        let client = match self.table.get(id) {
+            Some(Entry::Client(client)) if *client.branch == *branch => client,
+            Some(Entry::Client(_) | Entry::Server(_)) | None => {
+                return Some(Answered::Gone(method));
+            }
+        };
         // RFC 3261 §17.1.3: a CANCEL shares its INVITE's branch.
-        match (&client.role, &method) {
-            (Role::Invite { .. }, Method::Invite) => Some((id, method)),
-            (Role::Invite { cancel, .. }, Method::Cancel) => cancel.map(|id| (id, method)),
-            (Role::NonInvite { method: asked, .. }, answered) if asked == answered => {
-                Some((id, method))
+        match (&client.role, method) {
+            (Role::Invite { .. }, Method::Invite) => Some(Answered::Invite(id)),
+            (Role::Invite { cancel, .. }, Method::Cancel) => cancel.map(Answered::NonInvite),
+            (Role::NonInvite { method: asked, .. }, answered) if *asked == answered => {
+                Some(Answered::NonInvite(id))
             }
             (Role::Invite { .. } | Role::NonInvite { .. } | Role::Cancel { .. }, _) => None,
         }

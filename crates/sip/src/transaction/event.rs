@@ -1,5 +1,6 @@
 //! What the layer tells its owner, and the values it is made with.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +47,7 @@ impl Config {
 }
 
 /// What the layer asks for or tells, in order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Event {
     /// Send bytes. A failure comes back by [`super::Transactions::send_failed`] when a transaction
     /// is named.
@@ -108,6 +109,30 @@ pub enum Event {
         /// Which.
         transaction: TransactionId,
     },
+}
+
+/// Printed messages hold credentials and keys: only their size is shown.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send { target, bytes, transaction } => {
+                let (to, over) = (target.addr, target.transport.as_str());
+                write!(f, "Send {} bytes to {to} over {over} for {transaction:?}", bytes.len())
+            }
+            Self::Request { request, source } => {
+                write!(f, "Request {request:?} from {}", source.remote)
+            }
+            Self::Response { transaction, response, source } => {
+                write!(f, "Response {response:?} from {} to {transaction:?}", source.remote)
+            }
+            Self::Cancelled { transaction } => write!(f, "Cancelled {transaction}"),
+            Self::TimedOut { transaction } => write!(f, "TimedOut {transaction}"),
+            Self::TransportFailed { transaction } => write!(f, "TransportFailed {transaction}"),
+            Self::AckTimedOut { transaction } => write!(f, "AckTimedOut {transaction}"),
+            Self::Acked { transaction } => write!(f, "Acked {transaction}"),
+            Self::Ended { transaction } => write!(f, "Ended {transaction}"),
+        }
+    }
 }
 
 /// What was met and dropped or absorbed, since the start.

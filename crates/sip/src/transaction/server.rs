@@ -1,5 +1,6 @@
 //! Server transactions: requests in, responses out, CANCEL, merged requests.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use base::Time;
@@ -21,7 +22,7 @@ use crate::message::{Host, Method, Name, Request, Response, StatusCode};
 use crate::transport::{FlowId, Source, Target, Transport};
 
 /// A server transaction.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Server {
     role: Role,
     key: Key,
@@ -48,6 +49,14 @@ enum Role {
     NonInvite {
         machine: NonInviteServer,
     },
+}
+
+/// Printed messages hold credentials and keys: only their size is shown.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { role, key, target, last, .. } = self;
+        write!(f, "{role:?} {key:?} to {target:?} keeps {} bytes", last.len())
+    }
 }
 
 impl Server {

@@ -134,6 +134,21 @@ fn a_2xx_after_its_transaction_is_a_stray_to_hang_up() {
     assert_eq!(bench.layer.counters().stray_responses, 3);
 }
 
+#[test]
+fn what_an_older_snapshot_does_not_know_is_gone() {
+    let mut bench = Bench::new();
+    let mut restored = bench.clone();
+    bench.request(ours("INVITE"), target(Transport::Udp));
+    let lost = bench.last_request_sent();
+    restored.rng.next_u64();
+    restored.request(ours("INVITE"), target(Transport::Udp));
+    restored.said();
+    // The same id, another branch.
+    restored.receive(answer(&lost, 486), &source(Transport::Udp));
+    restored.receive(answer(&lost, 200), &source(Transport::Udp));
+    assert_eq!(restored.said_briefly(), ["stray 200"]);
+}
+
 /// ATTACKS 14.
 #[test]
 fn a_response_that_is_not_to_us_changes_nothing() {
@@ -227,6 +242,23 @@ fn a_cancel_that_crosses_the_answer_changes_nothing() {
         assert_eq!(bench.said_briefly(), ["ended"]);
         assert!(bench.layer.is_empty());
     }
+}
+
+#[test]
+fn a_cancel_ends_with_its_invite() {
+    let mut bench = Bench::new();
+    let id = bench.request(ours("INVITE"), target(Transport::Tcp));
+    let invite = bench.last_request_sent();
+    bench.receive(answer(&invite, 180), &source(Transport::Tcp));
+    bench.cancel(id);
+    let cancel = bench.last_request_sent();
+    assert_eq!(bench.layer.len(), 2);
+    bench.said();
+    bench.receive(answer(&invite, 487), &source(Transport::Tcp));
+    assert_eq!(bench.said_briefly(), ["send ACK over TCP", "response 487", "ended"]);
+    assert!(bench.layer.is_empty() && bench.layer.next_timeout().is_none());
+    bench.receive(answer(&cancel, 200), &source(Transport::Tcp));
+    assert_eq!(bench.said(), []);
 }
 
 #[test]
@@ -364,4 +396,15 @@ fn the_invite_is_there_to_look_at_until_it_is_answered() {
     let invite = bench.last_request_sent();
     bench.receive(answer(&invite, 200), &source(Transport::Udp));
     assert_eq!(bench.layer.request_of(id), None);
+}
+
+#[test]
+fn what_is_sent_is_not_shown() {
+    let mut bench = Bench::new();
+    let mut request = ours("INVITE").with_body("application/sdp", "a=crypto:secret");
+    request.headers.push(Name::Authorization, "Digest response=\"secret\"");
+    bench.request(request, target(Transport::Udp));
+    bench.receive(answer(&bench.last_request_sent(), 180), &source(Transport::Udp));
+    let shown = format!("{:?}", bench);
+    assert!(shown.contains("Send ") && !shown.contains("secret"), "{shown}");
 }

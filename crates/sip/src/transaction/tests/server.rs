@@ -10,6 +10,13 @@ To: <sip:100@192.0.2.1>
 Call-ID: call-2
 CSeq: 3 INVITE";
 
+const NAMED: &str = "INVITE sip:100@192.0.2.1 SIP/2.0
+Via: SIP/2.0/UDP pbx.example.com;branch=z9hG4bKone
+From: <sip:bob@198.51.100.7>;tag=theirs
+To: <sip:100@192.0.2.1>
+Call-ID: call-2
+CSeq: 3 INVITE";
+
 const OLD_INVITE: &str = "INVITE sip:100@192.0.2.1 SIP/2.0
 Via: SIP/2.0/UDP 198.51.100.7:5060
 From: <sip:bob@198.51.100.7>;tag=theirs
@@ -139,6 +146,7 @@ fn requests_find_their_transaction() {
         (INVITE, "branch in another case", ("bKone", "bKONE"), MERGED),
         (INVITE, "other sent-by host", ("UDP 198.51.100.7", "UDP 198.51.100.8"), MERGED),
         (INVITE, "other sent-by port", ("7:5060", "7:5061"), MERGED),
+        (NAMED, "sent-by host in another case", ("pbx.example", "PBX.Example"), KNOWN),
         (INVITE, "no sent-by port", ("7:5060", "7"), MERGED),
         (INVITE, "other Call-ID", ("call-2", "call-3"), FRESH),
         (INVITE, "other CSeq", ("3 INVITE", "4 INVITE"), FRESH),
