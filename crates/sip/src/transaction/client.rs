@@ -54,7 +54,6 @@ enum Role {
     /// A CANCEL: the user hears nothing of it.
     Cancel {
         machine: NonInviteClient,
-        invite: TransactionId,
     },
 }
 
@@ -424,7 +423,7 @@ impl Transactions {
         let timing = self.timing();
         let (machine, steps) =
             start(|out| NonInviteClient::start(target.transport.into(), &timing, out));
-        let role = Role::Cancel { machine, invite };
+        let role = Role::Cancel { machine };
         let bytes = cancel.to_bytes();
         let id = self.add_client(Client { role, branch, target, bytes, udp: None });
         if let Some(Entry::Client(client)) = self.table.get_mut(invite)
@@ -473,13 +472,7 @@ impl Transactions {
                 self.clients -= 1;
                 out.push(Event::Ended { transaction: id });
             }
-            Role::Cancel { invite, .. } => {
-                if let Some(Entry::Client(client)) = self.table.get_mut(invite)
-                    && let Role::Invite { cancel, .. } = &mut client.role
-                {
-                    *cancel = None;
-                }
-            }
+            Role::Cancel { .. } => {}
         }
     }
 

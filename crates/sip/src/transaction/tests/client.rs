@@ -320,6 +320,19 @@ fn a_request_too_large_for_udp_tries_tcp_and_falls_back() {
 }
 
 #[test]
+fn a_peer_that_answered_over_tcp_is_not_asked_again_over_udp() {
+    for method in ["INVITE", "MESSAGE"] {
+        let mut bench = Bench::new();
+        let large = ours(method).with_body("text/plain", vec![b'x'; 1300]);
+        let id = bench.request(large, target(Transport::Udp));
+        bench.receive(answer(&bench.last_request_sent(), 180), &source(Transport::Tcp));
+        bench.said();
+        bench.send_failed(id);
+        assert_eq!(bench.said_briefly(), ["transport failed", "ended"]);
+    }
+}
+
+#[test]
 fn what_was_asked_over_a_lost_connection_fails() {
     let mut bench = Bench::new();
     bench.request(ours("INVITE"), target(Transport::Tcp));
