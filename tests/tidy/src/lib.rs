@@ -40,6 +40,7 @@ impl Source {
         let stem = file.trim_end_matches(".rs");
         self.path.contains("/tests/")
             || self.path.contains("/benches/")
+            || self.path.contains("/examples/")
             || self.path.starts_with("tests/")
             || parents(directory, stem).any(|(parent, stem)| is_test_module(&parent, &stem))
     }
