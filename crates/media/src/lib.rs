@@ -3,3 +3,12 @@
 //! Knows RTP and codecs; knows neither SDP nor SIP nor calls, and has no clock, thread or socket.
 
 pub mod command;
+pub mod latch;
+pub mod player;
+pub mod reception;
+pub mod resample;
+pub mod rtcp;
+pub mod rtp;
+pub mod sender;
+pub mod stream;
+pub mod worker;

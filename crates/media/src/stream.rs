@@ -1,0 +1,193 @@
+//! One RTP session with one peer: who it is, what it sends, what we send it.
+
+use std::net::SocketAddr;
+
+use base::{Rng, Time};
+
+use crate::command::{Hear, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats};
+use crate::latch::Latch;
+use crate::reception::Reception;
+use crate::sender::Sender;
+
+/// Highest clock rate believed, hertz.
+const CLOCK_RATE_MAX: u32 = 384_000;
+/// Characters of a canonical name: 80 bits (RFC 7022 §5 asks for 96 of base64; ours is per stream).
+const CNAME_LEN: usize = 20;
+
+/// The numbers a stream starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// SSRC of what we send.
+    pub ssrc: u32,
+    /// First sequence number.
+    pub sequence: u16,
+    /// First timestamp.
+    pub timestamp: u32,
+}
+
+/// State of one stream. Its owner routes packets between streams.
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    /// Whether it has a port for RTCP.
+    pub(crate) rtcp_port: bool,
+    pub(crate) config: StreamConfig,
+    pub(crate) rtp: Latch,
+    pub(crate) rtcp: Latch,
+    pub(crate) reception: Reception,
+    pub(crate) sender: Sender,
+    pub(crate) hear: Hear,
+    /// Slot of the stream it hears.
+    pub(crate) source: Option<usize>,
+    /// Slots of the streams that hear this one.
+    pub(crate) hearers: Vec<usize>,
+    /// Next frame of the music.
+    pub(crate) music_at: usize,
+    pub(crate) silence: Silence,
+    pub(crate) reports: Reports,
+    pub(crate) cname: Box<str>,
+    /// Figures that no part keeps.
+    pub(crate) stats: StreamStats,
+}
+
+/// Watch over a peer that should send something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence {
+    /// Since when it has been silent, or is watched.
+    pub(crate) since: Time,
+    pub(crate) told: bool,
+}
+
+/// When to report, and what is needed for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reports {
+    pub(crate) due: Time,
+    /// Packets sent at the time of the last report.
+    pub(crate) packets_sent: u64,
+    /// Middle of the NTP time of the peer's last sender report, and when it came.
+    pub(crate) peers: Option<(u32, Time)>,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        now: Time,
+        id: StreamId,
+        rtcp_port: bool,
+        numbers: Numbers,
+        rng: &mut Rng,
+    ) -> Self {
+        let config = StreamConfig {
+            remote: None,
+            signalling_source: None,
+            payloads: Vec::new(),
+            send: false,
+            receive: false,
+            ptime_ms: 20,
+            rtp_timeout: None,
+            symmetric: true,
+        };
+        Self {
+            id,
+            rtcp_port,
+            config,
+            rtp: Latch::default(),
+            rtcp: Latch::default(),
+            reception: Reception::default(),
+            sender: Sender::new(numbers.ssrc, numbers.sequence, numbers.timestamp),
+            hear: Hear::Nothing,
+            source: None,
+            hearers: Vec::new(),
+            music_at: 0,
+            silence: Silence { since: now, told: false },
+            reports: Reports { due: now, packets_sent: 0, peers: None },
+            cname: rng.token(CNAME_LEN).into(),
+            stats: StreamStats::default(),
+        }
+    }
+
+    /// Takes a new configuration; true when the peer's address is another than before.
+    pub(crate) fn configure(&mut self, now: Time, mut config: StreamConfig) -> bool {
+        config.payloads.truncate(MAX_PAYLOADS);
+        config.payloads.retain(|payload| {
+            payload.send < 128
+                && payload.receive < 128
+                && (1..=CLOCK_RATE_MAX).contains(&payload.clock_rate)
+        });
+        config.remote = config.remote.filter(|remote| is_sendable(remote.rtp));
+        let watched = |config: &StreamConfig| config.receive && config.rtp_timeout.is_some();
+        if watched(&config) && !watched(&self.config) {
+            self.silence = Silence { since: now, told: false };
+        }
+        let remote = config.remote;
+        let moved = self.rtp.aim(remote.map(|remote| remote.rtp), config.signalling_source);
+        let likely = self.rtp.source().map(|peer| peer.ip()).or(config.signalling_source);
+        self.rtcp.aim(remote.map(|remote| remote.rtcp), likely);
+        self.config = config;
+        moved
+    }
+
+    /// The payload the peer sends under this number.
+    pub(crate) fn received_payload(&self, payload_type: u8) -> Option<&Payload> {
+        self.config.payloads.iter().find(|payload| payload.receive == payload_type)
+    }
+
+    /// The payload to send a codec of the call with.
+    pub(crate) fn sent_payload(&self, key: u8) -> Option<&Payload> {
+        self.config.payloads.iter().find(|payload| payload.key == key)
+    }
+
+    /// The codec for packets of our own: the one preferred, when we encode it.
+    pub(crate) fn own_payload(&self) -> Option<&Payload> {
+        self.config.payloads.iter().find(|payload| crate::player::is_playable(payload))
+    }
+
+    /// Where RTP goes now, when it may be sent at all.
+    pub(crate) fn rtp_target(&self) -> Option<SocketAddr> {
+        let remote = self.remote().filter(|_| self.config.send)?;
+        self.latched(&self.rtp).or(Some(remote.rtp))
+    }
+
+    /// Whether RTCP shares the port of RTP.
+    pub(crate) fn is_muxed(&self) -> bool {
+        !self.rtcp_port || self.remote().is_some_and(|remote| remote.rtcp_mux)
+    }
+
+    /// Where RTCP goes. It goes on during hold: RFC 3264 §5.1.
+    pub(crate) fn rtcp_target(&self) -> Option<SocketAddr> {
+        let remote = self.remote()?;
+        if self.is_muxed() {
+            return self.latched(&self.rtp).or(Some(remote.rtp));
+        }
+        // Behind NAT, what SDP says about RTCP is as wrong as what it says about RTP.
+        let by_sdp = (!self.rtp.is_elsewhere() && is_sendable(remote.rtcp)).then_some(remote.rtcp);
+        self.latched(&self.rtcp).or(by_sdp)
+    }
+
+    /// All figures up to now.
+    pub(crate) fn figures(&self) -> Box<StreamStats> {
+        Box::new(StreamStats {
+            packets_received: self.reception.received(),
+            bytes_received: self.reception.bytes(),
+            packets_sent: self.sender.packets().saturating_sub(self.stats.send_failed),
+            bytes_sent: self.sender.bytes(),
+            lost: self.reception.lost(),
+            jitter_ms: self.reception.jitter_ms(),
+            duplicates: self.reception.duplicates(),
+            ..self.stats.clone()
+        })
+    }
+
+    fn remote(&self) -> Option<&Remote> {
+        self.config.remote.as_ref()
+    }
+
+    fn latched(&self, latch: &Latch) -> Option<SocketAddr> {
+        latch.source().filter(|_| self.config.symmetric)
+    }
+}
+
+/// Whether an address may ever be sent to: one host, one port (ATTACKS 4).
+pub fn is_sendable(addr: SocketAddr) -> bool {
+    let ip = addr.ip().to_canonical();
+    let is_broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+}

@@ -1,0 +1,433 @@
+//! What one media thread does with packets and ticks: the streams of its calls, who hears whom.
+//!
+//! Knows no socket: the shell names a stream by the [`Slot`] it got when it opened it, and takes
+//! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Rng, Time, WallTime};
+
+use crate::command::{Hear, MediaEvent, StreamConfig, StreamId};
+use crate::latch::Latched;
+use crate::player::{FRAME_BYTES_MAX, Music};
+use crate::reception::Arrival;
+use crate::rtcp::{self, Received, Report, Sent};
+use crate::rtp::{self, HEADER_LEN, Packet};
+use crate::sender::{Origin, Relayed};
+use crate::stream::{Numbers, Silence, Stream};
+
+/// How often [`Worker::tick`] is to be called.
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// Ticks between two looks at the same stream: one second.
+const HOUSEKEEPING_TICKS: usize = 50;
+/// Mean time between two reports (RFC 3550 §6.2).
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905 §6).
+const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
+
+/// A stream's place in its worker; used again after [`Worker::close`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub usize);
+
+/// Which socket of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The one of RTP (and of RTCP, when they share it).
+    Rtp,
+    /// The one of RTCP.
+    Rtcp,
+}
+
+/// Takes what the worker has to say.
+pub trait Sink {
+    /// Sends a datagram from a stream's socket; false when that failed.
+    fn send(&mut self, slot: Slot, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool;
+    /// Tells the core.
+    fn event(&mut self, event: MediaEvent);
+    /// From now on everything the RTP socket takes from and sends to is `peer`; `None` = anybody
+    /// may be the peer again. The shell may connect the socket, so that strays cost nothing.
+    fn pin(&mut self, slot: Slot, peer: Option<SocketAddr>);
+}
+
+/// The streams of one media thread.
+pub struct Worker {
+    /// Boxed: most of a busy worker's slots are in use, and a free one costs a pointer.
+    streams: Vec<Option<Box<Stream>>>,
+    free: Vec<usize>,
+    /// Slots of those who hear music or silence.
+    players: Vec<usize>,
+    music: Arc<Music>,
+    rng: Rng,
+    wall: WallTime,
+    ticks: usize,
+}
+
+impl Worker {
+    /// A worker without streams. `wall` is the wall-clock time at [`Time::ZERO`], for sender
+    /// reports; `seed` makes canonical names and the pace of reports.
+    pub fn new(music: Arc<Music>, seed: [u8; 32], wall: WallTime) -> Self {
+        Self {
+            streams: Vec::new(),
+            free: Vec::new(),
+            players: Vec::new(),
+            music,
+            rng: Rng::new(seed),
+            wall,
+            ticks: 0,
+        }
+    }
+
+    /// Whether there is nothing to do at a tick.
+    pub fn is_idle(&self) -> bool {
+        self.free.len() == self.streams.len()
+    }
+
+    /// Plays other music from now on.
+    pub fn set_music(&mut self, music: Arc<Music>) {
+        self.music = music;
+    }
+
+    /// A new stream whose sockets are bound. `rtcp_port` tells whether it has two.
+    pub fn open(&mut self, now: Time, id: StreamId, rtcp_port: bool, numbers: Numbers) -> Slot {
+        let mut stream = Stream::new(now, id, rtcp_port, numbers, &mut self.rng);
+        stream.reports.due = now + self.report_interval() / 2;
+        let slot = self.free.pop().unwrap_or(self.streams.len());
+        if slot == self.streams.len() {
+            self.streams.push(None);
+        }
+        self.streams[slot] = Some(Box::new(stream));
+        Slot(slot)
+    }
+
+    /// What offer/answer agreed on.
+    pub fn configure(&mut self, now: Time, slot: Slot, config: StreamConfig, sink: &mut impl Sink) {
+        let Some(stream) = stream(&mut self.streams, slot.0) else { return };
+        if stream.configure(now, config) {
+            sink.pin(slot, None);
+        }
+    }
+
+    /// What `listener` hears from now on. `source` is where [`Hear::Stream`] is, if it is here.
+    pub fn hear(&mut self, listener: Slot, hear: Hear, source: Option<Slot>) {
+        self.unhear(listener.0);
+        // Nobody hears themselves, nor somebody who is not there.
+        let source = source
+            .filter(|source| *source != listener && stream(&mut self.streams, source.0).is_some());
+        let Some(stream) = stream(&mut self.streams, listener.0) else { return };
+        stream.sender.cut();
+        stream.music_at = 0;
+        stream.hear = hear;
+        match (hear, source) {
+            (Hear::Stream(_), Some(source)) => {
+                stream.source = Some(source.0);
+                if let Some(Some(source)) = self.streams.get_mut(source.0) {
+                    source.hearers.push(listener.0);
+                }
+            }
+            (Hear::Music | Hear::Silence, _) => self.players.push(listener.0),
+            (Hear::Stream(_) | Hear::Nothing, _) => stream.hear = Hear::Nothing,
+        }
+    }
+
+    /// Says goodbye and forgets the stream; the shell closes its sockets.
+    pub fn close(&mut self, now: Time, slot: Slot, sink: &mut impl Sink) {
+        self.unhear(slot.0);
+        self.report(now, slot.0, true, sink);
+        let Some(gone) = self.streams.get_mut(slot.0).and_then(Option::take) else { return };
+        for listener in &gone.hearers {
+            if let Some(stream) = stream(&mut self.streams, *listener) {
+                stream.hear = Hear::Nothing;
+                stream.source = None;
+            }
+        }
+        self.free.push(slot.0);
+        sink.event(MediaEvent::Closed { stream: gone.id, stats: gone.figures() });
+    }
+
+    /// A datagram has come. Its bytes are overwritten.
+    pub fn packet(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        channel: Channel,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        sink: &mut impl Sink,
+    ) {
+        let Some(stream) = stream(&mut self.streams, slot.0) else { return };
+        // ATTACKS 19: who it is from comes before any other work, for RTCP too.
+        let latch = match channel {
+            Channel::Rtp => &stream.rtp,
+            Channel::Rtcp => &stream.rtcp,
+        };
+        if !latch.admits(from) {
+            stream.stats.strays_dropped += 1;
+            return;
+        }
+        if channel == Channel::Rtcp || (rtp::is_rtcp(datagram) && stream.is_muxed()) {
+            self.rtcp(now, slot, channel, from, datagram, sink);
+        } else if let Some(taken) = self.rtp(now, slot, from, datagram, sink) {
+            self.relay(now, slot, &taken, datagram, sink);
+        }
+    }
+
+    /// Plays to those who hear music, and once a second looks after every stream.
+    pub fn tick(&mut self, now: Time, sink: &mut impl Sink) {
+        for i in 0..self.players.len() {
+            self.play(now, self.players[i], sink);
+        }
+        self.ticks = (self.ticks + 1) % HOUSEKEEPING_TICKS;
+        for slot in (self.ticks..self.streams.len()).step_by(HOUSEKEEPING_TICKS) {
+            self.housekeep(now, slot, sink);
+        }
+    }
+
+    /// Takes an RTP packet; `None` when there is nothing to pass on.
+    fn rtp(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        from: SocketAddr,
+        datagram: &[u8],
+        sink: &mut impl Sink,
+    ) -> Option<Taken> {
+        let stream = stream(&mut self.streams, slot.0)?;
+        let packet = rtp::parse(datagram).ok();
+        let known = packet.and_then(|packet| {
+            Some((stream.received_payload(packet.header.payload_type).copied()?, packet))
+        });
+        let Some((payload, packet)) = known else {
+            stream.stats.malformed_dropped += 1;
+            return None;
+        };
+        match stream.rtp.accept(from, Some(&packet.header)) {
+            Latched::Peer => {}
+            Latched::Wait => {
+                stream.stats.strays_dropped += 1;
+                return None;
+            }
+            Latched::Settled => sink.pin(slot, Some(from)),
+            Latched::New => {
+                if stream.rtp.settled().is_some() {
+                    sink.pin(slot, Some(from));
+                }
+                stream.rtcp.aim(stream.config.remote.map(|remote| remote.rtcp), Some(from.ip()));
+                sink.event(MediaEvent::FirstPacket { stream: stream.id, from });
+            }
+        }
+        stream.alive(now, sink);
+        stream.stats.codec = Some(payload.codec);
+        let is_audio = payload.codec.is_audio();
+        let clock_rate = is_audio.then_some(payload.clock_rate);
+        let arrival =
+            stream.reception.arrive(now, &packet.header, packet.payload.len(), clock_rate);
+        let Arrival::New { run, extended, in_order } = arrival else { return None };
+        stream.config.receive.then_some(Taken {
+            packet,
+            origin: Origin { source: slot.0, run },
+            extended,
+            in_order,
+            key: payload.key,
+            is_audio,
+        })
+    }
+
+    /// Passes a packet on to all who hear its source.
+    fn relay(
+        &mut self,
+        now: Time,
+        source: Slot,
+        taken: &Taken,
+        datagram: &mut [u8],
+        sink: &mut impl Sink,
+    ) {
+        let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
+        for i in 0..hearers {
+            let Some(Some(source)) = self.streams.get(source.0) else { return };
+            let slot = source.hearers[i];
+            let Some(listener) = stream(&mut self.streams, slot) else { continue };
+            let Some(target) = listener.rtp_target() else { continue };
+            let Some(payload) = listener.sent_payload(taken.key) else {
+                listener.stats.unmapped_dropped += 1;
+                continue;
+            };
+            let relayed = Relayed {
+                origin: taken.origin,
+                extended: taken.extended,
+                in_order: taken.in_order,
+                header: taken.packet.header,
+                payload_type: payload.send,
+                clock_rate: payload.clock_rate,
+                is_audio: taken.is_audio,
+                payload_len: taken.packet.payload.len(),
+            };
+            let Some(header) = listener.sender.relay(now, &relayed) else { continue };
+            let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
+            if !sink.send(Slot(slot), Channel::Rtp, target, out) {
+                listener.stats.send_failed += 1;
+            }
+        }
+    }
+
+    fn rtcp(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        channel: Channel,
+        from: SocketAddr,
+        datagram: &[u8],
+        sink: &mut impl Sink,
+    ) {
+        let ntp = self.ntp(now);
+        let Some(stream) = stream(&mut self.streams, slot.0) else { return };
+        let Some(incoming) = rtcp::parse(datagram, stream.sender.ssrc()) else {
+            stream.stats.malformed_dropped += 1;
+            return;
+        };
+        match channel {
+            Channel::Rtcp => {
+                stream.rtcp.accept(from, None);
+            }
+            // On a shared port only RTP says who the peer is.
+            Channel::Rtp if stream.rtp.source().is_none() => {
+                stream.stats.strays_dropped += 1;
+                return;
+            }
+            Channel::Rtp => {}
+        }
+        stream.alive(now, sink);
+        stream.stats.rtcp_received += 1;
+        if let Some(middle) = incoming.sender_report {
+            stream.reports.peers = Some((middle, now));
+        }
+        if let Some(about_us) = incoming.about_us {
+            let clock_rate = stream.config.payloads.first().map_or(8000, |first| first.clock_rate);
+            let stats = &mut stream.stats;
+            stats.remote_lost = Some(about_us.lost);
+            stats.remote_jitter_ms =
+                Some(f64::from(about_us.jitter) * 1000.0 / f64::from(clock_rate));
+            stats.round_trip_ms = about_us.round_trip_ms(ntp).or(stats.round_trip_ms);
+        }
+    }
+
+    fn play(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
+        let Some(stream) = stream(&mut self.streams, slot) else { return };
+        let Some(target) = stream.rtp_target() else { return };
+        let Some(&payload) = stream.own_payload() else { return };
+        let (frame, origin) = match stream.hear {
+            Hear::Music => (self.music.frame(payload.codec, stream.music_at), Origin::MUSIC),
+            Hear::Silence => (self.music.silent_frame(payload.codec), Origin::SILENCE),
+            Hear::Nothing | Hear::Stream(_) => return,
+        };
+        let Some(frame) = frame else { return };
+        stream.music_at = (stream.music_at + 1) % self.music.frames();
+        let header = stream.sender.own(now, payload.send, payload.clock_rate, frame.len(), origin);
+        let mut packet = [0; HEADER_LEN + FRAME_BYTES_MAX];
+        let packet = &mut packet[..HEADER_LEN + frame.len()];
+        rtp::write_header(packet, &header);
+        packet[HEADER_LEN..].copy_from_slice(frame);
+        if !sink.send(Slot(slot), Channel::Rtp, target, packet) {
+            stream.stats.send_failed += 1;
+        }
+    }
+
+    fn housekeep(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
+        let interval = self.report_interval();
+        let Some(stream) = stream(&mut self.streams, slot) else { return };
+        stream.watch(now, sink);
+        if stream.reports.due > now {
+            return;
+        }
+        stream.reports.due = now + interval;
+        sink.event(MediaEvent::Stats { stream: stream.id, stats: stream.figures() });
+        self.report(now, slot, false, sink);
+    }
+
+    fn report(&mut self, now: Time, slot: usize, goodbye: bool, sink: &mut impl Sink) {
+        let ntp = self.ntp(now);
+        let Some(stream) = stream(&mut self.streams, slot) else { return };
+        let nothing_yet = stream.sender.packets() == 0 && stream.reception.received() == 0;
+        let Some(target) = stream.rtcp_target() else { return };
+        // RFC 3550 §6.3.7: who never sent anything says no goodbye.
+        if goodbye && nothing_yet {
+            return;
+        }
+        let channel = if stream.is_muxed() { Channel::Rtp } else { Channel::Rtcp };
+        let Some(report) = stream.make_report(now, ntp, goodbye).to_bytes() else { return };
+        stream.reports.packets_sent = stream.sender.packets();
+        if sink.send(Slot(slot), channel, target, &report) {
+            stream.stats.rtcp_sent += 1;
+        }
+    }
+
+    fn unhear(&mut self, listener: usize) {
+        self.players.retain(|player| *player != listener);
+        let source = stream(&mut self.streams, listener).and_then(|stream| stream.source.take());
+        if let Some(source) = source.and_then(|source| stream(&mut self.streams, source)) {
+            source.hearers.retain(|hearer| *hearer != listener);
+        }
+    }
+
+    /// RFC 3550 §6.2: half to one and a half times the mean, so that reports do not synchronise.
+    fn report_interval(&mut self) -> Duration {
+        let mean = REPORT_INTERVAL.as_millis() as u64;
+        Duration::from_millis(mean / 2 + self.rng.below(mean))
+    }
+
+    fn ntp(&self, now: Time) -> u64 {
+        let nanos = u128::from(self.wall.0) * 1_000_000 + u128::from(now.as_nanos());
+        let nanos = nanos + u128::from(NTP_TO_UNIX_SECONDS) * 1_000_000_000;
+        ((nanos << 32) / 1_000_000_000) as u64
+    }
+}
+
+/// A packet of the peer that counts.
+struct Taken {
+    packet: Packet,
+    origin: Origin,
+    extended: u64,
+    in_order: bool,
+    key: u8,
+    is_audio: bool,
+}
+
+fn stream(streams: &mut [Option<Box<Stream>>], slot: usize) -> Option<&mut Stream> {
+    streams.get_mut(slot)?.as_deref_mut()
+}
+
+impl Stream {
+    fn alive(&mut self, now: Time, sink: &mut impl Sink) {
+        if self.silence.told {
+            sink.event(MediaEvent::RtpResumed { stream: self.id });
+        }
+        self.silence = Silence { since: now, told: false };
+    }
+
+    /// INTEROP 17: a peer that went away without a word.
+    fn watch(&mut self, now: Time, sink: &mut impl Sink) {
+        let Some(limit) = self.config.rtp_timeout else { return };
+        if self.config.receive && !self.silence.told && now - self.silence.since >= limit {
+            self.silence.told = true;
+            sink.event(MediaEvent::RtpTimeout { stream: self.id });
+        }
+    }
+
+    fn make_report(&mut self, now: Time, ntp: u64, goodbye: bool) -> Report<'_> {
+        let sent = (self.sender.packets() > self.reports.packets_sent).then(|| Sent {
+            ntp,
+            timestamp: self.sender.timestamp_at(now),
+            packets: self.sender.packets() as u32,
+            bytes: self.sender.bytes() as u32,
+        });
+        let received = self.reception.report().map(|block| {
+            let (last_report, delay) = self.reports.peers.map_or((0, 0), |(middle, at)| {
+                (middle, ((now - at).as_nanos() * 65_536 / 1_000_000_000) as u32)
+            });
+            Received { block, last_report, delay }
+        });
+        Report { ssrc: self.sender.ssrc(), cname: &self.cname, sent, received, goodbye }
+    }
+}
