@@ -208,6 +208,10 @@ fn content_length(head: &[u8]) -> Result<usize, ParseErrorKind> {
     while !rest.is_empty() {
         let (line, after) = next_line(rest);
         rest = after;
+        // Content-Length or its compact form `l`: the other lines need no closer look.
+        if !matches!(line.first(), Some(b'C' | b'c' | b'L' | b'l')) {
+            continue;
+        }
         let Some(colon) = memchr::memchr(b':', line) else { continue };
         let text = std::str::from_utf8(line[..colon].trim_ascii_end()).unwrap_or_default();
         if Name::parse(text) != name {
@@ -227,9 +231,17 @@ fn content_length(head: &[u8]) -> Result<usize, ParseErrorKind> {
     length.ok_or(ParseErrorKind::Header(HeaderError::Missing(name)))
 }
 
+/// Splits at the first CRLF. A lone CR or LF is text here; the parser refuses it later.
 fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = memchr::memmem::find(text, b"\r\n");
-    end.map_or((text, &[]), |end| (&text[..end], &text[end + 2..]))
+    let mut from = 0;
+    while let Some(found) = memchr::memchr(b'\n', &text[from..]) {
+        let end = from + found;
+        if end > 0 && text[end - 1] == b'\r' {
+            return (&text[..end - 1], &text[end + 1..]);
+        }
+        from = end + 1;
+    }
+    (text, &[])
 }
 
 /// Digits only; one too large for any message is as large as can be.

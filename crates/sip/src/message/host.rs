@@ -53,12 +53,12 @@ impl Host {
             let ip = ipv6(&inner[..end]).ok_or(SyntaxError("bad IPv6 address"))?;
             return Ok((RawHost::Ip(ip.into()), &inner[end + 1..]));
         }
-        let end = text.bytes().position(|b| matches!(b, b':' | b';' | b'?' | b' ' | b'\t'));
-        let (host, after) = text.split_at(end.unwrap_or(text.len()));
-        if !scan::is_host_name(host) {
+        let (host, after) = scan::split_host_name(text);
+        let ended = matches!(after.as_bytes(), [] | [b':' | b';' | b'?' | b' ' | b'\t', ..]);
+        let Some(first) = host.bytes().next().filter(|_| ended) else {
             return Err(SyntaxError("bad host"));
-        }
-        let numeric = host.as_bytes()[0].is_ascii_digit();
+        };
+        let numeric = first.is_ascii_digit();
         let ip = if numeric { host.parse().ok().map(IpAddr::V4) } else { None };
         Ok((ip.map_or(RawHost::Name(host), RawHost::Ip), after))
     }

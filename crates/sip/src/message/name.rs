@@ -220,7 +220,7 @@ impl Name {
                 return Self::Other;
             }
             let (spelling, found) = SPELLINGS[usize::from(index)];
-            if spelling.eq_ignore_ascii_case(name) {
+            if spelling == name || spelling.eq_ignore_ascii_case(name) {
                 return found;
             }
             slot = (slot + 1) % SLOTS;

@@ -46,13 +46,16 @@ impl Params {
     /// Checks a URI's parameters: no white space, no quotes.
     // Some phones end a URI with a lone `;`, so empty parameters pass and are dropped.
     pub(super) fn check_uri(text: &str) -> Result<(), SyntaxError> {
-        for param in text.split(';') {
-            let (name, value) = param.split_once('=').unwrap_or((param, ""));
-            if !scan::is_uri_param(name) || !scan::is_uri_param(value) {
-                return Err(SyntaxError("character not allowed in a URI parameter"));
-            }
-            if name.is_empty() && !param.is_empty() {
-                return Err(SyntaxError("empty URI parameter name"));
+        let (mut name_len, mut in_value) = (0, false);
+        for b in text.bytes() {
+            match b {
+                b';' => (name_len, in_value) = (0, false),
+                b'=' if name_len == 0 || in_value => {
+                    return Err(SyntaxError("stray = in URI parameters"));
+                }
+                b'=' => in_value = true,
+                _ if scan::is_uri_param(b) => name_len += 1,
+                _ => return Err(SyntaxError("character not allowed in a URI parameter")),
             }
         }
         Ok(())
@@ -60,7 +63,7 @@ impl Params {
 
     /// Takes a URI's parameters that [`Params::check_uri`] has passed.
     pub(super) fn from_uri(text: &str) -> Self {
-        if !text.contains(";;") && !text.ends_with(';') {
+        if !text.ends_with(';') && !text.as_bytes().windows(2).any(|pair| pair == b";;") {
             return Self(text.into());
         }
         let mut out = String::with_capacity(text.len());

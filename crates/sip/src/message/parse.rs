@@ -3,8 +3,10 @@
 //! A header that is refused does not end the pass: the rest is still needed to answer the sender.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use super::error::{HeaderError, ParseError, ParseErrorKind, SyntaxError};
 use super::headers::Headers;
@@ -22,6 +24,9 @@ use super::{MAX_HEADERS, MAX_LINE, MAX_MESSAGE, MAX_VALUES};
 /// Headers of a usual message, so that their vector need not grow.
 const USUAL_HEADERS: usize = 24;
 
+/// The empty line after the headers; a finder costs more to make than to use.
+static HEAD_END: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
 /// Reads the one message of a datagram, or of a frame cut by [`crate::framing::Decoder`].
 ///
 /// Line breaks in front are skipped (RFC 3261 §7.5); what follows the body that Content-Length
@@ -33,9 +38,9 @@ pub fn parse_datagram(bytes: Bytes) -> Result<Message, ParseError> {
     if bytes.len() - start > MAX_MESSAGE {
         return Err(ParseError::silent(ParseErrorKind::TooLarge));
     }
-    let head_len = memchr::memmem::find(&bytes[start..], b"\r\n\r\n");
+    let head_len = HEAD_END.find(&bytes[start..]);
     let head_end = head_len.map_or(bytes.len(), |len| start + len);
-    let head = String::from_utf8_lossy(&bytes[start..head_end]);
+    let head = text(&bytes[start..head_end]);
     let (line, rest) = split_start_line(&head)?;
     let start_line = StartLine::read(line).map_err(ParseError::silent)?;
     let mut reader = Reader::new(&start_line);
@@ -69,6 +74,12 @@ pub fn parse_headers(text: &str) -> Result<Headers, ParseErrorKind> {
         Some(kind) => Err(kind),
         None => Ok(reader.headers),
     }
+}
+
+/// Bytes that are no UTF-8 become replacement characters; no allocation when all are.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // Checked first because it is several times faster than the lossy conversion.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn split_start_line(head: &str) -> Result<(&str, &str), ParseError> {
@@ -216,7 +227,7 @@ impl<'a> Reader<'a> {
             let line;
             (line, rest) = self.split_line(rest);
             if !rest.starts_with([' ', '\t']) {
-                self.read_line(line.into());
+                self.read_line(line);
                 continue;
             }
             // RFC 3261 §7.3.1: a fold counts as one space.
@@ -224,14 +235,14 @@ impl<'a> Reader<'a> {
             while rest.starts_with([' ', '\t']) {
                 let fold;
                 (fold, rest) = self.split_line(rest);
-                unfolded.truncate(unfolded.trim_end_matches([' ', '\t']).len());
+                unfolded.truncate(scan::trim_end(&unfolded).len());
                 unfolded.push(' ');
                 unfolded.push_str(scan::trim_start(fold));
             }
             if whole.len() - rest.len() > MAX_LINE {
                 self.refuse(ParseErrorKind::LineTooLong);
             } else {
-                self.read_line(unfolded.into());
+                self.read_line(&unfolded);
             }
         }
     }
@@ -249,14 +260,14 @@ impl<'a> Reader<'a> {
         (line, &after[1..])
     }
 
-    fn read_line(&mut self, line: Cow<'_, str>) {
+    fn read_line(&mut self, line: &str) {
         if line.len() > MAX_LINE {
             return self.refuse(ParseErrorKind::LineTooLong);
         }
         let Some(colon) = memchr::memchr(b':', line.as_bytes()) else {
             return self.refuse(ParseErrorKind::HeaderLine(SyntaxError("no colon")));
         };
-        let text = line[..colon].trim_end_matches([' ', '\t']);
+        let text = scan::trim_end(&line[..colon]);
         let name = Name::parse(text);
         let value = scan::trim(&line[colon + 1..]);
         if name == Name::Other {

@@ -10,6 +10,10 @@ const HOST: u8 = 2;
 const USER: u8 = 4;
 const PARAM: u8 = 8;
 const SCHEME: u8 = 16;
+/// Ends a plain parameter value.
+const VALUE_END: u8 = 32;
+/// Matters when a comma list is split.
+const LIST: u8 = 64;
 
 const CLASS: [u8; 256] = classes();
 
@@ -37,6 +41,12 @@ const fn classes() -> [u8; 256] {
         if alnum || contains(b"+-.", b) {
             table[c] |= SCHEME;
         }
+        if contains(b"; \t,\"<>", b) {
+            table[c] |= VALUE_END;
+        }
+        if contains(b",\"<(", b) {
+            table[c] |= LIST;
+        }
         c += 1;
     }
     table
@@ -54,7 +64,7 @@ const fn contains(set: &[u8], b: u8) -> bool {
 }
 
 fn all(s: &str, class: u8) -> bool {
-    s.bytes().all(|b| CLASS[usize::from(b)] & class != 0)
+    span(s.as_bytes(), |b| CLASS[usize::from(b)] & class != 0) == s.len()
 }
 
 /// RFC 3261 `token`.
@@ -62,19 +72,9 @@ pub(super) fn is_token(s: &str) -> bool {
     !s.is_empty() && all(s, TOKEN)
 }
 
-/// Only host-name characters (and not empty).
-pub(super) fn is_host_name(s: &str) -> bool {
-    !s.is_empty() && all(s, HOST)
-}
-
-/// Only characters of a SIP user part.
-pub(super) fn is_user(s: &str) -> bool {
-    all(s, USER)
-}
-
-/// Only characters of a URI parameter's name or value.
-pub(super) fn is_uri_param(s: &str) -> bool {
-    all(s, PARAM)
+/// A character of a URI parameter's name or value.
+pub(super) const fn is_uri_param(b: u8) -> bool {
+    CLASS[b as usize] & PARAM != 0
 }
 
 /// A URI scheme: a letter, then letters, digits, `+`, `-`, `.`.
@@ -89,12 +89,65 @@ pub(super) const fn is_lws(b: u8) -> bool {
 
 /// Without LWS at both ends.
 pub(super) fn trim(s: &str) -> &str {
-    s.trim_matches([' ', '\t'])
+    trim_start(trim_end(s))
 }
 
 /// Without LWS in front.
-pub(super) fn trim_start(s: &str) -> &str {
-    s.trim_start_matches([' ', '\t'])
+pub(super) fn trim_start(mut s: &str) -> &str {
+    while let [b' ' | b'\t', ..] = s.as_bytes() {
+        s = &s[1..];
+    }
+    s
+}
+
+/// Without LWS at the end.
+pub(super) fn trim_end(mut s: &str) -> &str {
+    while let [.., b' ' | b'\t'] = s.as_bytes() {
+        s = &s[..s.len() - 1];
+    }
+    s
+}
+
+/// Splits before the first byte that does not belong to `class`.
+fn split_class(s: &str, class: u8) -> (&str, &str) {
+    s.split_at(span(s.as_bytes(), |b| CLASS[usize::from(b)] & class != 0))
+}
+
+/// How many bytes in front are wanted: a plain loop, which costs half of what iterators do here.
+#[inline]
+fn span(s: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
+    let mut len = 0;
+    while len < s.len() && wanted(s[len]) {
+        len += 1;
+    }
+    len
+}
+
+/// Splits a host name off.
+pub(super) fn split_host_name(s: &str) -> (&str, &str) {
+    split_class(s, HOST)
+}
+
+/// Splits the characters of a SIP user part off.
+pub(super) fn split_user(s: &str) -> (&str, &str) {
+    split_class(s, USER)
+}
+
+/// Splits digits off.
+pub(super) fn split_digits(s: &str) -> (&str, &str) {
+    s.split_at(span(s.as_bytes(), |b| b.is_ascii_digit()))
+}
+
+/// Splits at the first `separator`, which is ASCII and belongs to neither part.
+pub(super) fn split_once(s: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = span(s.as_bytes(), |b| b != separator);
+    (at < s.len()).then(|| (&s[..at], &s[at + 1..]))
+}
+
+/// Whether `s` begins with an ASCII prefix, in any case; if so, what follows.
+pub(super) fn strip_prefix_any_case<'a>(s: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = s.as_bytes().get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix.as_bytes()).then(|| &s[prefix.len()..])
 }
 
 /// The index just past the quoted string that opens at `open` (RFC 3261 `quoted-string`).
@@ -112,11 +165,7 @@ pub(super) fn skip_quoted(s: &[u8], open: usize) -> Option<usize> {
 
 /// A decimal number of digits only, without sign, of at most `max`.
 pub(super) fn decimal(s: &str, max: u64) -> Option<u64> {
-    if s.is_empty() {
-        return None;
-    }
-    let value = clamped_decimal(s, u64::MAX)?;
-    (value <= max).then_some(value)
+    clamped_decimal(s, u64::MAX).filter(|value| *value <= max)
 }
 
 /// A decimal number of digits only; one larger than `max` becomes `max`.
@@ -155,13 +204,17 @@ impl<'a> List<'a> {
     /// The index of the comma (or the end) that ends the first element.
     fn element_end(&mut self) -> usize {
         let s = self.rest.as_bytes();
+        if memchr::memchr(b',', s).is_none() {
+            return s.len();
+        }
         let mut at = 0;
-        while at < s.len() {
+        while let Some(plain) = s[at..].iter().position(|b| CLASS[usize::from(*b)] & LIST != 0) {
+            at += plain;
             at = match s[at] {
                 b',' => return at,
                 b'"' => skip_quoted(s, at).unwrap_or(s.len()),
                 b'<' => memchr::memchr(b'>', &s[at..]).map_or(s.len(), |i| at + i + 1),
-                b'(' if self.comments => self.skip_comment(at),
+                _ if self.comments => self.skip_comment(at),
                 _ => at + 1,
             };
         }
@@ -227,8 +280,7 @@ pub(super) fn next_param<'a>(rest: &mut &'a str) -> Option<Result<RawParam<'a>, 
 
 fn take_param(s: &str) -> Result<(RawParam<'_>, &str), SyntaxError> {
     let body = trim_start(s.strip_prefix(';').ok_or(SyntaxError("text after the parameters"))?);
-    let name_len = body.bytes().position(|b| CLASS[usize::from(b)] & TOKEN == 0);
-    let (name, after) = body.split_at(name_len.unwrap_or(body.len()));
+    let (name, after) = split_class(body, TOKEN);
     if name.is_empty() {
         return Err(SyntaxError("empty parameter name"));
     }
@@ -239,17 +291,13 @@ fn take_param(s: &str) -> Result<(RawParam<'_>, &str), SyntaxError> {
     let len = if value.starts_with('"') {
         skip_quoted(value.as_bytes(), 0).ok_or(SyntaxError("unbalanced quotes"))?
     } else {
-        value.bytes().position(ends_value).unwrap_or(value.len())
+        span(value.as_bytes(), |b| CLASS[usize::from(b)] & VALUE_END == 0)
     };
     if len == 0 {
         return Err(SyntaxError("empty parameter value"));
     }
     let (value, after) = value.split_at(len);
     Ok((RawParam { name, value: Some(value) }, after))
-}
-
-const fn ends_value(b: u8) -> bool {
-    matches!(b, b';' | b',' | b' ' | b'\t' | b'"' | b'<' | b'>')
 }
 
 /// Undoes `%HH`; what is no escape stays as it is. Not UTF-8 after that: replacement characters.

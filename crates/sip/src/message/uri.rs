@@ -151,13 +151,13 @@ pub(super) struct RawSip<'a> {
 impl<'a> RawUri<'a> {
     /// Checks and splits.
     pub(super) fn scan(text: &'a str) -> Result<Self, SyntaxError> {
-        let (scheme, rest) = text.split_once(':').ok_or(SyntaxError("URI without a scheme"))?;
-        if scheme.eq_ignore_ascii_case("sip") {
+        if let Some(rest) = scan::strip_prefix_any_case(text, "sip:") {
             return RawSip::scan(false, rest).map(Self::Sip);
         }
-        if scheme.eq_ignore_ascii_case("sips") {
+        if let Some(rest) = scan::strip_prefix_any_case(text, "sips:") {
             return RawSip::scan(true, rest).map(Self::Sip);
         }
+        let (scheme, rest) = text.split_once(':').ok_or(SyntaxError("URI without a scheme"))?;
         if !scan::is_scheme(scheme) {
             return Err(SyntaxError("bad URI scheme"));
         }
@@ -213,25 +213,18 @@ impl<'a> RawSip<'a> {
             Some(at) if !is_header_at(rest, at) => (Some(&rest[..at]), &rest[at + 1..]),
             _ => (None, rest),
         };
-        let (user, password) =
-            match userinfo.map(|u| u.split_once(':').map_or((u, None), |(u, p)| (u, Some(p)))) {
-                Some((user, password)) => (Some(user), password),
-                None => (None, None),
-            };
-        if user.is_some_and(str::is_empty) {
-            return Err(SyntaxError("empty user part"));
-        }
-        if !scan::is_user(user.unwrap_or("")) || !scan::is_user(password.unwrap_or("")) {
-            return Err(SyntaxError("character not allowed in a user part"));
-        }
+        let (user, password) = match userinfo {
+            Some(info) => scan_userinfo(info).map(|(user, password)| (Some(user), password))?,
+            None => (None, None),
+        };
         let (host, mut rest) = Host::split(rest)?;
         let mut port = None;
         if let Some(digits) = rest.strip_prefix(':') {
-            let end = digits.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
-            port = Some(host::port(&digits[..end])?);
-            rest = &digits[end..];
+            let (digits, after) = scan::split_digits(digits);
+            port = Some(host::port(digits)?);
+            rest = after;
         }
-        let (params, headers) = rest.split_once('?').unwrap_or((rest, ""));
+        let (params, headers) = scan::split_once(rest, b'?').unwrap_or((rest, ""));
         if !(params.is_empty() || params.starts_with(';')) {
             return Err(SyntaxError("text after the host"));
         }
@@ -241,10 +234,24 @@ impl<'a> RawSip<'a> {
     }
 }
 
+fn scan_userinfo(info: &str) -> Result<(&str, Option<&str>), SyntaxError> {
+    let (user, rest) = scan::split_user(info);
+    if user.is_empty() {
+        return Err(SyntaxError("empty user part"));
+    }
+    if rest.is_empty() {
+        return Ok((user, None));
+    }
+    match rest.strip_prefix(':').map(scan::split_user) {
+        Some((password, "")) => Ok((user, Some(password))),
+        Some(_) | None => Err(SyntaxError("character not allowed in a user part")),
+    }
+}
+
 /// Whether the `@` lies in the headers of a URI without a user part: then what stands before the
 /// `?` is a plain host, and a `=` follows before the `@`.
 fn is_header_at(rest: &str, at: usize) -> bool {
-    rest[..at].split_once('?').is_some_and(|(before, header)| {
+    scan::split_once(&rest[..at], b'?').is_some_and(|(before, header)| {
         header.contains('=') && Host::split(before).is_ok() && before.contains('.')
     })
 }

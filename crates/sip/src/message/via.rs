@@ -101,29 +101,37 @@ pub(super) struct RawVia<'a> {
 
 impl<'a> RawVia<'a> {
     pub(super) fn scan(text: &'a str) -> Result<Self, SyntaxError> {
-        let (name, rest) = text.split_once('/').ok_or(SyntaxError("Via without a protocol"))?;
-        let (version, rest) = rest.split_once('/').ok_or(SyntaxError("Via without a version"))?;
-        if !scan::trim(name).eq_ignore_ascii_case("SIP") || scan::trim(version) != "2.0" {
-            return Err(SyntaxError("Via of another protocol"));
-        }
+        let rest = match text.strip_prefix("SIP/2.0/") {
+            Some(rest) => rest,
+            None => Self::scan_protocol(text)?,
+        };
         let rest = scan::trim_start(rest);
         let end = rest.bytes().position(scan::is_lws).ok_or(SyntaxError("Via without a host"))?;
         let (transport, rest) = rest.split_at(end);
-        if !scan::is_token(transport) {
+        if !matches!(transport, "UDP" | "TCP" | "TLS") && !scan::is_token(transport) {
             return Err(SyntaxError("bad Via transport"));
         }
         let (host, after) = Host::split(scan::trim_start(rest))?;
         let mut params = scan::trim_start(after);
         let mut port = None;
         if let Some(digits) = params.strip_prefix(':') {
-            let digits = scan::trim_start(digits);
-            let end = digits.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
-            port = Some(host::port(&digits[..end])?);
-            params = &digits[end..];
+            let (digits, after) = scan::split_digits(scan::trim_start(digits));
+            port = Some(host::port(digits)?);
+            params = after;
         }
         let via = Self { transport, host, port, params };
         via.check_params()?;
         Ok(via)
+    }
+
+    /// Takes `SIP / 2.0 /` off, with the white space RFC 3261 §25.1 allows.
+    fn scan_protocol(text: &'a str) -> Result<&'a str, SyntaxError> {
+        let (name, rest) = text.split_once('/').ok_or(SyntaxError("Via without a protocol"))?;
+        let (version, rest) = rest.split_once('/').ok_or(SyntaxError("Via without a version"))?;
+        if !scan::trim(name).eq_ignore_ascii_case("SIP") || scan::trim(version) != "2.0" {
+            return Err(SyntaxError("Via of another protocol"));
+        }
+        Ok(rest)
     }
 
     // RFC 3261 §8.1.1.7 makes the cookie the start of a unique branch; alone it identifies
