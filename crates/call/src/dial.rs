@@ -13,6 +13,8 @@ pub(crate) struct Dialling {
     worst: Option<Cause>,
     /// The last target's own best failure.
     of_target: Option<Cause>,
+    /// Whether the target named another, which was put behind it.
+    redirected: bool,
 }
 
 impl Dialling {
@@ -29,12 +31,19 @@ impl Dialling {
     /// All phones of the target have failed: the next target, when the failure allows it.
     pub(crate) fn next_target(&mut self, targets: usize) -> Option<usize> {
         let retry = self.of_target.is_none_or(Cause::allows_next_target);
+        let retry = retry || std::mem::take(&mut self.redirected);
         if !retry || self.target + 1 >= targets {
             return None;
         }
         self.target += 1;
         self.of_target = None;
         Some(self.target)
+    }
+
+    /// The target named another: where to put it in the list.
+    pub(crate) fn redirected(&mut self) -> usize {
+        self.redirected = true;
+        self.target + 1
     }
 
     /// What the caller is told when no target is left.

@@ -126,6 +126,14 @@ impl Call {
         }
     }
 
+    /// The target being dialled named another one: the owner puts that into its list at the
+    /// returned place, and it is dialled next, whatever the failure. `None`: too late.
+    pub fn redirected(&mut self) -> Option<usize> {
+        let State::Dialling(dialling) = &mut self.state else { return None };
+        self.targets += 1;
+        Some(dialling.redirected())
+    }
+
     /// Everyone in the call, in the order in which they joined.
     pub fn participants(&self) -> &[Participant] {
         &self.participants
