@@ -41,7 +41,9 @@ pub(crate) fn answer(arguments: &cli::Answer, stop: Arc<AtomicBool>) -> Result<b
         }
     }
     phone.register(0)?;
-    phone.endpoint.linger(GOODBYE_MAX)?;
+    if let Some(leaving) = phone.registering {
+        phone.endpoint.finish(leaving, GOODBYE_MAX)?;
+    }
     Ok(answered > 0 && all_heard)
 }
 
@@ -271,12 +273,12 @@ impl<'a> Phone<'a> {
                     next = session.request(&mut self.endpoint, &request, &source);
                 }
                 None if self.endpoint.is_stopped() => {
-                    session.hang_up(&mut self.endpoint);
+                    session.hang_up(&mut self.endpoint)?;
                     next = Next::HungUp;
                 }
                 event => {
                     if event.is_none() {
-                        next = session.fired(&mut self.endpoint);
+                        next = session.fired(&mut self.endpoint)?;
                     }
                     self.housekeeping(event)?;
                 }

@@ -212,8 +212,7 @@ impl Attempt {
             return Ok(session);
         }
         // RFC 3261 §13.2.2.4: an answer that cannot be used is acknowledged, then hung up.
-        session.hang_up(endpoint);
-        endpoint.linger(GOODBYE_MAX)?;
+        session.hang_up(endpoint)?;
         Err(Error::Failed("the answer has no audio that we can use".into()))
     }
 
@@ -221,8 +220,7 @@ impl Attempt {
     fn give_up(self, endpoint: &mut Endpoint) -> Result<(), Error> {
         tell("gave up   no answer");
         endpoint.cancel(self.transaction);
-        let until = endpoint.now() + GOODBYE_MAX;
-        endpoint.linger(until - endpoint.now())
+        endpoint.finish(self.transaction, GOODBYE_MAX)
     }
 }
 
@@ -245,7 +243,7 @@ fn converse(
     while next == Next::GoesOn && endpoint.now() < until && !endpoint.is_stopped() {
         let wake = session.deadline().map_or(until, |deadline| deadline.min(until));
         match endpoint.next(wake)? {
-            None => next = session.fired(endpoint),
+            None => next = session.fired(endpoint)?,
             Some(Event::Request { request, source }) => {
                 if session.owns(&request) {
                     next = session.request(endpoint, &request, &source);
@@ -261,10 +259,9 @@ fn converse(
     }
     let by = if next == Next::HungUp { "the far end hung up" } else { "we hung up" };
     if next == Next::GoesOn {
-        session.hang_up(endpoint);
+        session.hang_up(endpoint)?;
     }
     let heard = session.audio.finish();
-    endpoint.linger(GOODBYE_MAX)?;
     tell(format_args!("ended     {by}"));
     Ok(heard)
 }

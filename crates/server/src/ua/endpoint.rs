@@ -141,31 +141,55 @@ impl Endpoint {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            let now = self.now();
-            if now >= until || self.is_stopped() {
+            if self.now() >= until || self.is_stopped() {
                 return Ok(None);
             }
-            let timer = self.transactions.next_timeout().unwrap_or(until);
-            let wait = (timer.min(until) - now).clamp(Duration::from_millis(1), NAP);
-            self.receive(wait)?;
-            let (now, mut out) = (self.now(), Vec::new());
-            self.transactions.expire(now, &mut out);
-            self.apply(out);
+            self.step(until)?;
         }
     }
 
-    /// Goes on for a while, so that what is under way (a CANCEL's 487, a BYE's 200) can finish.
-    pub(super) fn linger(&mut self, most: Duration) -> Result<(), Error> {
+    /// Waits for the final response to a request, even when the user wants an end.
+    pub(super) fn finish(&mut self, id: TransactionId, most: Duration) -> Result<(), Error> {
         let until = self.now() + most;
-        while !self.transactions.is_empty() && self.now() < until {
-            let now = self.now();
-            let timer = self.transactions.next_timeout().unwrap_or(until);
-            self.receive((timer.min(until) - now).clamp(Duration::from_millis(1), NAP))?;
-            let (now, mut out) = (self.now(), Vec::new());
-            self.transactions.expire(now, &mut out);
-            self.apply(out);
-            self.events.clear();
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                match event {
+                    Event::Response { transaction: Some(answered), response, .. }
+                        if answered == id && !response.status.is_provisional() =>
+                    {
+                        return Ok(());
+                    }
+                    Event::TimedOut { transaction } | Event::TransportFailed { transaction }
+                        if transaction == id =>
+                    {
+                        return Ok(());
+                    }
+                    Event::Send { .. }
+                    | Event::Request { .. }
+                    | Event::Cancelled { .. }
+                    | Event::Response { .. }
+                    | Event::TimedOut { .. }
+                    | Event::TransportFailed { .. }
+                    | Event::AckTimedOut { .. }
+                    | Event::Acked { .. }
+                    | Event::Ended { .. } => {}
+                }
+            }
+            if self.now() >= until {
+                return Ok(());
+            }
+            self.step(until)?;
         }
+    }
+
+    /// Receives at most one message and fires what is due.
+    fn step(&mut self, until: Time) -> Result<(), Error> {
+        let timer = self.transactions.next_timeout().unwrap_or(until);
+        let wait = (timer.min(until) - self.now()).clamp(Duration::from_millis(1), NAP);
+        self.receive(wait)?;
+        let (now, mut out) = (self.now(), Vec::new());
+        self.transactions.expire(now, &mut out);
+        self.apply(out);
         Ok(())
     }
 

@@ -12,6 +12,9 @@ mod media;
 mod session;
 mod wav;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use answer::answer;
 pub(crate) use call::call;
 pub(crate) use endpoint::ping;

@@ -179,26 +179,25 @@ impl Session {
     }
 
     /// The deadline has come: the 2xx goes out again; a peer that never acknowledges is gone.
-    pub(super) fn fired(&mut self, endpoint: &mut Endpoint) -> Next {
+    pub(super) fn fired(&mut self, endpoint: &mut Endpoint) -> Result<Next, Error> {
         let now = endpoint.now();
-        if self.deadline().is_none_or(|deadline| deadline > now) {
-            return Next::GoesOn;
+        let Some((id, ok, accept)) = &mut self.accepted else { return Ok(Next::GoesOn) };
+        if accept.deadline() > now {
+            return Ok(Next::GoesOn);
         }
-        let Some((id, ok, accept)) = &mut self.accepted else { return Next::GoesOn };
         if accept.fired(now) {
             endpoint.respond(*id, ok.clone());
-            return Next::GoesOn;
+            return Ok(Next::GoesOn);
         }
         self.accepted = None;
-        self.hang_up(endpoint);
-        Next::HungUp
+        self.hang_up(endpoint)?;
+        Ok(Next::HungUp)
     }
 
-    /// Sends BYE.
-    pub(super) fn hang_up(&mut self, endpoint: &mut Endpoint) {
-        let bye = self.dialog.request(Method::Bye);
-        // Too many transactions: the far end will notice by silence.
-        let _ = endpoint.send(bye);
+    /// Sends BYE and waits for its answer.
+    pub(super) fn hang_up(&mut self, endpoint: &mut Endpoint) -> Result<(), Error> {
+        let bye = endpoint.send(self.dialog.request(Method::Bye))?;
+        endpoint.finish(bye, GOODBYE_MAX)
     }
 
     /// A request inside the dialog.
