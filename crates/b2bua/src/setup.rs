@@ -2,6 +2,7 @@
 
 use base::Rng;
 use sip::auth::{Authenticator, Credentials, Guard, GuardConfig};
+use sip::message::Host;
 use sip::registrar::RegistrarConfig;
 use sip::transaction::{Config as TransactionConfig, Family, SentBy, Transactions};
 
@@ -21,20 +22,25 @@ pub(crate) fn transactions(config: &Config, rng: &mut Rng) -> Transactions {
 }
 
 pub(crate) fn authenticator(config: &Config, rng: &mut Rng) -> Authenticator {
-    Authenticator::new(&config.realm, config.security.nonce_lifetime, rng)
+    Authenticator::new(&config.realm, config.security.nonce_lifetime, rng).with_hosts(hosts(config))
 }
 
-pub(crate) fn registrar(config: &Config) -> RegistrarConfig {
+/// The names and addresses that are ours.
+fn hosts(config: &Config) -> Vec<Host> {
     let mut hosts: Vec<_> = config.domains.iter().map(|domain| party::host(domain)).collect();
     hosts.push(party::host(&config.realm));
     hosts.extend(config.listen.iter().map(|listen| party::host(&listen.advertised().0)));
+    hosts
+}
+
+pub(crate) fn registrar(config: &Config) -> RegistrarConfig {
     RegistrarConfig {
         expires_min: config.registrar.expires_min,
         expires_max: config.registrar.expires_max,
         expires_default: config.registrar.expires_default,
         contacts_max: config.registrar.contacts_max,
         qualify: config.registrar.qualify,
-        hosts,
+        hosts: hosts(config),
     }
 }
 

@@ -29,9 +29,9 @@ fn bindings_come_back_with_what_is_left_of_their_time() {
     let mut w = World::new();
     w.contact(at(0), "<sip:short@10.0.0.7>;expires=60");
     w.contact(at(0), "<sip:long@10.0.0.7>;expires=600");
-    let records = records(&w.changes, WallTime(1_000_000));
+    let records = records(&w.changes, WallTime(9_000_000_000));
     let mut restored = World::new();
-    restored.registrar.restore(at(5), WallTime(1_000_000) + MINUTE * 2, records.clone());
+    restored.registrar.restore(at(5), WallTime(9_000_000_000) + MINUTE * 2, records.clone());
     let now = at(5);
     assert_eq!(restored.lookup(now), [("sip:long@10.0.0.7".into(), PHONE.into())]);
     let binding = restored.registrar.lookup(now, "1001").next().unwrap();
