@@ -1,6 +1,11 @@
 //! What one call costs in the core, parsing and printing included, sockets excluded:
 //! `cargo run --release -p b2bua --example call_cost`.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,7 +81,11 @@ fn reply(request: &str, status: &str, body: &str) -> String {
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     format!(
         "SIP/2.0 {status}\r\n{}\r\n{}\r\n{to}{tag}\r\n{}\r\n{}\r\nContact: <sip:gw@{GATEWAY}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
-        h("Via:"), h("From:"), h("Call-ID:"), h("CSeq:"), body.len()
+        h("Via:"),
+        h("From:"),
+        h("Call-ID:"),
+        h("CSeq:"),
+        body.len()
     )
 }
 

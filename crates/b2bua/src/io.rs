@@ -22,6 +22,7 @@ define_id!(
 
 /// Everything that can happen to the core.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most inputs are messages; a box would cost each")]
 pub enum Input {
     /// A message, or what could not be parsed as one.
     Sip {

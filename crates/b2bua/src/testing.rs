@@ -70,20 +70,25 @@ pub fn config() -> Config {
                 ..trunk("backup")
             },
         ],
-        routes: vec![Route {
-            name: "out".into(),
-            prefixes: vec!["0".into()],
-            digits_min: 3,
-            digits_max: 15,
-            strip: 1,
-            prepend: String::new(),
-            trunks: vec!["carrier".into(), "backup".into()],
-        }],
+        routes: vec![route("out")],
         entry_points: vec![EntryPoint {
             number: "+4930100".into(),
             trunk: None,
             extension: "1001".into(),
         }],
+    }
+}
+
+/// A route for numbers that begin with 0, by `carrier`, then `backup`.
+pub fn route(name: &str) -> Route {
+    Route {
+        name: name.into(),
+        prefixes: vec!["0".into()],
+        digits_min: 3,
+        digits_max: 15,
+        strip: 1,
+        prepend: String::new(),
+        trunks: vec!["carrier".into(), "backup".into()],
     }
 }
 

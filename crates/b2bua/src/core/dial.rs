@@ -106,7 +106,7 @@ impl Core {
             .map(|binding| Way {
                 uri: binding.contact.clone(),
                 targets: vec![binding.target.clone()],
-                route: binding.path.iter().cloned().collect(),
+                route: binding.path.to_vec(),
                 keep_to_target: true,
             })
             .collect();

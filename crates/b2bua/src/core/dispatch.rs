@@ -141,7 +141,7 @@ impl Core {
                 self.trunk_asked(now, trunk, Some(response.status), out);
             }
             Owner::TrunkRegister(trunk) => {
-                self.trunk_registered(now, trunk, transaction, Some(response));
+                self.trunk_registered(now, trunk, Some(response));
             }
             Owner::Qualify(binding, sent) => self.qualified(now, binding, Some(now - sent), out),
             Owner::Nobody => {}
@@ -163,7 +163,7 @@ impl Core {
                 });
             }
             Owner::TrunkOptions(trunk) => self.trunk_asked(now, trunk, None, out),
-            Owner::TrunkRegister(trunk) => self.trunk_registered(now, trunk, transaction, None),
+            Owner::TrunkRegister(trunk) => self.trunk_registered(now, trunk, None),
             Owner::Qualify(binding, _) => self.qualified(now, binding, None, out),
             Owner::Nobody => {}
         }

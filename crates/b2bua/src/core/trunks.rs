@@ -6,7 +6,6 @@ use std::time::Duration;
 use base::Time;
 use call::CallId;
 use sip::message::{Method, Name, NameAddr, Request, Response, StatusCode, Uri};
-use sip::transaction::TransactionId;
 use sip::transport::Target;
 
 use super::Core;
@@ -141,13 +140,7 @@ impl Core {
     }
 
     /// How registering went; `None` = no answer.
-    pub(super) fn trunk_registered(
-        &mut self,
-        now: Time,
-        at: usize,
-        transaction: TransactionId,
-        response: Option<&Response>,
-    ) {
+    pub(super) fn trunk_registered(&mut self, now: Time, at: usize, response: Option<&Response>) {
         let config = self.config.clone();
         let trunk = &config.trunks[at];
         let Some(expires) = trunk.register else { return };
@@ -163,7 +156,6 @@ impl Core {
                             .remember(response, &credentials.into(), &mut self.wire.rng)
                             .is_ok()
                 });
-                let _ = transaction;
                 if answered { Duration::ZERO } else { RETRY * 6 }
             }
             Some(response) if response.status.is_success() => {
@@ -235,15 +227,13 @@ fn stays_with(trunk: &Trunk, contact: &Uri) -> Option<usize> {
 }
 
 fn add_from_to(request: &mut Request, trunk: &Trunk, realm: &str, tag: &str) {
-    let host = match request.method {
-        Method::Register => request.uri.host.clone(),
-        _ => party::host(realm),
-    };
+    let registers = request.method == Method::Register;
+    let host = if registers { request.uri.host.clone() } else { party::host(realm) };
     let user = trunk.credentials.as_ref().map_or("", |credentials| &credentials.username);
     let us = Uri::sip(user, host, None);
     let mut from = NameAddr::new(us.clone());
     from.set_tag(tag);
-    let to = if request.method == Method::Register { us } else { request.uri.clone() };
+    let to = if registers { us } else { request.uri.clone() };
     request.headers.push(Name::From, from.to_string());
     request.headers.push(Name::To, NameAddr::new(to).to_string());
 }

@@ -162,7 +162,7 @@ impl SipLeg {
     }
 
     /// A 2xx came again: its ACK was lost.
-    pub(super) fn acknowledge_again(&mut self, response: &Response, cx: &mut Cx<'_>) {
+    pub(super) fn acknowledge_again(&self, response: &Response, cx: &mut Cx<'_>) {
         let State::Up(up) = &self.state else { return };
         if let Ok(cseq) = response.headers.cseq()
             && response.status.is_success()

@@ -73,12 +73,12 @@ impl SipLeg {
     ) -> Result<Self, Box<Response>> {
         let Incoming { call, party, request, source, transaction } = incoming;
         let refuse = |status: StatusCode| Box::new(request.response(status));
-        allow::check_body(&request).map_err(|response| response)?;
+        allow::check_body(&request)?;
         let local_tag = rng.token(12);
         let dialog =
             Dialog::uas(&request, &local_tag).map_err(|_| refuse(StatusCode::BAD_REQUEST))?;
         let session = SessionTimer::new(config.sip.session_expires, config.sip.min_se);
-        session.check_request(&request).map_err(|response| response)?;
+        session.check_request(&request)?;
         let mut negotiation = new_negotiation(media, rng);
         let offer = Self::sdp(&request.headers, &request.body).map_err(refuse)?;
         let described = match offer {
@@ -363,7 +363,7 @@ impl SipLeg {
 
     /// A plain answer to a request inside the dialog.
     pub(super) fn respond(
-        &mut self,
+        &self,
         transaction: TransactionId,
         request: &Request,
         status: StatusCode,

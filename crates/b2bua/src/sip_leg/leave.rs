@@ -192,7 +192,7 @@ impl SipLeg {
     }
 
     /// ACKs a 2xx whose dialog we don't want, and hangs it up when it is another than ours.
-    fn end_stray(&mut self, response: &Response, bye_too: bool, cx: &mut Cx<'_>) {
+    fn end_stray(&self, response: &Response, bye_too: bool, cx: &mut Cx<'_>) {
         if !response.status.is_success() {
             return;
         }

@@ -210,7 +210,7 @@ impl SipLeg {
     }
 
     /// Why a re-INVITE or UPDATE cannot be taken now, RFC 3261 §14.2, RFC 3311 §5.2.
-    fn refusal(&mut self, request: &Request, cx: &mut Cx<'_>) -> Option<Response> {
+    fn refusal(&self, request: &Request, cx: &mut Cx<'_>) -> Option<Response> {
         let is_invite = request.method == Method::Invite;
         let has_offer = !request.body.is_empty();
         let status = match &self.state {
