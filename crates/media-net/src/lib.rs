@@ -1,1 +1,231 @@
-//! media-net
+//! The media engine's shell: sockets, threads and clocks around [`media::worker::Worker`].
+//!
+//! ```text
+//! core ── MediaCommand ──▶ bounded queue ─▶ worker thread ◀─▶ sockets of its streams
+//!      ◀── MediaEvent ─── the caller's function ┘
+//! ```
+//! Each worker is one thread that owns its sockets and waits in epoll. All streams of one bridge
+//! are on one worker, so a relayed packet never changes threads.
+
+mod ports;
+mod sys;
+mod thread;
+mod wav;
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use media::command::{MediaCommand, MediaEvent, StreamId};
+use media::player::Music;
+use thiserror::Error;
+
+use crate::sys::Waker;
+use crate::thread::{Inbox, Setup};
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct MediaNetConfig {
+    /// Worker threads, at least 1. One carries some thousand relayed calls.
+    pub workers: usize,
+    /// Music on hold: a WAV file of any rate; `None` = the built-in melody.
+    pub music: Option<PathBuf>,
+    /// Whether to ask for real-time scheduling; without the permission the workers are only nicer
+    /// to themselves.
+    pub realtime: bool,
+    /// Commands that may wait per worker.
+    pub queue: usize,
+    /// Our own ports (RTP range, SIP): nothing is ever sent to them.
+    pub own_ports: Vec<RangeInclusive<u16>>,
+    /// Seed of canonical names and of the pace of reports.
+    pub seed: [u8; 32],
+}
+
+impl Default for MediaNetConfig {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            music: None,
+            realtime: true,
+            queue: 4096,
+            own_ports: Vec::new(),
+            seed: [0; 32],
+        }
+    }
+}
+
+/// Why the engine cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The operating system refuses threads or descriptors.
+    #[error("cannot start a media worker: {0}")]
+    Io(#[from] io::Error),
+    /// The music on hold cannot be used.
+    #[error("music on hold {path}: {error}")]
+    Music {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: hound::Error,
+    },
+}
+
+/// The queue of a worker is full, or the worker is gone: the command was not taken. The call it
+/// belongs to cannot go on; closing never fails this way.
+#[derive(Debug, Error)]
+#[error("media worker overloaded")]
+pub struct Full(pub MediaCommand);
+
+/// The running engine. Dropping it closes all streams.
+pub struct MediaNet {
+    workers: Vec<Handle>,
+    places: Mutex<HashMap<StreamId, usize>>,
+}
+
+struct Handle {
+    queue: SyncSender<MediaCommand>,
+    inbox: Arc<Inbox>,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl MediaNet {
+    /// Starts the workers. `events` is called on their threads: it must not block.
+    ///
+    /// # Errors
+    /// When the music cannot be read, or threads and descriptors are refused.
+    pub fn start(
+        config: MediaNetConfig,
+        events: impl Fn(MediaEvent) + Send + Clone + 'static,
+    ) -> Result<Self, StartError> {
+        let recording = config.music.as_ref().map(|path| {
+            wav::Recording::open(path)
+                .map_err(|error| StartError::Music { path: path.clone(), error })
+        });
+        let recording = recording.transpose()?;
+        let silence = Arc::new(Music::silence());
+        let workers = (0..config.workers.max(1))
+            .map(|index| Handle::start(index, &config, Arc::clone(&silence), events.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        // Encoding takes some ten milliseconds: nobody is on hold yet.
+        let listeners: Vec<_> = workers.iter().map(Handle::letter_box).collect();
+        std::thread::Builder::new().name("music".to_owned()).spawn(move || {
+            let music = Arc::new(recording.map_or_else(Music::melody, wav::Recording::load));
+            for (inbox, waker) in listeners {
+                inbox.play(Arc::clone(&music));
+                waker.wake();
+            }
+        })?;
+        Ok(Self { workers, places: Mutex::default() })
+    }
+
+    /// Hands a command to the worker of its stream.
+    ///
+    /// # Errors
+    /// When the worker does not keep up. [`MediaCommand::Close`] and [`MediaCommand::Shutdown`]
+    /// are always taken.
+    pub fn send(&self, command: MediaCommand) -> Result<(), Full> {
+        let place = match &command {
+            MediaCommand::Open { stream, bridge, .. } => {
+                let place = (bridge.0 % self.workers.len() as u64) as usize;
+                self.places().insert(*stream, place);
+                place
+            }
+            MediaCommand::Configure { stream, .. }
+            | MediaCommand::Hear { listener: stream, .. } => {
+                self.places().get(stream).copied().unwrap_or(0)
+            }
+            MediaCommand::Close { stream } => self.places().remove(stream).unwrap_or(0),
+            MediaCommand::Shutdown => {
+                self.workers.iter().for_each(Handle::shut_down);
+                return Ok(());
+            }
+        };
+        let result = self.workers[place].send(command);
+        if let Err(Full(MediaCommand::Open { stream, .. })) = &result {
+            self.places().remove(stream);
+        }
+        result
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, usize>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for MediaNet {
+    fn drop(&mut self) {
+        self.workers.iter().for_each(Handle::shut_down);
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take()
+                && thread.join().is_err()
+            {
+                tracing::error!("a media worker panicked");
+            }
+        }
+    }
+}
+
+impl Handle {
+    fn start(
+        index: usize,
+        config: &MediaNetConfig,
+        music: Arc<Music>,
+        events: impl Fn(MediaEvent) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (queue, commands) = sync_channel(config.queue.max(1));
+        let inbox = Arc::new(Inbox::default());
+        let waker = Arc::new(Waker::new()?);
+        let setup = Setup {
+            index,
+            commands,
+            inbox: Arc::clone(&inbox),
+            waker: Arc::clone(&waker),
+            music,
+            seed: seed_of(config.seed, index),
+            own_ports: config.own_ports.clone(),
+            realtime: config.realtime,
+        };
+        let worker = thread::Thread::new(setup, events)?;
+        let thread =
+            std::thread::Builder::new().name(format!("media-{index}")).spawn(|| worker.run())?;
+        Ok(Self { queue, inbox, waker, thread: Some(thread) })
+    }
+
+    fn letter_box(&self) -> (Arc<Inbox>, Arc<Waker>) {
+        (Arc::clone(&self.inbox), Arc::clone(&self.waker))
+    }
+
+    fn send(&self, command: MediaCommand) -> Result<(), Full> {
+        let result = match self.queue.try_send(command) {
+            // A stream that cannot be closed would be there for ever.
+            Err(TrySendError::Full(MediaCommand::Close { stream })) => {
+                self.inbox.close(stream);
+                Ok(())
+            }
+            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => {
+                Err(Full(command))
+            }
+            Ok(()) => Ok(()),
+        };
+        self.waker.wake();
+        result
+    }
+
+    fn shut_down(&self) {
+        self.inbox.shut_down();
+        self.waker.wake();
+    }
+}
+
+/// Each worker draws other numbers.
+fn seed_of(mut seed: [u8; 32], index: usize) -> [u8; 32] {
+    for (byte, other) in seed.iter_mut().zip((index as u64).to_le_bytes()) {
+        *byte ^= other;
+    }
+    seed
+}

@@ -1,1 +1,3 @@
-//! load
+//! Load generators of our own, and what they share.
+
+pub mod rtp;

@@ -1,0 +1,256 @@
+//! The system calls that neither `std` nor `socket2` offer. The only place with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+use media::rtp::DATAGRAM_MAX;
+
+/// Datagrams read by one system call.
+pub(crate) const BATCH: usize = 8;
+/// Sockets told ready by one system call.
+const EVENTS: usize = 256;
+/// One byte more than a datagram may have: a longer one shows.
+const BUFFER: usize = DATAGRAM_MAX + 1;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Takes ownership of a descriptor a system call has just made.
+fn own(result: libc::c_int) -> io::Result<OwnedFd> {
+    let fd = check(result)?;
+    // SAFETY: the descriptor is new and valid, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Tells which sockets have something to read, once per arrival (edge-triggered).
+pub(crate) struct Epoll {
+    fd: OwnedFd,
+    events: Box<[libc::epoll_event; EVENTS]>,
+}
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no memory is passed.
+        let fd = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        Ok(Self { fd, events: Box::new([libc::epoll_event { events: 0, u64: 0 }; EVENTS]) })
+    }
+
+    /// Watches a descriptor until it is closed.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
+        let mut event = libc::epoll_event { events, u64: token };
+        // SAFETY: both descriptors are open, `event` lives over the call.
+        check(unsafe {
+            libc::epoll_ctl(
+                self.fd.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                fd.as_raw_fd(),
+                &raw mut event,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Waits for something to read; `block` = for as long as it takes. How many are ready.
+    pub(crate) fn wait(&mut self, block: bool) -> usize {
+        let timeout = if block { -1 } else { 0 };
+        // SAFETY: the array has EVENTS elements and lives over the call.
+        let ready = unsafe {
+            libc::epoll_wait(
+                self.fd.as_raw_fd(),
+                self.events.as_mut_ptr(),
+                EVENTS as libc::c_int,
+                timeout,
+            )
+        };
+        // The only error of a correct call is EINTR: nothing is ready.
+        usize::try_from(ready).unwrap_or(0)
+    }
+
+    /// The token of the `index`th that is ready.
+    pub(crate) fn token(&self, index: usize) -> u64 {
+        self.events[index].u64
+    }
+}
+
+/// Wakes a thread out of [`Epoll::wait`].
+pub(crate) struct Waker(OwnedFd);
+
+impl Waker {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no memory is passed.
+        own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.0.as_fd()
+    }
+
+    pub(crate) fn wake(&self) {
+        let one = 1u64;
+        // SAFETY: 8 bytes of a live variable are read. It fails only when the counter is full, and
+        // then the thread is awake anyway.
+        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+
+    pub(crate) fn clear(&self) {
+        read_counter(&self.0);
+    }
+}
+
+/// A timer that fires periodically at absolute times.
+pub(crate) struct Ticker(OwnedFd);
+
+impl Ticker {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: no memory is passed.
+        own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) }).map(Self)
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.0.as_fd()
+    }
+
+    /// Fires every `period` (under a second) from now on; zero stops it.
+    pub(crate) fn set(&self, period: Duration) -> io::Result<()> {
+        let nanos = libc::c_long::from(period.subsec_nanos() as i32);
+        let period = libc::timespec { tv_sec: 0, tv_nsec: nanos };
+        let spec = libc::itimerspec { it_interval: period, it_value: period };
+        // SAFETY: `spec` lives over the call; the old value is not asked for.
+        check(unsafe {
+            libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const spec, ptr::null_mut())
+        })?;
+        Ok(())
+    }
+
+    /// How often it has fired since the last call.
+    pub(crate) fn fired(&self) -> u64 {
+        read_counter(&self.0)
+    }
+}
+
+fn read_counter(fd: &OwnedFd) -> u64 {
+    let mut count = 0u64;
+    // SAFETY: at most 8 bytes are written into a live variable.
+    let read = unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
+    if read == 8 { count } else { 0 }
+}
+
+/// Buffers for reading several datagrams at once.
+pub(crate) struct Receiver {
+    buffers: Box<[[u8; BUFFER]; BATCH]>,
+    names: Box<[libc::sockaddr_storage; BATCH]>,
+    slices: Box<[libc::iovec; BATCH]>,
+    headers: Box<[libc::mmsghdr; BATCH]>,
+}
+
+impl Receiver {
+    pub(crate) fn new() -> Self {
+        let mut buffers = Box::new([[0; BUFFER]; BATCH]);
+        // SAFETY: all three are plain C structures for which zeros are a valid value.
+        let (mut names, mut slices, mut headers) = unsafe {
+            (
+                Box::new(mem::zeroed::<[libc::sockaddr_storage; BATCH]>()),
+                Box::new(mem::zeroed::<[libc::iovec; BATCH]>()),
+                Box::new(mem::zeroed::<[libc::mmsghdr; BATCH]>()),
+            )
+        };
+        for i in 0..BATCH {
+            slices[i] = libc::iovec { iov_base: buffers[i].as_mut_ptr().cast(), iov_len: BUFFER };
+            let header = &mut headers[i].msg_hdr;
+            header.msg_name = (&raw mut names[i]).cast();
+            header.msg_iov = &raw mut slices[i];
+            header.msg_iovlen = 1;
+        }
+        Self { buffers, names, slices, headers }
+    }
+
+    /// Reads what is there, up to [`BATCH`] datagrams, without waiting.
+    pub(crate) fn receive(&mut self, fd: RawFd) -> io::Result<usize> {
+        for header in self.headers.iter_mut() {
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        }
+        debug_assert_eq!(self.slices[0].iov_len, BUFFER);
+        // SAFETY: the headers point into boxes of this struct, which live as long as it does and
+        // never move; their lengths are those of the boxes.
+        let count = check(unsafe {
+            libc::recvmmsg(
+                fd,
+                self.headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
+        })?;
+        Ok(count as usize)
+    }
+
+    /// One of the datagrams read last, and where it came from. One that was too long is empty.
+    pub(crate) fn datagram(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
+        let from = address(&self.names[index])?;
+        let len = self.headers[index].msg_len as usize;
+        let len = if len > DATAGRAM_MAX { 0 } else { len };
+        Some((from, &mut self.buffers[index][..len]))
+    }
+}
+
+// SAFETY: the raw pointers point into boxes the struct owns alone.
+unsafe impl Send for Receiver {}
+
+fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match libc::c_int::from(name.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that the storage holds this type; it is large and aligned
+            // enough for all of them.
+            let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr));
+            Some(SocketAddrV4::new(ip, u16::from_be(name.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
+            let port = u16::from_be(name.sin6_port);
+            Some(SocketAddrV6::new(ip, port, 0, name.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// Undoes `connect` of a datagram socket: anybody may send to it again.
+pub(crate) fn disconnect(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: a plain C structure for which zeros are a valid value.
+    let mut nobody: libc::sockaddr = unsafe { mem::zeroed() };
+    nobody.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    let len = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: the address lives over the call.
+    check(unsafe { libc::connect(fd.as_raw_fd(), &raw const nobody, len) })?;
+    Ok(())
+}
+
+/// Asks for real-time scheduling of this thread; true when it was granted. Otherwise the thread
+/// gets a better share than others, as far as permitted.
+pub(crate) fn schedule(realtime: bool) -> bool {
+    /// Above ordinary threads, below the kernel's own interrupt threads (50).
+    const PRIORITY: libc::c_int = 10;
+    const NICE: libc::c_int = -10;
+    if realtime {
+        let param = libc::sched_param { sched_priority: PRIORITY };
+        // SAFETY: `param` lives over the call; 0 is the calling thread.
+        if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) } == 0 {
+            return true;
+        }
+    }
+    // SAFETY: no memory is passed; on Linux, 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+    false
+}

@@ -1,0 +1,344 @@
+//! A worker thread: waits, reads, lets the worker decide, writes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::mpsc::Receiver as Commands;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use std::collections::HashMap;
+
+use base::{Time, WallTime};
+use media::command::StreamStats;
+use media::command::{Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId};
+use media::player::Music;
+use media::stream::Numbers;
+use media::worker::{Channel, Sink, Slot, TICK, Worker};
+
+use crate::ports::{Port, Ports};
+use crate::sys::{self, BATCH, Epoll, Receiver, Ticker, Waker};
+
+const WAKE: u64 = u64::MAX;
+const TICKED: u64 = u64::MAX - 1;
+/// Reads of one socket in a row, before others have their turn.
+const READS_MAX: usize = 4;
+/// Ticks made up for after a stall; more are left out.
+const CATCH_UP: u64 = 3;
+/// Lateness of a tick worth telling.
+const OVERRUN: Duration = Duration::from_millis(5);
+/// Least time between two such events.
+const OVERRUN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What reaches a worker besides its queue: each at most once, or bounded by its streams.
+#[derive(Default)]
+pub(crate) struct Inbox(Mutex<Letters>);
+
+#[derive(Default)]
+struct Letters {
+    closing: Vec<StreamId>,
+    music: Option<Arc<Music>>,
+    shutdown: bool,
+}
+
+impl Inbox {
+    pub(crate) fn close(&self, stream: StreamId) {
+        self.letters().closing.push(stream);
+    }
+
+    pub(crate) fn play(&self, music: Arc<Music>) {
+        self.letters().music = Some(music);
+    }
+
+    pub(crate) fn shut_down(&self) {
+        self.letters().shutdown = true;
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a worker thread starts with.
+pub(crate) struct Setup {
+    pub(crate) index: usize,
+    pub(crate) commands: Commands<MediaCommand>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) waker: Arc<Waker>,
+    pub(crate) music: Arc<Music>,
+    pub(crate) seed: [u8; 32],
+    pub(crate) own_ports: Vec<RangeInclusive<u16>>,
+    pub(crate) realtime: bool,
+}
+
+/// The thread's state.
+pub(crate) struct Thread<E> {
+    setup: Setup,
+    worker: Worker,
+    rim: Rim<E>,
+    slots: HashMap<StreamId, Slot>,
+    epoll: Epoll,
+    ticker: Ticker,
+    receiver: Receiver,
+    /// Sockets that had more than their turn.
+    unread: Vec<u64>,
+    start: Instant,
+    ticking: bool,
+    /// When the next tick is due.
+    tick_due: Time,
+    overrun_told: Option<Time>,
+}
+
+/// Where the worker's output goes.
+struct Rim<E> {
+    ports: Vec<Option<Ports>>,
+    events: E,
+}
+
+impl<E: Fn(MediaEvent)> Sink for Rim<E> {
+    fn send(&mut self, slot: Slot, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool {
+        self.port(slot, channel).is_some_and(|port| port.send(to, datagram))
+    }
+
+    fn event(&mut self, event: MediaEvent) {
+        (self.events)(event);
+    }
+
+    fn pin(&mut self, slot: Slot, peer: Option<SocketAddr>) {
+        if let Some(port) = self.port(slot, Channel::Rtp) {
+            port.pin(peer);
+        }
+    }
+}
+
+impl<E> Rim<E> {
+    fn port(&mut self, slot: Slot, channel: Channel) -> Option<&mut Port> {
+        let ports = self.ports.get_mut(slot.0)?.as_mut()?;
+        match channel {
+            Channel::Rtp => Some(&mut ports.rtp),
+            Channel::Rtcp => ports.rtcp.as_mut(),
+        }
+    }
+}
+
+impl<E: Fn(MediaEvent)> Thread<E> {
+    pub(crate) fn new(setup: Setup, events: E) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let ticker = Ticker::new()?;
+        epoll.add(setup.waker.fd(), WAKE)?;
+        epoll.add(ticker.fd(), TICKED)?;
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let worker = Worker::new(
+            Arc::clone(&setup.music),
+            setup.seed,
+            WallTime(u64::try_from(wall.as_millis()).unwrap_or(0)),
+        );
+        Ok(Self {
+            setup,
+            worker,
+            rim: Rim { ports: Vec::new(), events },
+            slots: HashMap::new(),
+            epoll,
+            ticker,
+            receiver: Receiver::new(),
+            unread: Vec::new(),
+            start: Instant::now(),
+            ticking: false,
+            tick_due: Time::ZERO,
+            overrun_told: None,
+        })
+    }
+
+    /// Works until it is told to shut down.
+    pub(crate) fn run(mut self) {
+        let granted = sys::schedule(self.setup.realtime);
+        tracing::debug!(worker = self.setup.index, realtime = granted, "media worker runs");
+        let mut more = Vec::new();
+        loop {
+            let ready = self.epoll.wait(self.unread.is_empty());
+            let now = self.now();
+            let (mut woken, mut ticked) = (false, false);
+            more.append(&mut self.unread);
+            for token in more.drain(..) {
+                self.read(now, token);
+            }
+            for index in 0..ready {
+                match self.epoll.token(index) {
+                    WAKE => woken = true,
+                    TICKED => ticked = true,
+                    token => self.read(now, token),
+                }
+            }
+            if ticked {
+                self.tick(now);
+            }
+            // After the packets: tokens must not outlive their sockets.
+            if woken && self.obey(now).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.start.elapsed()
+    }
+
+    fn read(&mut self, now: Time, token: u64) {
+        let (slot, channel) = unpack(token);
+        for _ in 0..READS_MAX {
+            let Some(port) = self.rim.port(slot, channel) else { return };
+            let count = match self.receiver.receive(port.socket.as_raw_fd()) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An ICMP error about what we sent: told once, packets may be waiting behind it.
+                Err(_) => continue,
+            };
+            for index in 0..count {
+                if let Some((from, datagram)) = self.receiver.datagram(index) {
+                    self.worker.packet(now, slot, channel, from, datagram, &mut self.rim);
+                }
+            }
+            if count < BATCH {
+                return;
+            }
+        }
+        self.unread.push(token);
+    }
+
+    fn tick(&mut self, now: Time) {
+        let fired = self.ticker.fired();
+        if fired == 0 || !self.ticking {
+            return;
+        }
+        let late = now - self.tick_due;
+        let quiet = self.overrun_told.is_none_or(|told| now - told >= OVERRUN_PAUSE);
+        if late >= OVERRUN && quiet {
+            self.overrun_told = Some(now);
+            let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+            self.rim.event(MediaEvent::Overrun { worker: self.setup.index, late_us });
+        }
+        self.tick_due = self.tick_due + TICK * u32::try_from(fired).unwrap_or(u32::MAX);
+        for _ in 0..fired.min(CATCH_UP) {
+            self.worker.tick(now, &mut self.rim);
+        }
+    }
+
+    /// Takes all commands; breaks when the thread shall end.
+    fn obey(&mut self, now: Time) -> std::ops::ControlFlow<()> {
+        self.setup.waker.clear();
+        // Letters first, commands second: what is to be closed was opened before.
+        let letters = std::mem::take(&mut *self.setup.inbox.letters());
+        while let Ok(command) = self.setup.commands.try_recv() {
+            self.command(now, command);
+        }
+        for stream in letters.closing {
+            self.close(now, stream);
+        }
+        if let Some(music) = letters.music {
+            self.worker.set_music(music);
+        }
+        if letters.shutdown {
+            let all: Vec<_> = self.slots.keys().copied().collect();
+            for stream in all {
+                self.close(now, stream);
+            }
+            return std::ops::ControlFlow::Break(());
+        }
+        self.set_ticking(now);
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn command(&mut self, now: Time, command: MediaCommand) {
+        match command {
+            MediaCommand::Open { stream, bridge: _, local, ssrc, sequence, timestamp } => {
+                let numbers = Numbers { ssrc, sequence, timestamp };
+                if let Err(error) = self.open(now, stream, &local, numbers) {
+                    let error = error.to_string();
+                    self.rim.event(MediaEvent::BindFailed { stream, error });
+                }
+            }
+            MediaCommand::Configure { stream, config } => self.configure(now, stream, *config),
+            MediaCommand::Hear { listener, source } => {
+                let Some(&listener) = self.slots.get(&listener) else { return };
+                let slot = match source {
+                    Hear::Stream(source) => self.slots.get(&source).copied(),
+                    Hear::Nothing | Hear::Music | Hear::Silence => None,
+                };
+                self.worker.hear(listener, source, slot);
+            }
+            MediaCommand::Close { stream } => self.close(now, stream),
+            MediaCommand::Shutdown => self.setup.inbox.shut_down(),
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        local: &LocalPorts,
+        numbers: Numbers,
+    ) -> io::Result<()> {
+        if self.slots.contains_key(&stream) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let ports = Ports::bind(local)?;
+        let slot = self.worker.open(now, stream, ports.rtcp.is_some(), numbers);
+        let watched = self.watch(slot, &ports);
+        if self.rim.ports.len() <= slot.0 {
+            self.rim.ports.resize_with(slot.0 + 1, || None);
+        }
+        self.rim.ports[slot.0] = Some(ports);
+        self.slots.insert(stream, slot);
+        watched
+    }
+
+    fn watch(&self, slot: Slot, ports: &Ports) -> io::Result<()> {
+        self.epoll.add(ports.rtp.socket.as_fd(), pack(slot, Channel::Rtp))?;
+        match &ports.rtcp {
+            Some(rtcp) => self.epoll.add(rtcp.socket.as_fd(), pack(slot, Channel::Rtcp)),
+            None => Ok(()),
+        }
+    }
+
+    fn configure(&mut self, now: Time, stream: StreamId, mut config: StreamConfig) {
+        let Some(&slot) = self.slots.get(&stream) else { return };
+        let Some(Some(ports)) = self.rim.ports.get(slot.0) else { return };
+        let own = &self.setup.own_ports;
+        config.remote = config
+            .remote
+            .filter(|remote| !ports.is_own(remote.rtp, own) && !ports.is_own(remote.rtcp, own));
+        self.worker.configure(now, slot, config, &mut self.rim);
+    }
+
+    fn close(&mut self, now: Time, stream: StreamId) {
+        let Some(slot) = self.slots.remove(&stream) else {
+            let stats = Box::<StreamStats>::default();
+            self.rim.event(MediaEvent::Closed { stream, stats });
+            return;
+        };
+        self.worker.close(now, slot, &mut self.rim);
+        self.rim.ports[slot.0] = None;
+    }
+
+    fn set_ticking(&mut self, now: Time) {
+        let wanted = !self.worker.is_idle();
+        if wanted == self.ticking {
+            return;
+        }
+        self.ticking = wanted;
+        self.tick_due = now + TICK;
+        if let Err(error) = self.ticker.set(if wanted { TICK } else { Duration::ZERO }) {
+            tracing::error!(%error, "no ticks");
+        }
+    }
+}
+
+fn pack(slot: Slot, channel: Channel) -> u64 {
+    slot.0 as u64 * 2 + u64::from(channel == Channel::Rtcp)
+}
+
+fn unpack(token: u64) -> (Slot, Channel) {
+    let channel = if token % 2 == 0 { Channel::Rtp } else { Channel::Rtcp };
+    (Slot((token / 2) as usize), channel)
+}

@@ -1,0 +1,113 @@
+//! Relay load: CPU per call, loss and added delay of the media engine alone.
+//!
+//! `rtp-load [--calls 50,200,400] [--seconds 20] [--workers 1] [--host PATH]` starts the example
+//! `relay_host` of media-net in a process of its own for each number of calls, sends 20 ms G.711
+//! packets in both directions of every call, evenly spread, and prints one table row each. Delay is
+//! taken from before the sending system call to the kernel's time of arrival at the other phone.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use load::rtp::{Load, Outcome, cpu_seconds};
+
+const FIRST_PORT: u16 = 20_000;
+const FIRST_PEER: u16 = 30_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse()?;
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "| calls | CPU per call, % of a core | µs per packet | loss | delay p50, ms | p90 | p99 | p99.9 |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    for &calls in &options.calls {
+        let row = measure(&options, calls)?;
+        writeln!(out, "{row}")?;
+    }
+    Ok(())
+}
+
+struct Options {
+    calls: Vec<u16>,
+    seconds: u32,
+    workers: u16,
+    host: PathBuf,
+}
+
+impl Options {
+    fn parse() -> Result<Self, Box<dyn Error>> {
+        let beside = std::env::current_exe()?.with_file_name("examples").join("relay_host");
+        let mut options = Self { calls: vec![50, 200, 400], seconds: 20, workers: 1, host: beside };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or("an option without a value")?;
+            match &*name {
+                "--calls" => {
+                    options.calls = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                }
+                "--seconds" => options.seconds = value.parse()?,
+                "--workers" => options.workers = value.parse()?,
+                "--host" => options.host = value.into(),
+                _ => return Err(format!("unknown option {name}").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn measure(options: &Options, calls: u16) -> Result<String, Box<dyn Error>> {
+    let mut host = Host::start(options, calls)?;
+    let load = Load::new(calls, FIRST_PORT, FIRST_PEER)?;
+    load.run(2)?; // latches settle, caches warm up
+    let before = cpu_seconds(host.0.id())?;
+    let outcome = load.run(options.seconds)?;
+    let cpu = cpu_seconds(host.0.id())? - before;
+    host.stop()?;
+    Ok(row(calls, options.seconds, cpu, &outcome))
+}
+
+fn row(calls: u16, seconds: u32, cpu: f64, outcome: &Outcome) -> String {
+    let per_call = cpu / f64::from(seconds) / f64::from(calls) * 100.0;
+    let per_packet = cpu / outcome.sent as f64 * 1e6;
+    let loss = (1.0 - outcome.received() as f64 / outcome.sent as f64) * 100.0;
+    let [p50, p90, p99, p999] = [50.0, 90.0, 99.0, 99.9].map(|share| outcome.delay_ms(share));
+    format!(
+        "| {calls} | {per_call:.4} | {per_packet:.2} | {loss:.3} % | {p50:.3} | {p90:.3} | {p99:.3} | {p999:.3} |"
+    )
+}
+
+/// The process under test.
+struct Host(Child);
+
+impl Host {
+    fn start(options: &Options, calls: u16) -> Result<Self, Box<dyn Error>> {
+        let numbers = [calls, FIRST_PORT, FIRST_PEER, options.workers];
+        let mut child = Command::new(&options.host)
+            .args(numbers.map(|number| number.to_string()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", options.host.display()))?;
+        let mut line = String::new();
+        let output = child.stdout.as_mut().ok_or("no output")?;
+        BufReader::new(output).read_line(&mut line)?;
+        let host = Self(child);
+        if line.trim() == "ready" { Ok(host) } else { Err("the host did not start".into()) }
+    }
+
+    fn stop(&mut self) -> Result<(), Box<dyn Error>> {
+        drop(self.0.stdin.take());
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,224 @@
+//! Phones for the relay load: sockets that send evenly and note when packets arrive.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Bytes of a G.711 packet of 20 ms.
+const PACKET_LEN: usize = 172;
+const PACKET_NANOS: u64 = 20_000_000;
+/// Where a packet carries the time at which it was sent: in its payload, which is passed on.
+const STAMP: std::ops::Range<usize> = 12..20;
+/// Packets in flight are waited for this long.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// All phones of a number of calls.
+pub struct Load {
+    phones: Vec<UdpSocket>,
+    first_port: u16,
+}
+
+/// What a run gave.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Packets sent.
+    pub sent: u64,
+    /// Delays of the packets received, nanoseconds, sorted.
+    delays: Vec<u32>,
+}
+
+impl Outcome {
+    /// Packets received.
+    pub fn received(&self) -> usize {
+        self.delays.len()
+    }
+
+    /// The delay that `share` per cent of the packets stay below, milliseconds.
+    pub fn delay_ms(&self, share: f64) -> f64 {
+        let index = (self.delays.len() as f64 * share / 100.0) as usize;
+        let delay = self.delays.get(index.min(self.delays.len().saturating_sub(1)));
+        f64::from(delay.copied().unwrap_or(0)) / 1e6
+    }
+}
+
+impl Load {
+    /// Binds the phones of `calls` calls: phone n at `first_peer + n`, talking to the server at
+    /// `first_port + 2n`.
+    ///
+    /// # Errors
+    /// When a port is taken.
+    pub fn new(calls: u16, first_port: u16, first_peer: u16) -> io::Result<Self> {
+        let phones = (0..2 * calls)
+            .map(|n| {
+                let phone = UdpSocket::bind((Ipv4Addr::LOCALHOST, first_peer + n))?;
+                phone.set_nonblocking(true)?;
+                phone.connect((Ipv4Addr::LOCALHOST, first_port + 2 * n))?;
+                set_timestamping(&phone)?;
+                Ok(phone)
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self { phones, first_port })
+    }
+
+    /// Talks for some seconds.
+    ///
+    /// # Errors
+    /// When the operating system refuses descriptors.
+    pub fn run(&self, seconds: u32) -> io::Result<Outcome> {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let listener = scope.spawn(|| self.listen(&done));
+            let sent = self.talk(seconds);
+            std::thread::sleep(LINGER);
+            done.store(true, Ordering::Relaxed);
+            let mut delays = listener.join().map_err(|_| io::Error::other("listener"))??;
+            delays.sort_unstable();
+            Ok(Outcome { sent, delays })
+        })
+    }
+
+    /// Sends every phone's packet each 20 ms, at evenly spread times.
+    fn talk(&self, seconds: u32) -> u64 {
+        let step = PACKET_NANOS / self.phones.len() as u64;
+        let rounds = u64::from(seconds) * 50;
+        let start = clock(libc::CLOCK_MONOTONIC) + 1_000_000;
+        let mut packet = [0xffu8; PACKET_LEN];
+        let mut sent = 0;
+        for round in 0..rounds {
+            for (n, phone) in (0u64..).zip(&self.phones) {
+                sleep_until(start + round * PACKET_NANOS + n * step);
+                packet[0] = 0x80;
+                packet[1] = 0;
+                packet[2..4].copy_from_slice(&(round as u16).to_be_bytes());
+                packet[4..8].copy_from_slice(&(round as u32 * 160).to_be_bytes());
+                packet[8..12].copy_from_slice(&(self.first_port as u32).to_be_bytes());
+                packet[STAMP].copy_from_slice(&clock(libc::CLOCK_REALTIME).to_be_bytes());
+                sent += u64::from(phone.send(&packet).is_ok());
+            }
+        }
+        sent
+    }
+
+    fn listen(&self, done: &AtomicBool) -> io::Result<Vec<u32>> {
+        let mut polls: Vec<_> = self
+            .phones
+            .iter()
+            .map(|phone| libc::pollfd { fd: phone.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+            .collect();
+        let mut delays = Vec::new();
+        while !done.load(Ordering::Relaxed) {
+            // The kernel notes the times: it is enough to look now and then.
+            std::thread::sleep(Duration::from_millis(10));
+            // SAFETY: the array lives over the call.
+            unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) };
+            for (phone, poll) in self.phones.iter().zip(&mut polls) {
+                if poll.revents != 0 {
+                    while let Some(delay) = receive(phone) {
+                        delays.extend(delay);
+                    }
+                }
+            }
+        }
+        Ok(delays)
+    }
+}
+
+/// User and system time of a process so far, seconds.
+///
+/// # Errors
+/// When there is no such process.
+pub fn cpu_seconds(pid: u32) -> io::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything; the fields behind it are numbered from 3.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
+    // SAFETY: no memory is passed.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Ok(ticks as f64 / per_second as f64)
+}
+
+/// One packet: `Some(None)` when it is not one of ours (a report).
+fn receive(phone: &UdpSocket) -> Option<Option<u32>> {
+    let mut buffer = [0u8; 1500];
+    let mut control = [0u64; 16];
+    let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: a plain C structure for which zeros are a valid value.
+    let mut header: libc::msghdr = unsafe { mem::zeroed() };
+    header.msg_iov = &raw mut slice;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control);
+    // SAFETY: the header points to live buffers of the lengths it says.
+    let len = unsafe { libc::recvmsg(phone.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+    let len = usize::try_from(len).ok()?;
+    if len != PACKET_LEN {
+        return Some(None);
+    }
+    let mut stamp = [0; 8];
+    stamp.copy_from_slice(&buffer[STAMP]);
+    let arrived = arrival(&header)?;
+    Some(u32::try_from(arrived.saturating_sub(u64::from_be_bytes(stamp))).ok())
+}
+
+/// The kernel's time of arrival, nanoseconds since the epoch.
+fn arrival(header: &libc::msghdr) -> Option<u64> {
+    // SAFETY: the header was filled by recvmsg and its control buffer is alive.
+    let control = unsafe { libc::CMSG_FIRSTHDR(header).as_ref() }?;
+    if control.cmsg_level != libc::SOL_SOCKET || control.cmsg_type != libc::SCM_TIMESTAMPNS {
+        return None;
+    }
+    // SAFETY: the type says what the data is; it may be unaligned.
+    let time: libc::timespec = unsafe { ptr::read_unaligned(libc::CMSG_DATA(control).cast()) };
+    Some(nanos(&time))
+}
+
+fn set_timestamping(phone: &UdpSocket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value lives over the call and has the length told.
+    let result = unsafe {
+        libc::setsockopt(
+            phone.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn clock(which: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the variable lives over the call.
+    unsafe { libc::clock_gettime(which, &raw mut time) };
+    nanos(&time)
+}
+
+fn sleep_until(at: u64) {
+    if clock(libc::CLOCK_MONOTONIC) >= at {
+        return;
+    }
+    let time = libc::timespec {
+        tv_sec: (at / 1_000_000_000) as libc::time_t,
+        tv_nsec: (at % 1_000_000_000) as libc::c_long,
+    };
+    // SAFETY: the variable lives over the call; the remaining time is not asked for.
+    unsafe {
+        libc::clock_nanosleep(
+            libc::CLOCK_MONOTONIC,
+            libc::TIMER_ABSTIME,
+            &raw const time,
+            ptr::null_mut(),
+        )
+    };
+}
+
+fn nanos(time: &libc::timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
