@@ -67,12 +67,7 @@ impl SipLeg {
         self.send_bye(cx);
     }
 
-    fn respond_pending(
-        &mut self,
-        pending: super::up::Pending,
-        status: StatusCode,
-        cx: &mut Cx<'_>,
-    ) {
+    fn respond_pending(&self, pending: super::up::Pending, status: StatusCode, cx: &mut Cx<'_>) {
         let (transaction, request) = pending.into_parts();
         self.respond(transaction, &request, status, cx);
     }
@@ -178,7 +173,7 @@ impl SipLeg {
     }
 
     /// A further 2xx to our first INVITE: a repetition, or another fork's answer.
-    fn answered_again(&mut self, response: &Response, cx: &mut Cx<'_>) {
+    fn answered_again(&self, response: &Response, cx: &mut Cx<'_>) {
         if !response.status.is_success() {
             return;
         }

@@ -7,6 +7,8 @@ mod dialog_state;
 mod glare;
 mod reliable;
 mod session_timer;
+#[cfg(test)]
+mod tests;
 
 pub use accept::Accept;
 pub use dialog_state::{Dialog, DialogId, NoDialog, ROUTE_SET_MAX};
