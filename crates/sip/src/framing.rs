@@ -251,3 +251,139 @@ fn number(digits: &[u8]) -> Option<usize> {
     };
     if digits.is_empty() { None } else { digits.iter().try_fold(0, value) }.map(|n| n.min(1 << 30))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(length: &str, body: &str) -> String {
+        format!(
+            "OPTIONS sip:c@d SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:c@d>\r\nCall-ID: x@y\r\nCSeq: 1 OPTIONS\r\n{length}\r\n{body}"
+        )
+    }
+
+    fn frames(stream: &[u8]) -> Vec<Result<Frame, ParseErrorKind>> {
+        let mut decoder = Decoder::new();
+        decoder.push(stream);
+        decoder.map(|frame| frame.map_err(|error| error.kind)).collect()
+    }
+
+    fn message(text: &str) -> Result<Frame, ParseErrorKind> {
+        Ok(Frame::Message(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    #[test]
+    fn pipelined_messages_are_cut_and_pings_seen() {
+        let (first, second) =
+            (request("Content-Length: 4\r\n", "ab\r\n"), request("l :\r\n 0\r\n", ""));
+        let stream = format!("{first}\r\n\r\n{second}\r\n{first}");
+        let expected =
+            [message(&first), Ok(Frame::Ping), message(&second), Ok(Frame::Pong), message(&first)];
+        assert_eq!(frames(stream.as_bytes()), expected);
+        for size in [1, 2, 3, 7, 64] {
+            let mut decoder = Decoder::new();
+            let mut seen = Vec::new();
+            for piece in stream.as_bytes().chunks(size) {
+                decoder.push(piece);
+                seen.extend(decoder.by_ref().map(|frame| frame.map_err(|error| error.kind)));
+            }
+            assert_eq!(seen, expected, "pieces of {size}");
+            assert_eq!(decoder.pending(), 0);
+        }
+    }
+
+    #[test]
+    fn fifty_messages_in_one_read_are_fifty_frames() {
+        let one = request("Content-Length: 0\r\n", "");
+        assert_eq!(frames(one.repeat(50).as_bytes()), vec![message(&one); 50]);
+    }
+
+    #[test]
+    fn what_follows_a_fault_is_never_read() {
+        let inner = request("Content-Length: 0\r\n", "");
+        let length = ParseErrorKind::Duplicate(Name::ContentLength);
+        let invalid = ParseErrorKind::Header(HeaderError::Invalid(
+            Name::ContentLength,
+            SyntaxError("no number"),
+        ));
+        let missing = ParseErrorKind::Header(HeaderError::Missing(Name::ContentLength));
+        for (header, kind, status) in [
+            ("Content-Length: 0\r\nContent-Length: 500\r\n", length.clone(), 400),
+            ("Content-Length: 0\r\nl: 500\r\n", length.clone(), 400),
+            ("L: 5\r\nCONTENT-LENGTH : 5\r\n", length.clone(), 400),
+            ("Content-Length: 0\r\nContent-Length: 0\r\n", length, 400),
+            ("Content-Length: -1\r\n", invalid.clone(), 400),
+            ("Content-Length: 0x10\r\n", invalid.clone(), 400),
+            ("Content-Length: 4 4\r\n", invalid.clone(), 400),
+            ("Content-Length: 5, 5\r\n", invalid.clone(), 400),
+            ("Content-Length:\r\n", invalid, 400),
+            ("", missing, 400),
+            ("Content-Length: 65535\r\n", ParseErrorKind::TooLarge, 413),
+            ("Content-Length: 99999999999999999999999\r\n", ParseErrorKind::TooLarge, 413),
+        ] {
+            let mut decoder = Decoder::new();
+            decoder.push(request(header, &inner).as_bytes());
+            let error = decoder.next().unwrap().unwrap_err();
+            assert_eq!(error.kind, kind, "{header}");
+            assert_eq!(error.response().map(|r| r.status.0), Some(status), "{header}");
+            decoder.push(inner.as_bytes());
+            assert!(decoder.next().is_none() && decoder.is_closed() && decoder.pending() == 0);
+        }
+    }
+
+    #[test]
+    fn a_folded_line_hides_no_length() {
+        let whole = request("X: a\r\n Content-Length: 9\r\nContent-Length: 0\r\n", "");
+        assert_eq!(frames(whole.as_bytes()), [message(&whole)]);
+        let lone = request("X: a\nContent-Length: 9\r\nContent-Length: 0\r\n", "");
+        assert_eq!(frames(lone.as_bytes()), [message(&lone)]);
+        let parsed = crate::message::parse_datagram(Bytes::from(lone));
+        assert!(parsed.is_err(), "the parser, which might see two lengths, must refuse it");
+    }
+
+    #[test]
+    fn other_protocols_are_closed_at_once() {
+        for bytes in
+            [&b"\x16\x03\x01\x02\x00"[..], b"\0", b"\n", b"\rx", b" OPTIONS", b"<x>", b"\r\n\x80"]
+        {
+            assert!(frames(bytes).contains(&Err(ParseErrorKind::NotSip)), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_endless_head_is_closed_at_the_limit() {
+        let mut decoder = Decoder::new();
+        let mut pushed = 0;
+        let error = loop {
+            decoder.push(&[b'x'; 1000]);
+            pushed += 1000;
+            if let Some(frame) = decoder.next() {
+                break frame.unwrap_err();
+            }
+            assert!(pushed <= MAX_MESSAGE);
+        };
+        assert_eq!((error.kind, error.partial), (ParseErrorKind::TooLarge, None));
+    }
+
+    #[test]
+    fn the_largest_message_passes() {
+        let head = request("Content-Length: 65300\r\n", "").len();
+        let body = "x".repeat(MAX_MESSAGE - head);
+        let whole = request(&format!("Content-Length: {}\r\n", body.len()), &body);
+        assert_eq!((whole.len(), frames(whole.as_bytes())), (MAX_MESSAGE, vec![message(&whole)]));
+    }
+
+    #[test]
+    fn an_awaited_pong_comes_at_once() {
+        let mut decoder = Decoder::new();
+        decoder.push(b"\r\n");
+        assert!(decoder.next().is_none(), "it may be half a ping");
+        let mut decoder = Decoder::new();
+        decoder.expect_pong();
+        decoder.push(b"\r\n");
+        assert_eq!(decoder.next(), Some(Ok(Frame::Pong)));
+        decoder.push(b"\r\n\r\n");
+        assert_eq!(decoder.next(), Some(Ok(Frame::Ping)));
+    }
+}

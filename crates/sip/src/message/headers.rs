@@ -51,10 +51,11 @@ impl Headers {
 
     /// The value of the first header of that name, known or not, in any case.
     pub fn get_named(&self, name: &str) -> Option<&str> {
-        match Name::parse(name) {
-            Name::Other => self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v),
-            known => self.get(known),
+        let known = Name::parse(name);
+        if known != Name::Other {
+            return self.get(known);
         }
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The values of all headers of that name, a line each.
@@ -168,11 +169,12 @@ impl Headers {
 
     /// Removes all headers of that name, known or not, in any case; how many lines there were.
     pub fn remove_named(&mut self, name: &str) -> usize {
-        let before = self.len();
-        match Name::parse(name) {
-            Name::Other => self.0.retain(|header| !Name::of(header).1.eq_ignore_ascii_case(name)),
-            known => self.0.retain(|header| value_if(header, known).is_none()),
+        let known = Name::parse(name);
+        if known != Name::Other {
+            return self.remove(known);
         }
+        let before = self.len();
+        self.0.retain(|header| !Name::of(header).1.eq_ignore_ascii_case(name));
         before - self.len()
     }
 
@@ -276,5 +278,90 @@ impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Headers {
             headers.push_named(name.as_ref(), value);
         }
         headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Headers {
+        let pairs = [
+            ("v", "SIP/2.0/UDP a, SIP/2.0/UDP b"),
+            ("Via", "SIP/2.0/UDP c"),
+            ("x-Custom", "1"),
+            ("refer-to", "<sip:r@s>"),
+            ("K", "100rel, Timer;x"),
+        ];
+        pairs.into_iter().collect()
+    }
+
+    #[test]
+    fn names_are_canonical_and_order_is_kept() {
+        let headers = sample();
+        let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Via", "Via", "x-Custom", "Refer-To", "Supported"]);
+        assert_eq!((headers.len(), headers.is_empty()), (5, false));
+        assert_eq!(headers.get(Name::ReferTo), Some("<sip:r@s>"));
+        assert_eq!(headers.get_named("X-CUSTOM"), Some("1"));
+        assert_eq!(headers.get_named("r"), Some("<sip:r@s>"));
+        assert_eq!(headers.get(Name::Route), None);
+        assert_eq!(headers.list(Name::Via).count(), 3);
+    }
+
+    #[test]
+    fn tokens_are_found_in_any_case() {
+        let headers = sample();
+        assert!(headers.has_token(Name::Supported, "100REL"));
+        assert!(headers.has_token(Name::Supported, "timer"));
+        assert!(!headers.has_token(Name::Supported, "100"));
+        assert!(!headers.has_token(Name::Require, "100rel"));
+    }
+
+    #[test]
+    fn the_topmost_value_is_replaced_and_popped() {
+        let mut headers = sample();
+        headers.set_first(Name::Via, "SIP/2.0/UDP z");
+        assert_eq!(headers.get(Name::Via), Some("SIP/2.0/UDP z, SIP/2.0/UDP b"));
+        headers.push_front(Name::Via, "SIP/2.0/UDP top");
+        let popped: Vec<_> = std::iter::from_fn(|| headers.pop_front(Name::Via)).collect();
+        assert_eq!(popped, ["SIP/2.0/UDP top", "SIP/2.0/UDP z", "SIP/2.0/UDP b", "SIP/2.0/UDP c"]);
+        assert!(!headers.has(Name::Via));
+        headers.push_front(Name::Route, "<sip:first>");
+        assert_eq!(headers.iter().next(), Some(("Route", "<sip:first>")));
+    }
+
+    #[test]
+    fn setting_and_removing_touch_one_name_only() {
+        let mut headers = sample();
+        headers.set(Name::Via, "SIP/2.0/UDP only");
+        headers.set(Name::MinSe, "90");
+        assert_eq!(headers.get_all(Name::Via).count(), 1);
+        assert_eq!((headers.remove(Name::Via), headers.remove(Name::Via)), (1, 0));
+        assert_eq!((headers.remove_named("X-Custom"), headers.remove_named("min-se")), (1, 1));
+        let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Refer-To", "Supported"]);
+    }
+
+    #[test]
+    fn nothing_can_forge_a_line() {
+        let mut headers = Headers::new();
+        headers.push(Name::Subject, "a\r\nRoute: <sip:evil>");
+        headers.push_named("X\r\nRoute", "x");
+        headers.push_named("", "x");
+        headers.push_named("X-A", "b\nc");
+        headers.push(Name::Other, "x");
+        let all: Vec<_> = headers.iter().collect();
+        assert_eq!(all, [("Subject", "a  Route: <sip:evil>"), ("X-A", "b c")]);
+    }
+
+    #[test]
+    fn credentials_are_never_shown() {
+        let mut headers = sample();
+        headers.push(Name::Authorization, "Digest response=\"0123\"");
+        headers.push_named("proxy-authorization", "Digest response=\"4567\"");
+        let shown = format!("{headers:?}");
+        assert!(!shown.contains("0123") && !shown.contains("4567"), "{shown}");
+        assert!(shown.contains("x-Custom"));
     }
 }

@@ -221,3 +221,118 @@ pub enum ContactList {
     /// All contacts in order; empty without a Contact header.
     List(Vec<NameAddr>),
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn addr(text: &str) -> NameAddr {
+        text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    #[test]
+    fn all_forms_are_read() {
+        for (text, display, uri, params) in [
+            ("sip:a@b;tag=1", None, "sip:a@b", ";tag=1"),
+            ("<sip:a@b;lr>;tag=1", None, "sip:a@b;lr", ";tag=1"),
+            ("\"\" <sip:a@b>", None, "sip:a@b", ""),
+            ("Alice<sip:a@b>", Some("Alice"), "sip:a@b", ""),
+            ("John Q. Public <sip:a@b>", Some("John Q. Public"), "sip:a@b", ""),
+            ("Jürgen Müller <sip:a@b>", Some("Jürgen Müller"), "sip:a@b", ""),
+            (
+                "\"Weiß, <Tester>; \\\"x\\\"\" <sip:a@b> ; tag = 2",
+                Some("Weiß, <Tester>; \"x\""),
+                "sip:a@b",
+                ";tag=2",
+            ),
+            (
+                "sip:a@b;+sip.instance=\"<urn:uuid:1>\"",
+                None,
+                "sip:a@b",
+                ";+sip.instance=\"<urn:uuid:1>\"",
+            ),
+            ("<tel:+49301;phone-context=x>", None, "tel:+49301;phone-context=x", ""),
+        ] {
+            let read = addr(text);
+            assert_eq!(read.display.as_deref(), display, "{text}");
+            assert_eq!(
+                (read.uri.to_string().as_str(), read.params.as_str()),
+                (uri, params),
+                "{text}"
+            );
+            assert_eq!(addr(&read.to_string()), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn broken_forms_are_refused() {
+        for text in [
+            "",
+            "<",
+            "<>",
+            "sip:a@b, sip:c@d",
+            "<sip:a@b>, <sip:c@d>",
+            "\"a <sip:a@b>",
+            "\"a\" sip:a@b",
+            "<sip:a@b",
+            "< sip:a@b >",
+            "a, b <sip:a@b>",
+            "<sip:a@b>;",
+            "<sip:a@b>;;x",
+            "<sip:a@b> x",
+            "sip:a@b?Subject=x",
+            "\"a\" \"b\" <sip:a@b>",
+            "<sip:a@b>;tag=\"x",
+            "*",
+        ] {
+            assert!(text.parse::<NameAddr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tags_expiry_and_preference_are_found() {
+        let mut contact = addr("<sip:a@b>;q=0.75;Expires=99999999999;TAG=x");
+        assert_eq!((contact.q_thousandths(), contact.expires()), (Some(750), Some(u32::MAX)));
+        assert_eq!(contact.tag(), Some("x"));
+        contact.set_tag("y");
+        assert_eq!(contact.to_string(), "<sip:a@b>;q=0.75;Expires=99999999999;TAG=y");
+        for (q, expected) in [
+            ("1", Some(1000)),
+            ("1.000", Some(1000)),
+            ("0", Some(0)),
+            ("0.5", Some(500)),
+            ("2", None),
+            ("0.1234", None),
+            ("x", None),
+        ] {
+            assert_eq!(addr(&format!("<sip:a@b>;q={q}")).q_thousandths(), expected, "{q}");
+        }
+    }
+
+    #[test]
+    fn a_line_break_in_a_display_name_cannot_forge_a_header() {
+        let forged = NameAddr::new(addr("sip:a@b").uri).with_display("x\r\nRoute: <sip:evil>");
+        assert_eq!(forged.to_string(), "\"x  Route: <sip:evil>\" <sip:a@b>");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_display_name_and_parameter_survive(display in "[^\r\n]{0,20}", value in "[^\r\n]{0,20}") {
+            let built = addr("sip:a@b;x=1").with_display(&display).with_param("p", Some(&value));
+            let read: NameAddr = built.to_string().parse().unwrap();
+            prop_assert_eq!(read.params.unquoted("p").unwrap(), value);
+            prop_assert_eq!(read, built);
+        }
+
+        #[test]
+        fn any_text_that_reads_prints_to_an_equal_value(text in "[\"a]{0,3} ?<?sip:[a-c@:;=?%,\"<> ]{0,20}>?[;=a\", ]{0,9}") {
+            if let Ok(addr) = text.parse::<NameAddr>() {
+                prop_assert_eq!(addr.to_string().parse::<NameAddr>(), Ok(addr));
+            }
+        }
+    }
+}

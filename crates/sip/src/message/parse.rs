@@ -399,3 +399,196 @@ fn reason_phrase(status: StatusCode, reason: &str) -> Cow<'static, str> {
     let usual = status.default_reason();
     if reason == usual { usual.into() } else { reason.to_owned().into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\n\
+        Call-ID: x@y\r\nCSeq: 1 OPTIONS\r\n";
+
+    fn parse(text: impl Into<Vec<u8>>) -> Result<Message, ParseError> {
+        parse_datagram(Bytes::from(text.into()))
+    }
+
+    fn options(more: &str) -> Result<Message, ParseError> {
+        parse(format!("OPTIONS sip:c@d SIP/2.0\r\n{BASE}{more}\r\n"))
+    }
+
+    fn refusal(result: Result<Message, ParseError>) -> ParseError {
+        result.expect_err("must be refused")
+    }
+
+    #[test]
+    fn a_plain_request_is_read() {
+        let Ok(Message::Request(request)) = options("Max-Forwards: 70\r\n") else { panic!() };
+        assert_eq!((&request.method, request.headers.len()), (&Method::Options, 6));
+        assert!(request.body.is_empty());
+    }
+
+    #[test]
+    fn noise_is_dropped_in_silence() {
+        for (bytes, kind) in [
+            (&b""[..], ParseErrorKind::KeepAlive),
+            (b"\r\n\r\n", ParseErrorKind::KeepAlive),
+            (b"\0\0\0\0", ParseErrorKind::KeepAlive),
+            (b"jaK", ParseErrorKind::NotSip),
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ParseErrorKind::NotSip),
+            (b"HTTP/1.1 200 OK\r\n\r\n", ParseErrorKind::NotSip),
+            (b"\x16\x03\x01\x02\x00\x01", ParseErrorKind::NotSip),
+            (b"\x00\x01\x00\x00\x21\x12\xa4\x42", ParseErrorKind::NotSip),
+            (b"\x80\x00\x12\x34", ParseErrorKind::NotSip),
+            (b"INVITE sip:a@b SIP/2.0\nVia: x\n\n", ParseErrorKind::NotSip),
+            (b"IN\"VITE sip:a@b SIP/2.0\r\n\r\n", ParseErrorKind::NotSip),
+            (b"SIP/3.0 200 OK\r\n\r\n", ParseErrorKind::Version),
+        ] {
+            let error = refusal(parse(bytes));
+            assert_eq!((&error.kind, error.response()), (&kind, None), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_kind_and_is_answered_with_400() {
+        let header =
+            |name, why| ParseErrorKind::Header(HeaderError::Invalid(name, SyntaxError(why)));
+        for (more, kind) in [
+            ("No colon\r\n", ParseErrorKind::HeaderLine(SyntaxError("no colon"))),
+            ("Na me: x\r\n", ParseErrorKind::HeaderLine(SyntaxError("name is no token"))),
+            (": x\r\n", ParseErrorKind::HeaderLine(SyntaxError("name is no token"))),
+            ("X: a\nY: b\r\n", ParseErrorKind::HeaderLine(SyntaxError("lone CR or LF"))),
+            ("X: a\rY: b\r\n", ParseErrorKind::HeaderLine(SyntaxError("lone CR or LF"))),
+            ("f: <sip:a@b>;tag=2\r\n", ParseErrorKind::Duplicate(Name::From)),
+            ("CSeq: 1 OPTIONS\r\n", ParseErrorKind::Duplicate(Name::CSeq)),
+            (
+                "Max-Forwards: 1\r\nMax-Forwards: 1\r\n",
+                ParseErrorKind::Duplicate(Name::MaxForwards),
+            ),
+            ("Max-Forwards: 256\r\n", header(Name::MaxForwards, "not a number up to 255")),
+            ("Max-Forwards: -1\r\n", header(Name::MaxForwards, "not a number up to 255")),
+            ("Content-Length: 1\r\n", ParseErrorKind::BodyShort),
+            ("Content-Length: 0, 0\r\n", header(Name::ContentLength, "no number")),
+            ("Content-Length: +0\r\n", header(Name::ContentLength, "no number")),
+            ("Content-Length:\r\n", header(Name::ContentLength, "no number")),
+            ("l: 0\r\nContent-Length: 0\r\n", ParseErrorKind::Duplicate(Name::ContentLength)),
+            ("Content-Length: 18446744073709551617\r\n", ParseErrorKind::BodyShort),
+            ("Via: SIP/2.0/UDP\r\n", header(Name::Via, "Via without a host")),
+            ("Contact: <sip:a@b\r\n", header(Name::Contact, "no closing >")),
+            ("Route: sip\r\n", header(Name::Route, "URI without a scheme")),
+        ] {
+            let error = refusal(options(more));
+            assert_eq!(error.kind, kind, "{more}");
+            let response = error.response().expect(more);
+            assert_eq!(response.status, StatusCode::BAD_REQUEST);
+            assert_eq!(response.headers.len(), 5 + usize::from(more.starts_with("Via")), "{more}");
+        }
+    }
+
+    #[test]
+    fn missing_headers_are_named() {
+        for (line, name) in BASE.split_inclusive("\r\n").zip(MANDATORY) {
+            let error = refusal(parse(format!(
+                "OPTIONS sip:c@d SIP/2.0\r\n{}\r\n",
+                BASE.replace(line, "")
+            )));
+            assert_eq!(error.kind, ParseErrorKind::Header(HeaderError::Missing(name)));
+            let lost = matches!(name, Name::Via | Name::CSeq);
+            assert_eq!(error.partial.is_none(), lost, "{name}");
+        }
+    }
+
+    #[test]
+    fn start_lines_are_strict() {
+        for (line, status) in [
+            ("OPTIONS  sip:c@d SIP/2.0", 400),
+            ("OPTIONS sip:c@d  SIP/2.0", 400),
+            ("OPTIONS sip:c@d SIP/2.0 ", 400),
+            ("OPTIONS sip:c@d\tSIP/2.0", 400),
+            ("OPTIONS <sip:c@d> SIP/2.0", 400),
+            ("OPTIONS c@d SIP/2.0", 400),
+            ("OPTIONS sip:c@d SIP/2.1", 505),
+            ("OPTIONS sip:c@d SIP/2.0a", 505),
+        ] {
+            let error = refusal(parse(format!("{line}\r\n{BASE}\r\n")));
+            assert_eq!(error.response().map(|r| r.status.0), Some(status), "{line}");
+        }
+        assert!(parse(format!("OPTIONS sip:c@d sip/2.0\r\n{BASE}\r\n")).is_ok());
+    }
+
+    #[test]
+    fn a_broken_ack_is_never_answered() {
+        let ack = format!("ACK sip:c@d SIP/2.0\r\n{}\r\n", BASE.replace("OPTIONS", "ACK"));
+        assert!(parse(ack.as_str()).is_ok());
+        assert_eq!(refusal(parse(ack.replace("tag=1", "tag=\""))).response(), None);
+        assert_eq!(refusal(parse(ack.replace("SIP/2.0\r\n", "SIP/2.1\r\n"))).response(), None);
+    }
+
+    #[test]
+    fn status_lines_want_three_digits() {
+        for (line, expected) in [
+            ("SIP/2.0 200 OK", Some((200, "OK"))),
+            ("sip/2.0 699 ", Some((699, ""))),
+            ("SIP/2.0 180", Some((180, ""))),
+            ("SIP/2.0 99 x", None),
+            ("SIP/2.0 0200 x", None),
+            ("SIP/2.0 700 x", None),
+            ("SIP/2.0 +20 x", None),
+            ("SIP/2.0  200 OK", None),
+        ] {
+            let read = parse(format!("{line}\r\n{BASE}\r\n"));
+            let found = match &read {
+                Ok(Message::Response(response)) => Some((response.status.0, &*response.reason)),
+                _ => None,
+            };
+            assert_eq!(found, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_response_is_not_lost_for_a_header_it_is_not_matched_by() {
+        let read =
+            parse(format!("SIP/2.0 200 OK\r\n{BASE}Contact: ???\r\nMax-Forwards: x\r\n\r\n"));
+        assert!(read.is_ok());
+    }
+
+    #[test]
+    fn a_message_without_its_empty_line_is_answered() {
+        let error = refusal(parse(format!("OPTIONS sip:c@d SIP/2.0\r\n{BASE}")));
+        assert_eq!(error.kind, ParseErrorKind::Truncated);
+        assert!(error.response().is_some());
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let long = "x".repeat(MAX_LINE);
+        let fold = "x\r\n ".repeat(MAX_LINE / 3);
+        for (more, kind) in [
+            (format!("X: {long}\r\n"), ParseErrorKind::LineTooLong),
+            (format!("X: {fold}\r\n"), ParseErrorKind::LineTooLong),
+            ("X: y\r\n".repeat(MAX_HEADERS), ParseErrorKind::TooManyHeaders),
+            (
+                "Via: SIP/2.0/UDP b,SIP/2.0/UDP c\r\n".repeat(MAX_VALUES / 2),
+                ParseErrorKind::TooManyHeaders,
+            ),
+            (
+                "Route: <sip:a>\r\nm: <sip:b>\r\n".repeat(MAX_VALUES / 2),
+                ParseErrorKind::TooManyHeaders,
+            ),
+        ] {
+            let request = format!("OPTIONS sip:c@d SIP/2.0\r\n{BASE}{more}\r\n");
+            let error = refusal(parse(request.as_str()));
+            assert_eq!(error.kind, kind);
+            assert!(error.response().is_some_and(|r| r.to_bytes().len() < 2 * request.len()));
+        }
+        assert_eq!(refusal(parse(vec![b'x'; MAX_MESSAGE + 1])).kind, ParseErrorKind::TooLarge);
+        let line = format!("OPTIONS sip:{long} SIP/2.0\r\n{BASE}\r\n");
+        assert_eq!(refusal(parse(line)).kind, ParseErrorKind::LineTooLong);
+    }
+
+    #[test]
+    fn fragments_are_read_without_rules() {
+        let headers =
+            parse_headers("Content-Type: a/b\r\nContent-Length: 5\r\nf: x\r\nFrom: y\r\n\r\n");
+        assert_eq!(headers.map(|h| h.len()), Ok(3));
+        assert!(parse_headers("no colon\r\n").is_err());
+    }
+}

@@ -245,3 +245,91 @@ impl fmt::Debug for Response {
         write!(f, "{status} {reason:?} {headers:?} body {} bytes", body.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::parse_datagram;
+
+    const INVITE: &str = "INVITE sip:bob@example.com SIP/2.0\r\n\
+        Via: SIP/2.0/UDP a;branch=z9hG4bK1, SIP/2.0/UDP b\r\nv: SIP/2.0/UDP c\r\n\
+        Record-Route: <sip:p1;lr>\r\nRecord-Route: <sip:p2;lr>\r\nTimestamp: 54\r\n\
+        From: <sip:alice@example.com>;tag=1\r\nTo: sip:bob@example.com\r\nCall-ID: x@y\r\n\
+        CSeq: 7 INVITE\r\nSubject: not copied\r\n\r\n";
+
+    fn request(text: &str) -> Request {
+        match parse_datagram(Bytes::from(text.to_owned())) {
+            Ok(Message::Request(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn names(response: &Response) -> Vec<&str> {
+        response.headers.iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_response_copies_what_the_rfc_says() {
+        let invite = request(INVITE);
+        let common = ["From", "To", "Call-ID", "CSeq"];
+        let with = |first: &[&'static str], last: &[&'static str]| [first, &common, last].concat();
+        let routes = ["Via", "Via", "Record-Route", "Record-Route"];
+        assert_eq!(names(&invite.response(StatusCode::OK)), with(&routes, &[]));
+        assert_eq!(names(&invite.response(StatusCode::RINGING)), with(&routes, &[]));
+        assert_eq!(names(&invite.response(StatusCode::TRYING)), with(&routes[..2], &["Timestamp"]));
+        assert_eq!(names(&invite.response(StatusCode::BUSY_HERE)), with(&routes[..2], &[]));
+        assert_eq!(invite.response(StatusCode::BUSY_HERE).reason, "Busy Here");
+    }
+
+    #[test]
+    fn a_to_tag_is_added_once() {
+        let response = request(INVITE).response(StatusCode::OK).with_to_tag("abc");
+        assert_eq!(response.to().unwrap().tag(), Some("abc"));
+        let again = response.clone().with_to_tag("other");
+        assert_eq!(again, response);
+    }
+
+    #[test]
+    fn the_wire_form_of_a_response_is_exact() {
+        let response = request(INVITE)
+            .response(StatusCode::SESSION_PROGRESS)
+            .with_to_tag("t")
+            .with_reason("Bad\r\nX: y")
+            .with_header(Name::RSeq, "1")
+            .with_body("application/sdp", "v=0\r\n");
+        assert_eq!(
+            response.to_bytes(),
+            "SIP/2.0 183 Bad  X: y\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1, SIP/2.0/UDP b\r\n\
+             Via: SIP/2.0/UDP c\r\nRecord-Route: <sip:p1;lr>\r\nRecord-Route: <sip:p2;lr>\r\n\
+             From: <sip:alice@example.com>;tag=1\r\nTo: sip:bob@example.com;tag=t\r\nCall-ID: x@y\r\n\
+             CSeq: 7 INVITE\r\nRSeq: 1\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+        );
+    }
+
+    #[test]
+    fn debug_shows_neither_keys_nor_credentials() {
+        let mut invite = request(INVITE).with_body(
+            "application/sdp",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRETKEY\r\n",
+        );
+        invite.headers.push(Name::ProxyAuthorization, "Digest response=\"SECRETKEY\"");
+        for shown in [
+            format!("{invite:?}"),
+            format!("{:?}", Message::from(invite.clone())),
+            format!("{:?}", invite.response(StatusCode::OK).with_body("a/b", "SECRETKEY")),
+        ] {
+            assert!(!shown.contains("SECRETKEY"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_restores_messages_exactly() {
+        let mut invite = request(INVITE).with_body("x/y", vec![0, 255, 13, 10]);
+        invite.headers.push_named("X-Odd", "ü \u{fffd}");
+        let response = invite.response(StatusCode(299)).with_reason("Fine");
+        for message in [Message::from(invite), Message::from(response)] {
+            let saved = serde_json::to_string(&message).unwrap();
+            assert_eq!(serde_json::from_str::<Message>(&saved).unwrap(), message);
+        }
+    }
+}

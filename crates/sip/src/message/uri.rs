@@ -369,3 +369,138 @@ impl<'de> Deserialize<'de> for Uri {
         super::serde_text::parse(deserializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    #[test]
+    fn what_is_read_is_printed_again() {
+        for text in [
+            "sip:example.com",
+            "sip:alice@example.com",
+            "sips:alice:secret@example.com:5061;transport=tcp;lr",
+            "sip:%61lice@[2001:db8::1]:5070;maddr=239.255.255.1;ttl=15",
+            "sip:*98#1@192.0.2.1",
+            "sip:user;par=u%40example.net@example.com",
+            "sip:1001@host.example?Replaces=a%40b%3Bto-tag%3D1%3Bfrom-tag%3D2&X=",
+            "sip:+49-30-123;phone-context=x@gw;user=phone",
+            "tel:+49-30-123456;phone-context=example.com",
+            "tel:*21*5#",
+            "urn:service:sos",
+            "http://www.example.com/a?b=c",
+        ] {
+            assert_eq!(uri(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn broken_uris_are_refused() {
+        for text in [
+            "",
+            ":",
+            "sip",
+            "sip:",
+            "sip:@host",
+            "sip:a@",
+            "sip:a@b:",
+            "sip:a@b:65536",
+            "sip:a@b:5x",
+            "sip:a b@c",
+            "sip:a@b c",
+            "sip:a@b; lr",
+            "<sip:a@b>",
+            "sip:a@b>",
+            "sip:a\"@b",
+            "1sip:a@b",
+            "sip:a:b:c@d",
+            "sip:a@b;=x",
+            "sip:a@b/c",
+            "sip:a@b?x=<",
+            "sip:a@[::1",
+            "tel:",
+            "tel:+",
+            "tel:alice",
+            "tel:+1;a b",
+            "mailto:",
+            "mailto:a b",
+            "sip:a@b\r\n",
+            "sip:a\0@b",
+        ] {
+            assert!(text.parse::<Uri>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_parts_are_found() {
+        let uri =
+            uri("sips:al%20ice:pw@Example.com:5061;Transport=TLS;lr;maddr=192.0.2.9?Subject=a%20b");
+        assert_eq!(uri.user_unescaped().unwrap(), "al ice");
+        assert_eq!((uri.password.as_deref(), uri.port), (Some("pw"), Some(5061)));
+        assert_eq!(
+            (uri.transport(), uri.lr(), uri.maddr()),
+            (Some("TLS"), true, Some("192.0.2.9"))
+        );
+        assert_eq!(uri.headers.get("subject").unwrap(), "a b");
+        assert!(uri.is_secure());
+    }
+
+    #[test]
+    fn a_telephone_number_keeps_its_plus() {
+        let uri = uri("TEL:+1-201-555-0123;ext=7");
+        assert_eq!((&uri.scheme, uri.user.as_deref()), (&Scheme::Tel, Some("+1-201-555-0123")));
+        assert_eq!(uri.params.value("ext"), Some("7"));
+    }
+
+    #[test]
+    fn an_unescaped_at_sign_in_a_replaces_header_is_no_user() {
+        let uri = uri("sip:10.0.0.1:5060?Replaces=77@10.0.0.2");
+        assert_eq!((uri.user.as_deref(), uri.port), (None, Some(5060)));
+        assert_eq!(uri.headers.get("Replaces").unwrap(), "77@10.0.0.2");
+    }
+
+    #[test]
+    fn builders_escape() {
+        let mut uri = Uri::sip("a b@c", "::1", Some(5060)).with_param("x", Some("1;2"));
+        uri.headers.push("Replaces", "id@host;to-tag=1");
+        assert_eq!(
+            uri.to_string(),
+            "sip:a%20b%40c@[::1]:5060;x=1%3B2?Replaces=id%40host%3Bto-tag%3D1"
+        );
+        assert_eq!(uri.headers.get("replaces").unwrap(), "id@host;to-tag=1");
+        assert_eq!(Uri::sip("", "example.com", None).to_string(), "sip:example.com");
+    }
+
+    #[test]
+    fn debug_hides_the_password() {
+        let shown = format!("{:?}", uri("sip:alice:hunter2@example.com"));
+        assert_eq!(shown, "sip:alice:***@example.com");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_text_that_reads_prints_to_an_equal_uri(text in "(sip|sips|tel|x-y):[ -~é]{0,40}") {
+            if let Ok(uri) = text.parse::<Uri>() {
+                prop_assert_eq!(uri.to_string().parse::<Uri>(), Ok(uri.clone()));
+                prop_assert!(uri.equivalent(&uri));
+            }
+        }
+
+        #[test]
+        fn any_user_and_parameter_survive(user in ".{1,20}", value in ".{1,20}", port: Option<u16>) {
+            let built = Uri::sip(&user, "example.com", port).with_param("p", Some(&value));
+            let read: Uri = built.to_string().parse().unwrap();
+            prop_assert_eq!(read.user_unescaped().unwrap(), user);
+            prop_assert_eq!(scan::unescape(read.params.value("p").unwrap()), value);
+            prop_assert_eq!(read, built);
+        }
+    }
+}

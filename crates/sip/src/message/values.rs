@@ -279,3 +279,91 @@ impl fmt::Display for Reason {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cseq_and_rack_stay_within_31_bits() {
+        let cseq: CSeq = "0009   INVITE".parse().unwrap();
+        assert_eq!(cseq, CSeq { seq: 9, method: Method::Invite });
+        assert_eq!("2147483647 X".parse::<CSeq>().unwrap().seq, MAX_SEQ);
+        for bad in ["", "1", "INVITE 1", "2147483648 X", "-1 X", "1 X Y", "99999999999999999999 X"]
+        {
+            assert!(bad.parse::<CSeq>().is_err(), "{bad}");
+        }
+        let rack: RAck = "776656 1 INVITE".parse().unwrap();
+        assert_eq!(
+            (rack.rseq, rack.cseq, rack.to_string().as_str()),
+            (776_656, 1, "776656 1 INVITE")
+        );
+        for bad in ["", "1 INVITE", "1 2", "x 1 INVITE"] {
+            assert!(bad.parse::<RAck>().is_err(), "{bad}");
+        }
+        assert_eq!((rseq(" 5 "), rseq("2147483648").is_err()), (Ok(5), true));
+    }
+
+    #[test]
+    fn session_expires_tells_who_refreshes() {
+        for (text, delta_secs, refresher, printed) in [
+            ("1800", 1800, None, "1800"),
+            ("90 ; Refresher = UAS", 90, Some(Refresher::Uas), "90;refresher=uas"),
+            (
+                "99999999999;refresher=uac;x",
+                u32::MAX,
+                Some(Refresher::Uac),
+                "4294967295;refresher=uac",
+            ),
+            ("90;refresher=me", 90, None, "90"),
+        ] {
+            let read: SessionExpires = text.parse().unwrap();
+            assert_eq!(read, SessionExpires { delta_secs, refresher });
+            assert_eq!(read.to_string(), printed);
+        }
+        assert!("soon".parse::<SessionExpires>().is_err());
+    }
+
+    #[test]
+    fn replaces_reads_its_tags_in_any_order() {
+        let read =
+            Replaces::parse("425928@bobster.example.org;from-tag=2;to-tag=1;early-only").unwrap();
+        assert_eq!(
+            (&*read.call_id, &*read.to_tag, &*read.from_tag),
+            ("425928@bobster.example.org", "1", "2")
+        );
+        assert_eq!(read.to_string(), "425928@bobster.example.org;to-tag=1;from-tag=2;early-only");
+        assert!(!Replaces::parse("a;to-tag=1;from-tag=2").unwrap().early_only);
+        for bad in [
+            "",
+            "a",
+            "a;to-tag=1",
+            "a;from-tag=1",
+            ";to-tag=1;from-tag=2",
+            "a b;to-tag=1;from-tag=2",
+        ] {
+            assert!(Replaces::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reasons_carry_cause_and_text() {
+        let text = "Q.850;cause=16;text=\"Normal \\\"call\\\" clearing\"";
+        let read: Reason = text.parse().unwrap();
+        assert_eq!((&*read.protocol, read.cause), ("Q.850", Some(16)));
+        assert_eq!(read.text.as_deref(), Some("Normal \"call\" clearing"));
+        assert_eq!(read.to_string(), text);
+        assert_eq!("SIP".parse::<Reason>().unwrap().cause, None);
+        assert!(";cause=1".parse::<Reason>().is_err());
+    }
+
+    #[test]
+    fn media_types_compare_without_case() {
+        let read: MediaType = "Application / SDP ;charset=UTF-8".parse().unwrap();
+        assert!(read.is("application", "sdp"));
+        assert_eq!(read.to_string(), "application/sdp;charset=UTF-8");
+        for bad in ["", "text", "/", "a/", "a/b c"] {
+            assert!(bad.parse::<MediaType>().is_err(), "{bad}");
+        }
+    }
+}

@@ -205,3 +205,73 @@ impl<'de> Deserialize<'de> for Via {
         super::serde_text::parse(deserializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn via(text: &str) -> Via {
+        text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    #[test]
+    fn via_values_read_and_print() {
+        for (text, printed) in [
+            ("SIP/2.0/UDP 192.0.2.1", "SIP/2.0/UDP 192.0.2.1"),
+            (
+                "SIP / 2.0 / tls  host : 5061 ; branch = z9hG4bKx",
+                "SIP/2.0/tls host:5061;branch=z9hG4bKx",
+            ),
+            ("sip/2.0/TCP [2001:DB8::1]:5060;rport", "SIP/2.0/TCP [2001:db8::1]:5060;rport"),
+            (
+                "SIP/2.0/WSS df7jal23ls0d.invalid;branch=z9hG4bK1",
+                "SIP/2.0/WSS df7jal23ls0d.invalid;branch=z9hG4bK1",
+            ),
+        ] {
+            assert_eq!(via(text).to_string(), printed);
+            assert_eq!(via(printed), via(text));
+        }
+        for bad in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/3.0/UDP a",
+            "HTTP/2.0/UDP a",
+            "SIP/2.0/ a",
+            "SIP/2.0/UDP a:",
+            "SIP/2.0/UDP a:99999",
+            "SIP/2.0/UDP a;;b",
+            "SIP/2.0/UDP a b",
+            "SIP/2.0/UDP a;branch=z9hG4bK",
+            "SIP/2.0/UDP a;BRANCH=Z9HG4BK",
+            "SIP/2.0/UDP ::1",
+        ] {
+            assert!(bad.parse::<Via>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rport_is_absent_asked_for_or_filled_in() {
+        assert_eq!(via("SIP/2.0/UDP a").rport(), None);
+        assert_eq!(via("SIP/2.0/UDP a;rport").rport(), Some(None));
+        let mut filled = via("SIP/2.0/UDP a;rport;branch=z9hG4bKx");
+        filled.set_rport(1024);
+        filled.set_received("2001:db8::1".parse().unwrap());
+        assert_eq!(filled.rport(), Some(Some(1024)));
+        assert_eq!(filled.received(), "2001:db8::1".parse().ok());
+        assert_eq!(
+            filled.to_string(),
+            "SIP/2.0/UDP a;rport=1024;branch=z9hG4bKx;received=2001:db8::1"
+        );
+    }
+
+    #[test]
+    fn only_a_branch_with_the_cookie_names_a_transaction() {
+        assert_eq!(via("SIP/2.0/UDP a;branch=z9hG4bKx").rfc3261_branch(), Some("z9hG4bKx"));
+        assert_eq!(via("SIP/2.0/UDP a;branch=é9hG4bKx").rfc3261_branch(), None);
+        assert_eq!(via("SIP/2.0/UDP a;branch=77").rfc3261_branch(), None);
+        let ours = Via::new(Transport::Wss, "192.0.2.1", Some(443), "z9hG4bKy");
+        assert_eq!(ours.known_transport(), Some(Transport::Wss));
+        assert_eq!(ours.to_string(), "SIP/2.0/WSS 192.0.2.1:443;branch=z9hG4bKy");
+    }
+}
