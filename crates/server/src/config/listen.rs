@@ -1,12 +1,13 @@
 //! `[[listen]]` and `[media]`: addresses and ports that we own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use b2bua::config::{HoldSound, Listen, MediaConfig};
 use sip::transport::Transport;
 
 use super::reader::{At, Section, Sink};
-use super::{Tls, values};
+use super::{Engine, Tls, values};
 
 /// Most listening addresses.
 const LISTEN_MAX: usize = 64;
@@ -80,7 +81,12 @@ fn overlap(a: &Listen, b: &Listen) -> bool {
 }
 
 /// `[media]`; what is not said follows from the listeners.
-pub(super) fn media(mut section: Section<'_>, sink: &Sink, listen: &[At<Listen>]) -> MediaConfig {
+pub(super) fn media(
+    mut section: Section<'_>,
+    sink: &Sink,
+    listen: &[At<Listen>],
+    directory: &Path,
+) -> (MediaConfig, Engine) {
     let ipv4 = section.parsed("ipv4", ip::<Ipv4Addr>).map(|at| at.value);
     let ipv6 = section.parsed("ipv6", ip::<Ipv6Addr>).map(|at| at.value);
     let advertise_ipv4 = section.parsed("advertise_ipv4", reachable::<Ipv4Addr>);
@@ -114,8 +120,23 @@ pub(super) fn media(mut section: Section<'_>, sink: &Sink, listen: &[At<Listen>]
             section.problem(reason);
         }
     }
+    let engine = engine(&mut section, directory);
     section.finish();
-    media
+    (media, engine)
+}
+
+fn engine(section: &mut Section<'_>, directory: &Path) -> Engine {
+    let music = section.parsed("music", |name| {
+        let path = directory.join(name);
+        let readable = std::fs::File::open(&path);
+        readable.map(|_| path.clone()).map_err(|error| format!("{}: {error}", path.display()))
+    });
+    let workers = section.number("workers", 0..=64, 0);
+    Engine {
+        workers: (workers > 0).then_some(values::size(workers)),
+        music: music.map(|at| at.value),
+        realtime: section.flag("realtime", true),
+    }
 }
 
 /// A list of codec names, each known and once.
@@ -148,7 +169,7 @@ fn ports(section: &mut Section<'_>, sink: &Sink, listen: &[At<Listen>]) -> (u16,
     let (min_span, max_span) = (span(&min), span(&max));
     let value =
         |at: Option<At<u64>>, or: u16| at.and_then(|at| u16::try_from(at.value).ok()).unwrap_or(or);
-    let (min, max) = (value(min, 20_000), value(max, 39_999));
+    let (min, max) = (value(min, 10_000), value(max, 32_767));
     if min % 2 == 1 {
         sink.problem(&min_span, format!("`port_min` must be even (RFC 3550 §11), not {min}"));
     }

@@ -13,6 +13,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,8 +35,10 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Option<PathBuf>,
     /// How long calls may go on after SIGTERM.
     pub(crate) drain_limit: Duration,
-    /// Media worker threads; `None` = one per two CPUs.
-    pub(crate) media_workers: Option<usize>,
+    /// How the audio is moved.
+    pub(crate) engine: Engine,
+    /// Authorities of single names that we connect to, for trunks with a CA of their own.
+    pub(crate) trusted_ca_by_name: BTreeMap<String, PathBuf>,
     /// What is logged, and how.
     pub(crate) log: Log,
     /// Certificates, when TLS is spoken.
@@ -44,6 +47,17 @@ pub(crate) struct Settings {
     pub(crate) net: Net,
     /// Call records.
     pub(crate) records: Records,
+}
+
+/// The media engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Engine {
+    /// Threads; `None` = one per two CPUs.
+    pub(crate) workers: Option<usize>,
+    /// Music on hold; `None` = the built-in melody.
+    pub(crate) music: Option<PathBuf>,
+    /// Ask for real-time scheduling.
+    pub(crate) realtime: bool,
 }
 
 /// Logging.
@@ -125,7 +139,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
     let node = server::node(root.table("server"), directory);
     let tls = server::tls(&mut root, directory);
     let listen = listen::listeners(&mut root, sink, tls.as_ref());
-    let media = listen::media(root.table("media"), sink, &listen);
+    let (media, engine) = listen::media(root.table("media"), sink, &listen, directory);
     let parties = parties::parties(&mut root, sink, directory, &listen, tls.as_ref());
     let core = Config {
         product: concat!("Hookflash/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -145,7 +159,8 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         core,
         data_dir: node.data_dir,
         drain_limit: node.drain_limit,
-        media_workers: node.media_workers,
+        engine,
+        trusted_ca_by_name: parties.trusted_ca_by_name,
         log: server::log(root.table("log")),
         tls,
         net: server::net(root.table("net")),

@@ -1,7 +1,7 @@
 //! `[[extension]]`, `[[trunk]]`, `[[route]]`, `[[entry_point]]`, and what they say of each other.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use b2bua::config::{EntryPoint, Extension, Listen, Network, Route, Trunk};
 use sip::transport::Transport;
@@ -23,6 +23,7 @@ pub(super) struct Parties {
     pub(super) trunks: Vec<Trunk>,
     pub(super) routes: Vec<Route>,
     pub(super) entry_points: Vec<EntryPoint>,
+    pub(super) trusted_ca_by_name: BTreeMap<String, PathBuf>,
 }
 
 /// A name in one table that must exist in another.
@@ -77,11 +78,22 @@ pub(super) fn parties(
     callable(sink, &trunks, &to_trunks);
     disjoint(sink, &trunks);
     Parties {
+        trusted_ca_by_name: trunks.iter().flat_map(authorities).collect(),
         extensions: extensions.into_iter().map(|at| at.value).collect(),
         trunks: trunks.into_iter().map(|read| read.trunk.value).collect(),
         routes: routes.into_iter().map(|at| at.value).collect(),
         entry_points: entry_points.into_iter().map(|at| at.value).collect(),
     }
+}
+
+/// The names its targets' certificates must carry, each with the trunk's own authorities.
+fn authorities(read: &ReadTrunk) -> Vec<(String, PathBuf)> {
+    let Some(path) = &read.trusted_ca else { return Vec::new() };
+    let hosts = read.trunk.value.targets.iter().filter_map(|target| {
+        let uri = target.parse::<sip::message::Uri>().ok()?;
+        Some((uri.host.to_string(), path.clone()))
+    });
+    hosts.collect()
 }
 
 fn tables<'a>(root: &mut Section<'a>, key: &'static str, most: usize) -> Vec<Section<'a>> {

@@ -107,7 +107,7 @@ impl<'a> Section<'a> {
         Self { sink, path: String::new(), table: Some(table), span: 0..0, known: BTreeSet::new() }
     }
 
-    fn child(&mut self, key: &str, table: Option<&'a DeTable<'a>>, span: Span) -> Self {
+    fn child(&self, key: &str, table: Option<&'a DeTable<'a>>, span: Span) -> Self {
         let path = match self.path.as_str() {
             "" => key.to_owned(),
             path => format!("{path}.{key}"),

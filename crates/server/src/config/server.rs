@@ -19,7 +19,6 @@ pub(super) struct Node {
     pub(super) domains: Vec<String>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) drain_limit: Duration,
-    pub(super) media_workers: Option<usize>,
 }
 
 pub(super) fn node(mut section: Section<'_>, directory: &Path) -> Node {
@@ -27,14 +26,12 @@ pub(super) fn node(mut section: Section<'_>, directory: &Path) -> Node {
     let domains = section.texts_parsed("domains", values::host);
     let data_dir = section.parsed("data_dir", |name| Ok(directory.join(name)));
     let drain_limit = section.seconds("drain_limit_s", 0..=DAY_S, 300);
-    let workers = section.number("media_workers", 0..=64, 0);
     section.finish();
     Node {
         realm: realm.map_or_else(|| "hookflash".to_owned(), |at| at.value),
         domains: domains.unwrap_or_default().into_iter().map(|at| at.value).collect(),
         data_dir: data_dir.map(|at| at.value),
         drain_limit,
-        media_workers: (workers > 0).then_some(values::size(workers)),
     }
 }
 
@@ -81,7 +78,7 @@ pub(super) fn tls(root: &mut Section<'_>, directory: &Path) -> Option<Tls> {
 }
 
 /// The path again, when at least one certificate can be read from it.
-fn certificates(path: &Path) -> Result<PathBuf, String> {
+pub(super) fn certificates(path: &Path) -> Result<PathBuf, String> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let found = CertificateDer::pem_file_iter(path).map_err(|error| named(&error))?;
     let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| named(&error))?;

@@ -1,6 +1,6 @@
 //! `[[trunk]]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use b2bua::config::{
     CallerIdStyle, Network, NumberRules, PlusRule, PrefixRule, Trunk, TrunkCredentials,
@@ -9,7 +9,7 @@ use b2bua::config::{
 use super::listen::codecs;
 use super::reader::{At, Section, Sink};
 use super::secret::password;
-use super::values;
+use super::{server, values};
 
 /// Most trunks.
 pub(super) const TRUNKS_MAX: usize = 1000;
@@ -30,6 +30,8 @@ pub(super) struct ReadTrunk {
     pub(super) networks: Vec<At<Network>>,
     /// Whether it says where its calls go, right or wrong.
     pub(super) has_targets: bool,
+    /// Authorities for TLS connections to its targets.
+    pub(super) trusted_ca: Option<PathBuf>,
 }
 
 pub(super) fn trunk(
@@ -52,6 +54,8 @@ pub(super) fn trunk(
             section.problem(format!("`{key}` has more than {LIST_MAX} entries"));
         }
     }
+    let trusted_ca =
+        section.parsed("trusted_ca", |name| server::certificates(&directory.join(name)));
     let register = section.seconds_or_off("register_s", 30..=DAY_S, 0);
     let trunk = Trunk {
         name: name.value,
@@ -78,7 +82,12 @@ pub(super) fn trunk(
     consistent(&trunk, &section, offered);
     let (span, has_targets) = (section.span.clone(), section.has_items("targets"));
     section.finish();
-    ReadTrunk { trunk: At::new(trunk, span), networks, has_targets }
+    ReadTrunk {
+        trunk: At::new(trunk, span),
+        networks,
+        has_targets,
+        trusted_ca: trusted_ca.map(|at| at.value),
+    }
 }
 
 const CALLER_ID: &[(&str, CallerIdStyle)] =

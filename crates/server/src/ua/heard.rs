@@ -36,7 +36,7 @@ impl Heard {
             self.jitter += ((transit - last).abs() - self.jitter) / 16.0;
         }
         let gap = self.next_sequence.map_or(0, |next| sequence.wrapping_sub(next));
-        if gap > DROPOUT_MAX && gap > u16::MAX - DROPOUT_MAX {
+        if gap > u16::MAX - DROPOUT_MAX {
             // Behind what we have: late or doubled. It was counted as lost before.
             self.late += 1;
             self.lost = self.lost.saturating_sub(1);

@@ -228,7 +228,16 @@ impl Session {
             Method::Options | Method::Info => {
                 endpoint.respond(id, self.ok(endpoint, request));
             }
-            _ => endpoint.respond(id, not_allowed(request)),
+            Method::Ack
+            | Method::Cancel
+            | Method::Register
+            | Method::Message
+            | Method::Notify
+            | Method::Prack
+            | Method::Publish
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Other(_) => endpoint.respond(id, not_allowed(request)),
         }
         Next::GoesOn
     }
@@ -277,7 +286,13 @@ pub(super) fn stray(endpoint: &mut Endpoint, request: &Request, source: &Source)
         Method::Bye | Method::Cancel | Method::Update | Method::Prack | Method::Info => {
             request.response(StatusCode::CALL_DOES_NOT_EXIST)
         }
-        _ => not_allowed(request),
+        Method::Register
+        | Method::Message
+        | Method::Notify
+        | Method::Publish
+        | Method::Refer
+        | Method::Subscribe
+        | Method::Other(_) => not_allowed(request),
     };
     if let Some(id) = endpoint.accept(request, source) {
         let tag = endpoint.rng.token(12);
