@@ -26,12 +26,14 @@ impl Headers {
         Self(Vec::with_capacity(headers).into())
     }
 
+    /// Of headers that are known to be clean.
+    pub(super) fn from_clean(headers: Vec<rsip::Header>) -> Self {
+        Self(headers.into())
+    }
+
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|header| {
-            let (_, name, value) = Name::of(header);
-            (name, value)
-        })
+        self.0.iter().map(|header| (Name::text_of(header), Name::value_of(header)))
     }
 
     /// How many header lines there are.
@@ -94,21 +96,8 @@ impl Headers {
         if known != Name::Other {
             self.push(known, value);
         } else if scan::is_token(name) {
-            self.push_other(name, clean(value.into()));
+            self.0.push(rsip::Header::Other(name.into(), clean(value.into())));
         }
-    }
-
-    /// Appends a header of a name and value that are known to be clean.
-    pub(super) fn push_other(&mut self, name: &str, value: String) {
-        self.0.push(rsip::Header::Other(name.into(), value));
-    }
-
-    /// Appends a header of a value that is known to be clean.
-    pub(super) fn push_clean(&mut self, name: Name, value: String) {
-        self.0.push(match name.wrap(value) {
-            Ok(header) => header,
-            Err(value) => rsip::Header::Other(name.as_str().into(), value),
-        });
     }
 
     /// Puts a header before the first of its name, or before all others.
@@ -174,7 +163,7 @@ impl Headers {
             return self.remove(known);
         }
         let before = self.len();
-        self.0.retain(|header| !Name::of(header).1.eq_ignore_ascii_case(name));
+        self.0.retain(|header| !Name::text_of(header).eq_ignore_ascii_case(name));
         before - self.len()
     }
 
@@ -209,14 +198,9 @@ impl Headers {
     }
 }
 
+#[inline]
 fn value_if(header: &rsip::Header, name: Name) -> Option<&str> {
-    let (found, text, value) = Name::of(header);
-    let same = if found == Name::Other {
-        !name.is_wrapped() && text.eq_ignore_ascii_case(name.as_str())
-    } else {
-        found == name
-    };
-    same.then_some(value)
+    name.is_of(header).then(|| Name::value_of(header))
 }
 
 /// What follows the first element of a comma list.
@@ -227,11 +211,7 @@ fn after_first(line: &str) -> &str {
 }
 
 fn header(name: Name, value: String) -> Option<rsip::Header> {
-    match name.wrap(clean(value)) {
-        Ok(header) => Some(header),
-        Err(_) if name == Name::Other => None,
-        Err(value) => Some(rsip::Header::Other(name.as_str().into(), value)),
-    }
+    (name != Name::Other).then(|| name.header(clean(value)))
 }
 
 /// A line break in a value would let its author write headers of his own.

@@ -27,28 +27,42 @@ macro_rules! names {
                 }
             }
 
-            /// Puts a value into rsip's variant of this name, or gives it back if rsip has none.
-            pub(super) fn wrap(self, value: String) -> Result<rsip::Header, String> {
+            /// A header of this name in rsip's form: its own variant, or `Other` with the
+            /// canonical spelling.
+            #[inline]
+            pub(super) fn header(self, value: String) -> rsip::Header {
                 match self {
-                    $(Self::$known => Ok(rsip::Header::$known(value.into())),)*
-                    $(Self::$own)|* | Self::Other => Err(value),
+                    $(Self::$known => rsip::Header::$known(value.into()),)*
+                    $(Self::$own)|* | Self::Other => {
+                        rsip::Header::Other(self.as_str().into(), value)
+                    }
                 }
             }
 
-            /// Whether [`Name::wrap`] has a variant for it.
-            pub(super) const fn is_wrapped(self) -> bool {
+            /// Whether rsip has a variant for it.
+            const fn is_wrapped(self) -> bool {
                 match self {
                     $(Self::$known)|* => true,
                     $(Self::$own)|* | Self::Other => false,
                 }
             }
 
-            /// The name (`Other` unless rsip has a variant for it), its text, and the value.
-            pub(super) fn of(header: &rsip::Header) -> (Self, &str, &str) {
+            /// The name, if rsip has a variant for it.
+            #[inline]
+            const fn variant_of(header: &rsip::Header) -> Self {
+                match header {
+                    $(rsip::Header::$known(_) => Self::$known,)*
+                    rsip::Header::Other(..) => Self::Other,
+                }
+            }
+
+            /// The value of a header.
+            #[inline]
+            pub(super) fn value_of(header: &rsip::Header) -> &str {
                 use rsip::headers::UntypedHeader as _;
                 match header {
-                    $(rsip::Header::$known(value) => (Self::$known, $known_text, value.value()),)*
-                    rsip::Header::Other(name, value) => (Self::Other, name, value),
+                    $(rsip::Header::$known(value) => value.value(),)*
+                    rsip::Header::Other(_, value) => value,
                 }
             }
         }
@@ -224,6 +238,23 @@ impl Name {
                 return found;
             }
             slot = (slot + 1) % SLOTS;
+        }
+    }
+
+    /// The name of a header as printed.
+    pub(super) fn text_of(header: &rsip::Header) -> &str {
+        match header {
+            rsip::Header::Other(name, _) => name,
+            known => Self::variant_of(known).as_str(),
+        }
+    }
+
+    /// Whether it is the name of that header.
+    #[inline]
+    pub(super) fn is_of(self, header: &rsip::Header) -> bool {
+        match header {
+            rsip::Header::Other(name, _) => !self.is_wrapped() && name == self.as_str(),
+            known => Self::variant_of(known) == self,
         }
     }
 

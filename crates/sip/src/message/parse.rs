@@ -72,7 +72,7 @@ pub fn parse_headers(text: &str) -> Result<Headers, ParseErrorKind> {
     reader.read_lines(text.trim_end_matches(['\r', '\n']));
     match reader.error {
         Some(kind) => Err(kind),
-        None => Ok(reader.headers),
+        None => Ok(Headers::from_clean(reader.headers)),
     }
 }
 
@@ -177,7 +177,7 @@ enum Rules<'a> {
 
 struct Reader<'a> {
     rules: Rules<'a>,
-    headers: Headers,
+    headers: Vec<rsip::Header>,
     /// Bits of [`bit`].
     seen: u8,
     lines: usize,
@@ -189,8 +189,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(start: &StartLine<'a>) -> Self {
-        let mut reader =
-            Self { headers: Headers::with_capacity(USUAL_HEADERS), ..Self::unchecked() };
+        let mut reader = Self { headers: Vec::with_capacity(USUAL_HEADERS), ..Self::unchecked() };
         reader.rules = match start {
             StartLine::Request { method, uri } => {
                 reader.error = uri.as_ref().err().cloned();
@@ -204,7 +203,7 @@ impl<'a> Reader<'a> {
     fn unchecked() -> Self {
         Self {
             rules: Rules::None,
-            headers: Headers::new(),
+            headers: Vec::new(),
             seen: 0,
             lines: 0,
             values: 0,
@@ -272,7 +271,7 @@ impl<'a> Reader<'a> {
         let value = scan::trim(&line[colon + 1..]);
         if name == Name::Other {
             if scan::is_token(text) {
-                self.headers.push_other(text, value.into());
+                self.headers.push(rsip::Header::Other(text.into(), value.into()));
             } else {
                 self.refuse(ParseErrorKind::HeaderLine(SyntaxError("name is no token")));
             }
@@ -287,7 +286,7 @@ impl<'a> Reader<'a> {
             self.refuse(why);
         }
         if name != Name::ContentLength {
-            self.headers.push_clean(name, value.into());
+            self.headers.push(name.header(value.into()));
         }
     }
 
@@ -368,7 +367,7 @@ impl<'a> Reader<'a> {
     fn finish(self, start: StartLine<'_>, body: Bytes) -> Result<Message, ParseError> {
         let needed = bit(Name::Via) | bit(Name::CSeq);
         let matchable = self.seen & needed == needed;
-        let Self { headers, error, .. } = self;
+        let (headers, error) = (Headers::from_clean(self.headers), self.error);
         match (start, error) {
             (StartLine::Request { method, uri: Ok(uri) }, None) => {
                 let (method, uri) = (Method::from_token(method), uri.to_uri());
