@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base::Redacted;
+pub use sip::auth::Algorithm;
 use serde::{Deserialize, Serialize};
 use sip::transport::Transport;
 
@@ -156,6 +157,9 @@ pub struct SecurityConfig {
     pub ban: Duration,
     /// How long a digest nonce stays valid.
     pub nonce_lifetime: Duration,
+    /// Digest algorithms offered to phones, in this order (RFC 8760 §2.4: strongest first; SIPp and
+    /// some old phones read the first challenge only).
+    pub digest_algorithms: Vec<Algorithm>,
 }
 
 /// One agent's phone line.

@@ -7,7 +7,7 @@ use base::Redacted;
 use sip::transport::Transport;
 
 use crate::config::{
-    CallerIdStyle, Config, EntryPoint, Extension, HoldSound, Listen, MediaConfig, Network,
+    Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, Listen, MediaConfig, Network,
     NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits, Trunk,
 };
 
@@ -60,6 +60,7 @@ pub fn config() -> Config {
             guesses_max: 10,
             ban: Duration::from_secs(600),
             nonce_lifetime: Duration::from_secs(300),
+            digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         },
         extensions: ["1001", "1002", "1003", "1004"].map(extension).into(),
         trunks: vec![

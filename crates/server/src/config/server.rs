@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use b2bua::config::{RegistrarConfig, SecurityConfig, SipLimits};
+use b2bua::config::{Algorithm, RegistrarConfig, SecurityConfig, SipLimits};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -174,6 +174,16 @@ pub(super) fn security(mut section: Section<'_>) -> SecurityConfig {
         guesses_max: values::count(section.number("guesses_max", 1..=1000, 10)),
         ban: section.seconds("ban_s", 1..=30 * DAY_S, 300),
         nonce_lifetime: section.seconds("nonce_lifetime_s", 10..=DAY_S, 300),
+        digest_algorithms: section
+            .texts_parsed("digest_algorithms", |name| {
+                let known = Algorithm::parse(name);
+                known.ok_or_else(|| format!("{name:?} is not offered: SHA-256, MD5"))
+            })
+            .filter(|listed| !listed.is_empty())
+            .map_or_else(
+                || vec![Algorithm::Sha256, Algorithm::Md5],
+                |listed| listed.into_iter().map(|algorithm| algorithm.value).collect(),
+            ),
     };
     section.finish();
     security
