@@ -243,19 +243,19 @@ impl Name {
 
     /// The name of a header as printed.
     pub(super) fn text_of(header: &rsip::Header) -> &str {
-        match header {
-            rsip::Header::Other(name, _) => name,
-            known => Self::variant_of(known).as_str(),
+        if let rsip::Header::Other(name, _) = header {
+            return name;
         }
+        Self::variant_of(header).as_str()
     }
 
     /// Whether it is the name of that header.
     #[inline]
     pub(super) fn is_of(self, header: &rsip::Header) -> bool {
-        match header {
-            rsip::Header::Other(name, _) => !self.is_wrapped() && name == self.as_str(),
-            known => Self::variant_of(known) == self,
+        if let rsip::Header::Other(name, _) = header {
+            return !self.is_wrapped() && name == self.as_str();
         }
+        Self::variant_of(header) == self
     }
 
     /// Whether its value is a credential, which is never printed by `Debug`.
