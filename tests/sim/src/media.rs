@@ -1,0 +1,112 @@
+//! The media engine as a table: what is open, what it was told, who hears whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use base::Time;
+use media::command::{
+    BridgeId, Hear, MediaCommand, MediaEvent, StreamConfig, StreamId, StreamStats,
+};
+
+/// One open stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) bridge: BridgeId,
+    pub(crate) port: u16,
+    pub(crate) config: Option<StreamConfig>,
+    pub(crate) hears: Hear,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Media {
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    used: BTreeSet<StreamId>,
+    rested: BTreeMap<u16, Time>,
+    /// The next socket cannot be bound.
+    pub(crate) fail_next: bool,
+    pub(crate) wrong: Vec<String>,
+}
+
+/// How long a port rests, as in the server's configuration for tests.
+const QUARANTINE: Duration = Duration::from_secs(30);
+
+impl Media {
+    /// Does what the core asks; what the engine would say to it.
+    pub(crate) fn command(&mut self, now: Time, command: MediaCommand) -> Option<MediaEvent> {
+        match command {
+            MediaCommand::Open { stream, bridge, local, .. } => {
+                self.open(now, stream, bridge, local.rtp)
+            }
+            MediaCommand::Configure { stream, config } => {
+                match self.streams.get_mut(&stream) {
+                    Some(known) => known.config = Some(*config),
+                    None => self.wrong.push(format!("{stream} is configured but not open")),
+                }
+                None
+            }
+            MediaCommand::Hear { listener, source } => {
+                match self.streams.get_mut(&listener) {
+                    Some(known) => known.hears = source,
+                    None => self.wrong.push(format!("{listener} listens but is not open")),
+                }
+                None
+            }
+            MediaCommand::Close { stream } => {
+                match self.streams.remove(&stream) {
+                    Some(closed) => {
+                        self.rested.insert(closed.port, now + QUARANTINE);
+                    }
+                    None => self.wrong.push(format!("{stream} is closed twice")),
+                }
+                let stats = StreamStats { packets_received: 7, ..StreamStats::default() };
+                Some(MediaEvent::Closed { stream, stats: Box::new(stats) })
+            }
+            MediaCommand::Shutdown => {
+                self.wrong.push("shutdown".to_owned());
+                None
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        bridge: BridgeId,
+        port: u16,
+    ) -> Option<MediaEvent> {
+        if !self.used.insert(stream) {
+            self.wrong.push(format!("{stream} is opened again"));
+        }
+        if self.streams.values().any(|open| open.port == port) {
+            self.wrong.push(format!("port {port} is used twice"));
+        }
+        if self.rested.get(&port).is_some_and(|free| *free > now) {
+            self.wrong.push(format!("port {port} has not rested"));
+        }
+        let hears = Hear::Nothing;
+        self.streams.insert(stream, Stream { bridge, port, config: None, hears });
+        let fails = std::mem::take(&mut self.fail_next);
+        fails.then(|| MediaEvent::BindFailed { stream, error: "scripted".to_owned() })
+    }
+
+    /// What must hold after every step.
+    pub(crate) fn check(&mut self) {
+        for (id, stream) in &self.streams {
+            let Hear::Stream(source) = stream.hears else { continue };
+            let fault = match self.streams.get(&source) {
+                None => "a closed stream",
+                Some(_) if source == *id => "itself",
+                Some(heard) if heard.bridge != stream.bridge => "another call",
+                Some(_) => continue,
+            };
+            self.wrong.push(format!("{id} hears {fault}"));
+        }
+    }
+
+    pub(crate) fn by_port(&self, port: u16) -> Option<(StreamId, &Stream)> {
+        let found = self.streams.iter().find(|(_, stream)| stream.port == port);
+        found.map(|(id, stream)| (*id, stream))
+    }
+}

@@ -1,0 +1,95 @@
+//! What can happen in a random world: a closed list, drawn from the seed.
+
+use std::time::Duration;
+
+use base::Rng;
+
+use crate::attacker::{ATTACKS, Attack, FORBIDDEN};
+use crate::net::Link;
+use crate::script::{Placing, pick};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A peer places a call.
+    Call(usize, Placing),
+    /// A peer stops answering.
+    Die(usize),
+    /// It comes back, as after a restart.
+    Revive(usize),
+    /// Its network changes, in both directions.
+    Network(usize, Link),
+    /// Its connection breaks.
+    Disconnect(usize),
+    /// Somebody tries something.
+    Attack(Attack),
+    /// The next RTP socket cannot be bound.
+    BindFails,
+    /// The media engine hears nothing of one peer any more.
+    AudioLost,
+    /// Every call still up is hung up by its caller.
+    HangUpAll,
+    /// Phones renew their registrations no more.
+    StopRegistering,
+}
+
+/// Peers of a random world, in this order; the first six place and take calls.
+pub(crate) const PHONES: [usize; 5] = [0, 1, 2, 3, 4];
+pub(crate) const GATEWAYS: [usize; 2] = [5, 6];
+
+/// When the last call begins at the latest.
+pub(crate) const PLAY: Duration = Duration::from_secs(300);
+
+impl Operation {
+    /// A whole world's operations with their times.
+    pub(crate) fn random(rng: &mut Rng) -> Vec<(Duration, Self)> {
+        let mut list = Vec::new();
+        let at = |rng: &mut Rng| {
+            let ms = rng.below(PLAY.as_millis() as u64 - 4000);
+            Duration::from_secs(4) + Duration::from_millis(ms)
+        };
+        for _ in 0..10 + rng.below(8) {
+            let operation = Self::call(rng);
+            list.push((at(rng), operation));
+        }
+        for _ in 0..rng.below(6) {
+            list.push((at(rng), Self::Attack(*pick(rng, &ATTACKS))));
+        }
+        if rng.chance(25) {
+            let (who, from) = (*pick(rng, &PHONES), at(rng));
+            list.push((from, Self::Die(who)));
+            list.push((from + Duration::from_secs(40), Self::Revive(who)));
+        }
+        if rng.chance(20) {
+            let who = *pick(rng, &GATEWAYS);
+            let from = at(rng);
+            list.push((from, Self::Network(who, Link::CUT)));
+            list.push((from + Duration::from_secs(20), Self::Network(who, Link::GOOD)));
+        }
+        if rng.chance(20) {
+            list.push((at(rng), Self::Disconnect(2)));
+        }
+        if rng.chance(15) {
+            list.push((at(rng), Self::BindFails));
+        }
+        if rng.chance(15) {
+            list.push((at(rng), Self::AudioLost));
+        }
+        list
+    }
+
+    fn call(rng: &mut Rng) -> Self {
+        if rng.chance(35) {
+            let who = *pick(rng, &GATEWAYS);
+            let to = if rng.chance(8) { FORBIDDEN.to_owned() } else { "+4930100".to_owned() };
+            return Self::Call(who, Placing::random(rng, to));
+        }
+        let who = *pick(rng, &PHONES);
+        let to = match rng.below(10) {
+            0..=3 => (*pick(rng, &["1001", "1002", "1003", "1004"])).to_owned(),
+            4 => "4711".to_owned(),
+            _ => format!("0171{}", 1000 + rng.below(9000)),
+        };
+        Self::Call(who, Placing::random(rng, to))
+    }
+}

@@ -1,0 +1,49 @@
+use std::time::Duration;
+
+use base::Rng;
+
+use crate::net::Link;
+use crate::operation::{GATEWAYS, Operation, PHONES, PLAY};
+use crate::world::{Trace, World};
+
+/// A random world: peers that call each other, hold, change, hang up and die, over networks that
+/// lose, double and reorder. Panics, naming the seed, when anything is wrong.
+pub fn random_calls(seed: u64) -> Trace {
+    run(seed, None)
+}
+
+/// The same world, whose core is replaced by its own snapshot at one step.
+pub fn restored(seed: u64, step: u64) -> Trace {
+    run(seed, Some(step))
+}
+
+fn run(seed: u64, restore_at: Option<u64>) -> Trace {
+    let mut rng = Rng::from_u64(seed ^ 0x5eed);
+    let link = if rng.chance(30) { Link::GOOD } else { Link::BAD };
+    let keeps_house = rng.chance(25);
+    let mut world = World::with(seed, link, |config| {
+        if keeps_house {
+            for trunk in &mut config.trunks {
+                trunk.options_interval = Some(Duration::from_secs(60));
+            }
+            config.trunks[0].register = Some(Duration::from_secs(600));
+        }
+    });
+    world.restore_at = restore_at;
+    for who in PHONES.into_iter().chain(GATEWAYS) {
+        world.agents[who].takes_any = true;
+        if rng.chance(20) {
+            world.links[who] = Link::GOOD;
+        }
+    }
+    world.register();
+    if rng.chance(70) {
+        world.register_one("1001b");
+    }
+    for (after, operation) in Operation::random(&mut rng) {
+        world.schedule(after, operation);
+    }
+    world.run_for(PLAY + Duration::from_secs(200));
+    world.finish();
+    world.trace()
+}
