@@ -1,3 +1,5 @@
 //! Load generators of our own, and what they share.
 
 pub mod rtp;
+pub mod server;
+pub mod sip;

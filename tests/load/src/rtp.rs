@@ -4,6 +4,7 @@
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +14,15 @@ use std::time::Duration;
 const PACKET_LEN: usize = 172;
 const PACKET_NANOS: u64 = 20_000_000;
 /// Where a packet carries the time at which it was sent: in its payload, which is passed on.
-const STAMP: std::ops::Range<usize> = 12..20;
+const STAMP: Range<usize> = 12..20;
 /// Packets in flight are waited for this long.
 const LINGER: Duration = Duration::from_millis(200);
 
 /// All phones of a number of calls.
 pub struct Load {
     phones: Vec<UdpSocket>,
-    first_port: u16,
+    /// Packets each phone has sent so far.
+    rounds: u64,
 }
 
 /// What a run gave.
@@ -62,18 +64,21 @@ impl Load {
                 Ok(phone)
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { phones, first_port })
+        Ok(Self { phones, rounds: 0 })
     }
 
     /// Talks for some seconds.
     ///
     /// # Errors
     /// When the operating system refuses descriptors.
-    pub fn run(&self, seconds: u32) -> io::Result<Outcome> {
+    pub fn run(&mut self, seconds: u32) -> io::Result<Outcome> {
         let done = AtomicBool::new(false);
+        let first = self.rounds;
+        self.rounds += u64::from(seconds) * 50;
+        let rounds = first..self.rounds;
         std::thread::scope(|scope| {
             let listener = scope.spawn(|| self.listen(&done));
-            let sent = self.talk(seconds);
+            let sent = self.talk(rounds);
             std::thread::sleep(LINGER);
             done.store(true, Ordering::Relaxed);
             let mut delays = listener.join().map_err(|_| io::Error::other("listener"))??;
@@ -83,20 +88,19 @@ impl Load {
     }
 
     /// Sends every phone's packet each 20 ms, at evenly spread times.
-    fn talk(&self, seconds: u32) -> u64 {
+    fn talk(&self, rounds: Range<u64>) -> u64 {
         let step = PACKET_NANOS / self.phones.len() as u64;
-        let rounds = u64::from(seconds) * 50;
-        let start = clock(libc::CLOCK_MONOTONIC) + 1_000_000;
+        let start = clock(libc::CLOCK_MONOTONIC) + 1_000_000 - rounds.start * PACKET_NANOS;
         let mut packet = [0xffu8; PACKET_LEN];
         let mut sent = 0;
-        for round in 0..rounds {
+        for round in rounds {
             for (n, phone) in (0u64..).zip(&self.phones) {
                 sleep_until(start + round * PACKET_NANOS + n * step);
                 packet[0] = 0x80;
                 packet[1] = 0;
                 packet[2..4].copy_from_slice(&(round as u16).to_be_bytes());
                 packet[4..8].copy_from_slice(&(round as u32 * 160).to_be_bytes());
-                packet[8..12].copy_from_slice(&(self.first_port as u32).to_be_bytes());
+                packet[8..12].copy_from_slice(&n.to_be_bytes()[4..]);
                 packet[STAMP].copy_from_slice(&clock(libc::CLOCK_REALTIME).to_be_bytes());
                 sent += u64::from(phone.send(&packet).is_ok());
             }

@@ -60,7 +60,7 @@ impl Options {
 
 fn measure(options: &Options, calls: u16) -> Result<String, Box<dyn Error>> {
     let mut host = Host::start(options, calls)?;
-    let load = Load::new(calls, FIRST_PORT, FIRST_PEER)?;
+    let mut load = Load::new(calls, FIRST_PORT, FIRST_PEER)?;
     load.run(2)?; // latches settle, caches warm up
     let before = cpu_seconds(host.0.id())?;
     let outcome = load.run(options.seconds)?;

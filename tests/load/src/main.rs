@@ -1,0 +1,231 @@
+//! `load`: what the server costs, measured from outside.
+//!
+//! `load calls RATE SECONDS [HOLD_MS]` · `load steps` · `load registers [PHONES]` ·
+//! `load memory` · `load endurance [CALLS]` · `load start` · `load flood` · `load bench` (all of
+//! them, as the tables of tests/load/README.md) · `load run` (a short run of calls).
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use load::server::{Plan, Server};
+use load::sip::calls::{Agent, CallLoad, CallOutcome};
+use load::sip::{calls, flood, register};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, default: u32| {
+        arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    match arguments.first().map(String::as_str) {
+        Some("calls") => {
+            table_of_calls();
+            measure_calls(number(1, 200), number(2, 10), number(3, 1000))
+        }
+        Some("run") => {
+            table_of_calls();
+            measure_calls(200, 5, 1000)
+        }
+        Some("steps") => steps(),
+        Some("registers") => registers(number(1, 10_000)),
+        Some("memory") => memory(),
+        Some("endurance") => endurance(number(1, 200_000)),
+        Some("start") => start(),
+        Some("flood") => floods(),
+        Some("bench") => {
+            steps()?;
+            registers(10_000)?;
+            memory()?;
+            start()?;
+            floods()?;
+            endurance(200_000)
+        }
+        _ => Err("load calls|run|steps|registers|memory|endurance|start|flood|bench".into()),
+    }
+}
+
+fn server(extensions: u32) -> Result<Server, Box<dyn Error>> {
+    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    Server::start(Plan { port, extensions, calls_max: 100_000, calls_per_second_max: 1_000_000 })
+}
+
+fn table_of_calls() {
+    println!("| calls/s | held | completed | failed | CPU per call | set-up p50 / p99 |");
+    println!("|---|---|---|---|---|---|");
+}
+
+/// Set-up and tear-down, without audio.
+fn measure_calls(rate: u32, seconds: u32, hold_ms: u32) -> Outcome {
+    let server = server(1)?;
+    let agent = Agent::start()?;
+    register::run(server.address, 1, 0, agent.address)?;
+    let before = server.cpu()?;
+    let outcome = calls::run(CallLoad {
+        server: server.address,
+        rate,
+        duration: Duration::from_secs(seconds.into()),
+        hold: Duration::from_millis(hold_ms.into()),
+    })?;
+    let cpu = server.cpu()? - before;
+    println!("| {rate} | {} | {} |", outcome.peak, row(&outcome, cpu));
+    Ok(())
+}
+
+fn row(outcome: &CallOutcome, cpu: f64) -> String {
+    format!(
+        "{} | {} | {:.0} µs | {:.1} / {:.1} ms",
+        outcome.completed,
+        outcome.failed + outcome.turned_away,
+        cpu * 1e6 / outcome.begun as f64,
+        outcome.setup(0.5),
+        outcome.setup(0.99)
+    )
+}
+
+fn steps() -> Outcome {
+    println!("\n## Calls, without audio\n");
+    table_of_calls();
+    for rate in [50, 200, 600, 1200, 2000, 2500] {
+        measure_calls(rate, 10, 1000)?;
+    }
+    Ok(())
+}
+
+fn registers(phones: u32) -> Outcome {
+    println!("\n## REGISTER with digest (401 + 200)\n");
+    println!("| phones | per second | registered | CPU each |\n|---|---|---|---|");
+    for rate in [500, 0] {
+        let server = server(phones)?;
+        let agent = Agent::start()?;
+        let before = server.cpu()?;
+        let begun = std::time::Instant::now();
+        let done = register::run(server.address, phones.min(5_000), rate, agent.address)?;
+        let speed = f64::from(done) / begun.elapsed().as_secs_f64();
+        let cpu = server.cpu()? - before;
+        println!("| {phones} | {speed:.0} | {done} | {:.1} µs |", cpu * 1e6 / f64::from(done));
+    }
+    Ok(())
+}
+
+fn memory() -> Outcome {
+    println!("\n## Memory\n");
+    println!("| what | resident | each |\n|---|---|---|");
+    let server = server(10_000)?;
+    let agent = Agent::start()?;
+    let idle = server.resident_kb()?;
+    println!("| idle, 10,000 extensions configured | {idle} kB | |");
+    register::run(server.address, 10_000, 0, agent.address)?;
+    std::thread::sleep(Duration::from_secs(34)); // the REGISTER transactions are forgotten
+    let registered = server.resident_kb()?;
+    let each = (registered.saturating_sub(idle)) as f64 / 10_000.0;
+    println!("| 10,000 phones registered | {registered} kB | {each:.1} kB |");
+    let mut held = 0;
+    let holding = std::thread::scope(|scope| {
+        let load = CallLoad {
+            server: server.address,
+            rate: 200,
+            duration: Duration::from_secs(10),
+            hold: Duration::from_secs(45),
+        };
+        let calls = scope.spawn(move || calls::run(load));
+        std::thread::sleep(Duration::from_secs(44)); // INVITE transactions are gone, calls are up
+        held = server.resident_kb().unwrap_or(0);
+        calls.join()
+    });
+    let peak = holding.map_err(|_| "the generator failed")??.peak;
+    let each = held.saturating_sub(registered) as f64 / peak as f64;
+    println!("| {peak} calls held | {held} kB | {each:.1} kB |");
+    Ok(())
+}
+
+/// Memory after many calls must be what it was.
+fn endurance(calls: u32) -> Outcome {
+    println!("\n## Endurance\n");
+    println!("| calls made | failed | resident | CPU per call |\n|---|---|---|---|");
+    let server = server(1)?;
+    let agent = Agent::start()?;
+    register::run(server.address, 1, 0, agent.address)?;
+    let (mut made, mut failed) = (0, 0);
+    while made < u64::from(calls) {
+        let before = server.cpu()?;
+        let outcome = calls::run(CallLoad {
+            server: server.address,
+            rate: 1000,
+            duration: Duration::from_secs(25),
+            hold: Duration::from_millis(100),
+        })?;
+        let cpu = server.cpu()? - before;
+        made += outcome.begun;
+        failed += outcome.failed + outcome.turned_away;
+        let each = cpu * 1e6 / outcome.begun as f64;
+        println!("| {made} | {failed} | {} kB | {each:.0} µs |", server.resident_kb()?);
+    }
+    std::thread::sleep(Duration::from_secs(36));
+    println!("| 36 s after the last | | {} kB | |", server.resident_kb()?);
+    Ok(())
+}
+
+/// From the start of the process to its first answer, with 10,000 registrations stored.
+fn start() -> Outcome {
+    println!("\n## Start\n");
+    println!("| registrations stored | first answer |\n|---|---|");
+    let server = server(10_000)?;
+    let agent = Agent::start()?;
+    let (server, empty) = server.restart()?;
+    println!("| 0 | {:.0} ms |", empty.as_secs_f64() * 1000.0);
+    register::run(server.address, 10_000, 0, agent.address)?;
+    std::thread::sleep(Duration::from_secs(2)); // written behind
+    let (mut server, mut took) = server.restart()?;
+    println!("| 10,000 | {:.0} ms |", took.as_secs_f64() * 1000.0);
+    for _ in 0..2 {
+        (server, took) = server.restart()?;
+        println!("| 10,000 | {:.0} ms |", took.as_secs_f64() * 1000.0);
+    }
+    Ok(())
+}
+
+/// Strangers' requests beside honest calls.
+fn floods() -> Outcome {
+    println!("\n## Floods, beside 20 calls/s of a customer\n");
+    println!(
+        "| flood | per second | sources | calls failed | set-up p99 | CPU per request | memory |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for kind in
+        [flood::Kind::Invite, flood::Kind::Register, flood::Kind::Options, flood::Kind::Garbage]
+    {
+        for (rate, sources) in [(10_000, 1), (10_000, 200), (30_000, 200)] {
+            let server = server(1)?;
+            let agent = Agent::start()?;
+            register::run(server.address, 1, 0, agent.address)?;
+            let (cpu, memory) = (server.cpu()?, server.resident_kb()?);
+            let address = server.address;
+            let duration = Duration::from_secs(8);
+            let (calls, sent) = std::thread::scope(|scope| {
+                let load = CallLoad {
+                    server: address,
+                    rate: 20,
+                    duration,
+                    hold: Duration::from_millis(200),
+                };
+                let calls = scope.spawn(move || calls::run(load));
+                let sent = flood::run(address, kind, rate, sources, duration);
+                (calls.join(), sent)
+            });
+            let (calls, sent) = (calls.map_err(|_| "the generator failed")??, sent?);
+            let cpu = (server.cpu()? - cpu) * 1e6 / sent as f64;
+            let grown = server.resident_kb()?.saturating_sub(memory);
+            println!(
+                "| {kind:?} | {} | {sources} | {} of {} | {:.1} ms | {cpu:.1} µs | +{grown} kB |",
+                sent / 8,
+                calls.failed + calls.turned_away,
+                calls.begun,
+                calls.setup(0.99)
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The server under load: a process of its own, measured from outside by what the kernel counts.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a start may take before it is given up.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// A running `hookflash serve`; ended when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it listens (UDP).
+    pub address: SocketAddr,
+    directory: PathBuf,
+}
+
+/// What the configuration of a server under load says.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// SIP port on 127.0.0.1.
+    pub port: u16,
+    /// Extensions `1…`, each with the password [`password`] gives.
+    pub extensions: u32,
+    /// Calls at once and calls per second it accepts.
+    pub calls_max: u32,
+    /// See `calls_max`.
+    pub calls_per_second_max: u32,
+}
+
+/// Number of the `n`th extension.
+pub fn extension(n: u32) -> String {
+    (100_000 + n).to_string()
+}
+
+/// Its password.
+pub fn password(n: u32) -> String {
+    format!("load-secret-{n}")
+}
+
+impl Server {
+    /// Starts the release binary beside this one in a fresh directory.
+    ///
+    /// # Errors
+    /// When the binary is missing or does not answer OPTIONS in ten seconds.
+    pub fn start(plan: Plan) -> Result<Self, Box<dyn Error>> {
+        let directory = std::env::temp_dir().join(format!(
+            "hookflash-load-{}-{}",
+            std::process::id(),
+            plan.port
+        ));
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join("server.toml"), config(plan))?;
+        let (server, _) = Self::start_in(directory, plan.port)?;
+        Ok(server)
+    }
+
+    /// Stops the process and starts it again over the same data: how long until its first answer.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn restart(mut self) -> Result<(Self, Duration), Box<dyn Error>> {
+        self.terminate()?;
+        let (directory, port) = (self.directory.clone(), self.address.port());
+        self.directory = PathBuf::new(); // not to be removed
+        drop(self);
+        Self::start_in(directory, port)
+    }
+
+    fn start_in(directory: PathBuf, port: u16) -> Result<(Self, Duration), Box<dyn Error>> {
+        let binary = std::env::current_exe()?.with_file_name("hookflash");
+        let log = fs::File::create(directory.join("server.log"))?;
+        let started = Instant::now();
+        let child = Command::new(&binary)
+            .arg("serve")
+            .arg("--config")
+            .arg(directory.join("server.toml"))
+            .arg("--data-dir")
+            .arg(directory.join("data"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let server = Self { child, address, directory };
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_read_timeout(Some(Duration::from_millis(2)))?;
+        let local = socket.local_addr()?;
+        let mut answer = [0; 2048];
+        for n in 0.. {
+            let options = format!(
+                "OPTIONS sip:{address} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKstart{n}\r\n\
+                 From: <sip:load@{local}>;tag=l\r\nTo: <sip:{address}>\r\nCall-ID: start-{n}\r\n\
+                 CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            );
+            let sent = socket.send_to(options.as_bytes(), address);
+            if sent.is_ok() && socket.recv(&mut answer).is_ok() {
+                break;
+            }
+            if started.elapsed() > START_MAX {
+                let log = fs::read_to_string(server.directory.join("server.log"));
+                return Err(format!("no answer after ten seconds:\n{}", log?).into());
+            }
+        }
+        Ok((server, started.elapsed()))
+    }
+
+    /// CPU time of all its threads so far, in seconds, to the nanosecond.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu(&self) -> io::Result<f64> {
+        let mut nanos = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let path = thread?.path().join("schedstat");
+            let Ok(text) = fs::read_to_string(path) else { continue };
+            nanos += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(nanos as f64 / 1e9)
+    }
+
+    /// Its resident memory in kB.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resident_kb(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kb.ok_or_else(|| io::Error::other("no VmRSS"))
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn terminate(&mut self) -> io::Result<()> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").arg("-TERM").arg(pid).status()?;
+        let asked = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if asked.elapsed() > START_MAX {
+                self.child.kill()?;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.terminate().is_ok() && !self.directory.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+fn config(plan: Plan) -> String {
+    let Plan { port, extensions, calls_max, calls_per_second_max } = plan;
+    let mut text = format!(
+        "[server]\nrealm = \"load.test\"\ndrain_limit_s = 1\n\
+         [log]\nlevel = \"warn\"\n\
+         [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:{port}\"\n\
+         [sip]\ncalls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n\
+         [net]\nmessages_per_second_max = 1000000\n\
+         [media]\nipv4 = \"127.0.0.1\"\nport_min = 10000\nport_max = 59999\nport_quarantine_s = 1\n\
+         codecs = [\"PCMU\", \"PCMA\"]\n\
+         [registrar]\nqualify_s = 0\n\
+         [[trunk]]\nname = \"customers\"\nnetworks = [\"127.0.0.2/32\"]\n\
+         calls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n\
+         [[entry_point]]\nnumber = \"4930100\"\nextension = \"{}\"\n",
+        extension(0)
+    );
+    for n in 0..extensions {
+        text += &format!(
+            "[[extension]]\nnumber = \"{}\"\npassword = \"{}\"\n",
+            extension(n),
+            password(n)
+        );
+    }
+    text
+}
