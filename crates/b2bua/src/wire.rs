@@ -1,7 +1,7 @@
 //! The signalling side of the core that legs, trunks and the registrar share: transactions and who
 //! owns each, deadlines, chance, and the names we go by on each transport.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use base::{Rng, Time, Timers};
@@ -14,6 +14,9 @@ use sip::transport::{Source, Target, Transport};
 
 use crate::config::Config;
 use crate::io::QueryId;
+
+/// Unwanted answers to one INVITE that are hung up; a proxy that forks further is ignored.
+const STRAYS_MAX: usize = 8;
 
 /// Whose a client transaction is, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +81,8 @@ pub(crate) struct Wire {
     pub(crate) timers: Timers<Deadline>,
     pub(crate) rng: Rng,
     queries: u64,
+    /// Dialogs that nobody here wanted and that were hung up: INVITE and the far end's tag.
+    strays: BTreeSet<(TransactionId, Box<str>)>,
     /// What the transactions emitted and the core has not handled yet.
     #[serde(skip)]
     pub(crate) events: Vec<Event>,
@@ -92,6 +97,7 @@ impl Wire {
             timers: Timers::default(),
             rng,
             queries: 0,
+            strays: BTreeSet::new(),
             events: Vec::new(),
         }
     }
@@ -113,6 +119,38 @@ impl Wire {
     /// Sends an ACK for a 2xx.
     pub(crate) fn ack(&mut self, ack: Request, target: Target) {
         self.transactions.send_ack(ack, target, &mut self.rng, &mut self.events);
+    }
+
+    /// A 2xx to an INVITE of ours that made a dialog nobody wants: ACK, and a BYE that is repeated
+    /// until it is answered, else the far end has a ghost call (INTEROP 7). A 2xx that comes again
+    /// is only acknowledged again.
+    pub(crate) fn end_stray(
+        &mut self,
+        now: Time,
+        invite: Option<TransactionId>,
+        response: &Response,
+        target: Target,
+    ) {
+        if !response.status.is_success() {
+            return;
+        }
+        let Some((ack, bye)) = crate::sip_leg::ack_and_bye(response) else { return };
+        self.ack(ack, target.clone());
+        let tag = response.headers.to().ok().and_then(|to| to.tag().map(Box::from));
+        let is_new = invite.is_none_or(|invite| {
+            let of_invite = (invite, Box::from(""))..(TransactionId(invite.0 + 1), Box::from(""));
+            self.strays.range(of_invite).count() < STRAYS_MAX
+                && self.strays.insert((invite, tag.unwrap_or_default()))
+        });
+        if is_new {
+            self.request(now, bye, target, Owner::Nobody);
+        }
+    }
+
+    /// Forgets a transaction.
+    pub(crate) fn ended(&mut self, transaction: TransactionId) {
+        self.owners.remove(&transaction);
+        self.strays.retain(|(invite, _)| *invite != transaction);
     }
 
     /// Answers in a server transaction.

@@ -152,6 +152,11 @@ impl Core {
         }
         let known = self.trunk_of(source).map(Party::Trunk);
         let caller = known.or_else(|| self.authenticate(now, &request, source, out));
+        if caller.is_some() && matches!(request.uri.scheme, Scheme::Other(_)) {
+            // RFC 3261 §8.2.2.1
+            let status = StatusCode::UNSUPPORTED_URI_SCHEME;
+            return self.refuse_call(now, &request, source, status);
+        }
         let planned = match caller {
             Some(Party::Trunk(trunk)) => self.plan_from_trunk(trunk, &request),
             Some(Party::Extension(extension)) => self.plan_from_extension(extension, &request),

@@ -116,9 +116,8 @@ impl Core {
         let callee = Party::Extension(extension);
         let mut placed = Err(Cause::CONGESTION);
         for way in phones {
-            if self.place(now, call, callee.clone(), way, out).is_ok() {
-                placed = Ok(());
-            }
+            let result = self.place(now, call, callee.clone(), way, out);
+            placed = if placed.is_ok() { placed } else { result };
         }
         placed
     }
@@ -165,10 +164,13 @@ impl Core {
         way: Way,
         out: &mut Vec<Output>,
     ) -> Result<(), Cause> {
+        let codecs = self.codecs_to_offer(call, &party);
+        if !super::bridge::has_audio(&codecs) {
+            return Err(Cause::INCOMPATIBLE);
+        }
         let local = way.targets.first().map(|target| target.addr.ip());
         let media = self.media_place(now, local.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()));
         let media = media.ok_or(Cause::CONGESTION)?;
-        let codecs = self.codecs_to_offer(call, &party);
         let state = self.calls.get_mut(&call).ok_or(Cause::INTERNAL)?;
         self.next_leg += 1;
         let id = LegId(self.next_leg);

@@ -30,11 +30,11 @@ impl Core {
                     self.with_leg(now, leg, out, |leg, cx| leg.cancelled(transaction, cx));
                 }
             }
-            Transaction::Response { transaction: Some(transaction), response, .. } => {
-                self.response(now, transaction, &response, out);
+            Transaction::Response { transaction: Some(transaction), response, source } => {
+                self.response(now, transaction, &response, &source, out);
             }
             Transaction::Response { transaction: None, response, source } => {
-                self.stray_answer(&response, &source);
+                self.wire.end_stray(now, None, &response, source.reply_target());
             }
             Transaction::TimedOut { transaction } => {
                 self.failed(now, transaction, Failure::TimedOut, out);
@@ -44,7 +44,7 @@ impl Core {
             }
             Transaction::Acked { .. } | Transaction::AckTimedOut { .. } => {}
             Transaction::Ended { transaction } => {
-                self.wire.owners.remove(&transaction);
+                self.wire.ended(transaction);
                 self.invites.remove(&transaction);
             }
         }
@@ -128,10 +128,15 @@ impl Core {
         now: Time,
         transaction: TransactionId,
         response: &Response,
+        source: &Source,
         out: &mut Vec<Output>,
     ) {
         let Some(owner) = self.wire.owners.get(&transaction).copied() else { return };
         match owner {
+            // The leg was given up before its answer came.
+            Owner::Leg(leg, _) if !self.legs.contains_key(&leg) => {
+                self.wire.end_stray(now, Some(transaction), response, source.reply_target());
+            }
             Owner::Leg(leg, purpose) => {
                 self.with_leg(now, leg, out, |leg, cx| {
                     leg.response(transaction, purpose, response, cx);
@@ -144,7 +149,9 @@ impl Core {
                 self.trunk_registered(now, trunk, Some(response));
             }
             Owner::Qualify(binding, sent) => self.qualified(now, binding, Some(now - sent), out),
-            Owner::Nobody => {}
+            Owner::Nobody => {
+                self.wire.end_stray(now, Some(transaction), response, source.reply_target());
+            }
         }
     }
 
@@ -167,15 +174,6 @@ impl Core {
             Owner::Qualify(binding, _) => self.qualified(now, binding, None, out),
             Owner::Nobody => {}
         }
-    }
-
-    /// A 2xx to an INVITE that we have given up: ACK it and hang up, else the far end has a ghost
-    /// call (INTEROP 7).
-    fn stray_answer(&mut self, response: &Response, source: &Source) {
-        let Some((ack, bye)) = crate::sip_leg::ack_and_bye(response) else { return };
-        self.wire.ack(ack, source.reply_target());
-        // Nothing is kept: should the BYE be lost, the far end repeats its 2xx.
-        self.wire.ack(bye, source.reply_target());
     }
 
     /// Lets `work` run on a leg, with what it needs of the core.

@@ -115,14 +115,14 @@ impl SipLeg {
         match purpose {
             Purpose::Invite => match &mut self.state {
                 State::Placing(_) => self.invite_answered(response, cx),
-                State::Leaving(_) => self.cancel_answered(response, cx),
-                State::Up(_) => self.answered_again(response, cx),
+                State::Leaving(_) => self.cancel_answered(transaction, response, cx),
+                State::Up(_) => self.answered_again(transaction, response, cx),
                 State::Early(_) | State::Moving | State::Gone => {}
             },
             Purpose::Change => match &self.state {
                 State::Up(_) => self.change_answered(transaction, response, cx),
                 // Our re-INVITE was accepted while we hung up.
-                State::Leaving(_) => self.end_stray(response, false, cx),
+                State::Leaving(_) => self.acknowledge_only(response, cx),
                 State::Early(_) | State::Placing(_) | State::Moving | State::Gone => {}
             },
             Purpose::Prack => {}
@@ -150,14 +150,26 @@ impl SipLeg {
         }
     }
 
-    /// The final answer to an INVITE that we have cancelled.
-    fn cancel_answered(&mut self, response: &Response, cx: &mut Cx<'_>) {
+    /// The final answer to an INVITE that we have cancelled, or one more after it.
+    fn cancel_answered(
+        &mut self,
+        transaction: TransactionId,
+        response: &Response,
+        cx: &mut Cx<'_>,
+    ) {
         if response.status.is_provisional() {
             return;
         }
         let State::Leaving(leaving) = &self.state else { return };
-        let Leaving::Cancelling { invite } = &**leaving else {
-            return self.end_stray(response, false, cx); // its 2xx again; the BYE is out
+        let invite = match &**leaving {
+            Leaving::Cancelling { invite } => invite,
+            Leaving::Bye { dialog, .. } if is_of(dialog, response) => {
+                return self.acknowledge_only(response, cx); // its 2xx again; the BYE is out
+            }
+            Leaving::Bye { .. } => {
+                let target = self.peer.clone();
+                return cx.wire.end_stray(cx.now, Some(transaction), response, target);
+            }
         };
         self.final_status = response.status.0;
         if !response.status.is_success() {
@@ -173,28 +185,26 @@ impl SipLeg {
     }
 
     /// A further 2xx to our first INVITE: a repetition, or another fork's answer.
-    fn answered_again(&self, response: &Response, cx: &mut Cx<'_>) {
-        if !response.status.is_success() {
-            return;
-        }
+    fn answered_again(
+        &self,
+        transaction: TransactionId,
+        response: &Response,
+        cx: &mut Cx<'_>,
+    ) {
         let State::Up(up) = &self.state else { return };
-        let tag = response.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
-        if tag.as_deref() == Some(up.dialog.id().remote_tag.as_ref()) {
+        if is_of(&up.dialog, response) {
             self.acknowledge_again(response, cx);
         } else {
-            self.end_stray(response, true, cx);
+            cx.wire.end_stray(cx.now, Some(transaction), response, self.peer.clone());
         }
     }
 
-    /// ACKs a 2xx whose dialog we don't want, and hangs it up when it is another than ours.
-    fn end_stray(&self, response: &Response, bye_too: bool, cx: &mut Cx<'_>) {
-        if !response.status.is_success() {
-            return;
-        }
-        let Some((ack, bye)) = ack_and_bye(response) else { return };
-        cx.wire.ack(ack, self.peer.clone());
-        if bye_too {
-            cx.wire.request(cx.now, bye, self.peer.clone(), Owner::Nobody);
+    /// ACKs a 2xx that came while our BYE is out.
+    fn acknowledge_only(&self, response: &Response, cx: &mut Cx<'_>) {
+        if response.status.is_success()
+            && let Some((ack, _)) = ack_and_bye(response)
+        {
+            cx.wire.ack(ack, self.peer.clone());
         }
     }
 
@@ -233,6 +243,16 @@ impl SipLeg {
     }
 }
 
+/// Whether a response belongs to this dialog, not to another fork's.
+fn is_of(dialog: &Dialog, response: &Response) -> bool {
+    let tag = response.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
+    tag.unwrap_or_default() == *dialog.id().remote_tag
+}
+
+/// Sequence numbers left free for the PRACKs that an unwanted dialog may have had (RFC 3261
+/// §12.2.1.1 asks for growing numbers, not for adjacent ones).
+const BYE_GAP: u32 = 64;
+
 /// The ACK and BYE for a 2xx to an INVITE whose leg we no longer have, made of the 2xx alone.
 pub(crate) fn ack_and_bye(response: &Response) -> Option<(Request, Request)> {
     let headers = &response.headers;
@@ -252,5 +272,5 @@ pub(crate) fn ack_and_bye(response: &Response) -> Option<(Request, Request)> {
         request.headers.push(Name::CSeq, format!("{seq} {method}"));
         request
     };
-    Some((build(Method::Ack, cseq.seq), build(Method::Bye, cseq.seq + 1)))
+    Some((build(Method::Ack, cseq.seq), build(Method::Bye, cseq.seq.saturating_add(BYE_GAP))))
 }
