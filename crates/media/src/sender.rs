@@ -198,7 +198,8 @@ impl Sender {
     /// First packet of another source: the next number, and a timestamp as much later as time has
     /// passed.
     fn switch(&mut self, now: Time, packet: &Relayed) -> Option<Header> {
-        if self.feed.is_some_and(|feed| feed.origin == packet.origin) && !packet.in_order {
+        // A late one would take a number that later ones need.
+        if !packet.in_order {
             return None;
         }
         let ideal = self.ideal(now, packet.clock_rate);

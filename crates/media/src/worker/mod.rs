@@ -431,3 +431,6 @@ impl Stream {
         Report { ssrc: self.sender.ssrc(), cname: &self.cname, sent, received, goodbye }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! The path of a packet allocates nothing: neither relayed, nor played, nor dropped.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Time, WallTime};
+use media::command::{Codec, Hear, MediaEvent, Payload, Remote, StreamConfig, StreamId};
+use media::player::Music;
+use media::rtp::{HEADER_LEN, Header, write_header};
+use media::stream::Numbers;
+use media::worker::{Channel, Sink, Slot, TICK, Worker};
+
+/// Counts what the current thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts what is sent.
+#[derive(Default)]
+struct Count {
+    rtp: usize,
+    events: usize,
+}
+
+impl Sink for Count {
+    fn send(&mut self, _: Slot, channel: Channel, _: SocketAddr, _: &[u8]) -> bool {
+        self.rtp += usize::from(channel == Channel::Rtp);
+        true
+    }
+
+    fn event(&mut self, _: MediaEvent) {
+        self.events += 1;
+    }
+
+    fn pin(&mut self, _: Slot, _: Option<SocketAddr>) {}
+}
+
+fn addr(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+fn open(worker: &mut Worker, id: u64, sink: &mut Count) -> Slot {
+    let numbers = Numbers { ssrc: 1, sequence: 0, timestamp: 0 };
+    let slot = worker.open(Time::ZERO, StreamId(id), true, numbers);
+    let remote = addr(4000 + id as u16);
+    let pcmu = Payload { codec: Codec::Pcmu, key: 0, send: 0, receive: 0, clock_rate: 8000 };
+    let config = StreamConfig {
+        remote: Some(Remote { rtp: remote, rtcp: remote, rtcp_mux: true }),
+        signalling_source: None,
+        payloads: vec![pcmu],
+        send: true,
+        receive: true,
+        ptime_ms: 20,
+        rtp_timeout: Some(Duration::from_secs(30)),
+        symmetric: true,
+    };
+    worker.configure(Time::ZERO, slot, config, sink);
+    slot
+}
+
+#[test]
+fn packets_allocate_nothing() {
+    const PACKETS: u16 = 1000;
+    let mut sink = Count::default();
+    let mut worker = Worker::new(Arc::new(Music::silence()), [0; 32], WallTime(0));
+    let [a, b, held] = [0, 1, 2].map(|id| open(&mut worker, id, &mut sink));
+    worker.hear(a, Hear::Stream(StreamId(1)), Some(b));
+    worker.hear(b, Hear::Stream(StreamId(0)), Some(a));
+    worker.hear(held, Hear::Music, None);
+    let mut datagram = [0; HEADER_LEN + 160];
+    let before = ALLOCATIONS.with(Cell::get);
+    for n in 0..PACKETS {
+        // The first report is due after 1.25 s at the earliest: 60 ticks are without one.
+        let now = Time::ZERO + TICK * u32::from(n % 60);
+        for (slot, from) in [(a, 4000), (b, 4001), (a, 9999)] {
+            let header = Header {
+                marker: false,
+                payload_type: (n % 20 / 19) as u8,
+                sequence: n,
+                timestamp: u32::from(n) * 160,
+                ssrc: 7,
+            };
+            write_header(&mut datagram, &header);
+            worker.packet(now, slot, Channel::Rtp, addr(from), &mut datagram, &mut sink);
+        }
+        worker.packet(now, a, Channel::Rtp, addr(4000), &mut [0x80, 1, 2], &mut sink);
+        worker.tick(now, &mut sink);
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+    let relayed = usize::from(PACKETS - PACKETS / 20) * 2;
+    assert_eq!(sink.rtp, relayed + usize::from(PACKETS));
+    assert_eq!(sink.events, 2, "two first packets");
+}
