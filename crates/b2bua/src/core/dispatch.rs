@@ -185,8 +185,10 @@ impl Core {
         work: impl FnOnce(&mut SipLeg, &mut Cx<'_>),
     ) {
         let Some(this) = self.legs.get_mut(&leg) else { return };
-        self.working_on = Some(this.call());
-        assert!(self.poison.take_if(|call| *call == this.call()).is_none(), "poisoned on purpose");
+        let call = this.call();
+        let _span = tracing::info_span!("leg", %call, %leg).entered();
+        self.working_on = Some(call);
+        assert!(self.poison.take_if(|poisoned| *poisoned == call).is_none(), "poisoned on purpose");
         let mut cx =
             Cx { now, config: &self.config, wire: &mut self.wire, reports: &mut self.reports };
         work(this, &mut cx);
@@ -201,6 +203,7 @@ impl Core {
         work: impl FnOnce(&mut CallState, Time, &mut Vec<call::Output>),
     ) {
         let Some(state) = self.calls.get_mut(&call) else { return };
+        let _span = tracing::info_span!("call", %call).entered();
         self.working_on = Some(call);
         let mut commands = Vec::new();
         work(state, now, &mut commands);
@@ -284,7 +287,7 @@ impl Core {
             }
             Report::Call(event) => event,
         };
-        tracing::debug!(%call, %leg, ?event, "leg");
+        tracing::debug!(%call, %leg, ?event, "reports");
         if event == LegEvent::Gone {
             self.forget_leg(now, leg, out);
         }

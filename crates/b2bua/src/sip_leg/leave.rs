@@ -14,7 +14,8 @@ use crate::wire::{Owner, Purpose, Wire};
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Leaving {
     /// CANCEL is out, or will be after the first provisional; the INVITE's final answer is awaited.
-    Cancelling { invite: Request },
+    /// Its early dialogs are kept: a PRACK has used up numbers of theirs.
+    Cancelling { invite: Request, early: Vec<Dialog> },
     /// BYE is out.
     Bye { request: Request, dialog: Box<Dialog>, auth: ClientAuth, challenged: bool },
 }
@@ -161,8 +162,8 @@ impl SipLeg {
             return;
         }
         let State::Leaving(leaving) = &self.state else { return };
-        let invite = match &**leaving {
-            Leaving::Cancelling { invite } => invite,
+        let (invite, early) = match &**leaving {
+            Leaving::Cancelling { invite, early } => (invite, early),
             Leaving::Bye { dialog, .. } if is_of(dialog, response) => {
                 return self.acknowledge_only(response, cx); // its 2xx again; the BYE is out
             }
@@ -176,7 +177,10 @@ impl SipLeg {
             return self.gone(cx);
         }
         // INTEROP 7: the 2xx crossed our CANCEL; ACK, then BYE.
-        let Ok(mut dialog) = Dialog::uac(invite, response) else { return self.gone(cx) };
+        let known = early.iter().find(|dialog| is_of(dialog, response)).cloned();
+        let dialog = known.map_or_else(|| Dialog::uac(invite, response), Ok);
+        let Ok(mut dialog) = dialog else { return self.gone(cx) };
+        dialog.refresh_target(&response.headers);
         dialog.confirm();
         let (ack, target) = self.ack_for(&dialog, invite);
         cx.wire.ack(ack, target);

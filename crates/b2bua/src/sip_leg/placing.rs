@@ -461,8 +461,9 @@ impl SipLeg {
         match placing.transaction {
             Some(transaction) => {
                 cx.wire.cancel(cx.now, transaction, Some(reason));
-                self.state =
-                    State::Leaving(Box::new(Leaving::Cancelling { invite: placing.invite }));
+                let early = placing.forks.into_values().map(|fork| fork.dialog).collect();
+                let invite = placing.invite;
+                self.state = State::Leaving(Box::new(Leaving::Cancelling { invite, early }));
             }
             None => self.gone(cx),
         }
