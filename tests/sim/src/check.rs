@@ -26,12 +26,27 @@ impl World {
         if self.now - self.last_check >= Duration::from_secs(1) {
             self.last_check = self.now;
             self.check_settled();
+            self.revive_the_dead();
         }
         let poisoned = self.events.iter().any(|event| matches!(event, Event::Poisoned { .. }));
         if poisoned {
             self.wrong.push("the core panicked".to_owned());
         }
         self.fail_if_wrong();
+    }
+
+    fn revive_the_dead(&mut self) {
+        for who in 0..self.agents.len() {
+            if !self.agents[who].is_dead || !self.revives {
+                self.dead[who] = None;
+                continue;
+            }
+            let since = *self.dead[who].get_or_insert(self.now);
+            if self.now - since > Duration::from_secs(60) {
+                self.agents[who].revive(self.now);
+                self.collect(who);
+            }
+        }
     }
 
     fn fail_if_wrong(&mut self) {

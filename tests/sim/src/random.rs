@@ -30,6 +30,7 @@ fn run(seed: u64, restore_at: Option<u64>) -> Trace {
         }
     });
     world.restore_at = restore_at;
+    world.revives = true;
     for who in PHONES.into_iter().chain(GATEWAYS) {
         world.agents[who].takes_any = true;
         if rng.chance(20) {

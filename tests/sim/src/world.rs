@@ -45,6 +45,7 @@ pub(crate) enum Packet {
     ToServer { who: usize, bytes: Bytes, tcp: Option<FlowId> },
     ToPeer { who: usize, bytes: Bytes },
     Media(MediaEvent),
+    SendFailed(sip::transaction::TransactionId),
     Resolved(b2bua::io::QueryId, Vec<Target>),
 }
 
@@ -67,6 +68,10 @@ pub struct World {
     pub(crate) trace: Trace,
     pub(crate) is_drained: bool,
     pub(crate) last_check: Time,
+    /// Peers that died come back after a minute.
+    pub(crate) revives: bool,
+    /// Since when each peer has been dead.
+    pub(crate) dead: Vec<Option<Time>>,
     /// Connections of each peer: present ones only.
     flows: Vec<Option<FlowId>>,
     flow_ids: u64,
@@ -164,6 +169,8 @@ impl World {
             trace: Trace { hash: 0xcbf2_9ce4_8422_2325, events: 0 },
             is_drained: false,
             last_check: Time::ZERO,
+            revives: false,
+            dead: vec![None; peers],
             flows: vec![None; peers],
             flow_ids: 100,
             plan: Timers::default(),
@@ -269,6 +276,10 @@ impl World {
     fn disconnect(&mut self, who: usize) {
         if let Some(flow) = self.flows[who].take() {
             self.input(Input::FlowClosed(flow));
+            if self.agents[who].registration.wanted {
+                self.agents[who].register(self.now); // over a new one
+                self.collect(who);
+            }
         }
     }
 
@@ -358,6 +369,7 @@ impl World {
                 self.collect(who);
             }
             Packet::Media(event) => self.input(Input::Media(event)),
+            Packet::SendFailed(transaction) => self.input(Input::SendFailed(transaction)),
             Packet::Resolved(query, targets) => self.input(Input::Resolved { query, targets }),
         }
     }
@@ -390,7 +402,7 @@ impl World {
                     if !self.transmit(&target, bytes)
                         && let Some(transaction) = transaction
                     {
-                        self.input(Input::SendFailed(transaction));
+                        self.net.arrive(self.now, Packet::SendFailed(transaction));
                     }
                 }
                 Output::CloseFlow(_) => self.wrong.push("a flow is closed".to_owned()),
@@ -453,7 +465,7 @@ impl World {
     }
 
     /// Takes what a peer wants to send.
-    fn collect(&mut self, who: usize) {
+    pub(crate) fn collect(&mut self, who: usize) {
         for bytes in std::mem::take(&mut self.agents[who].outbox) {
             let bytes = Bytes::from(bytes);
             if self.agents[who].profile.over_tcp {

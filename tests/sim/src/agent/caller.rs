@@ -191,9 +191,18 @@ impl Agent {
     }
 
     /// The answer to a PRACK: early media is agreed, and may be changed by UPDATE (RFC 3311).
-    pub(super) fn pracked(&mut self, now: Time, id: u64, msg: &Msg, status: u16) {
+    pub(super) fn pracked(&mut self, now: Time, id: u64, request: &Msg, msg: &Msg, status: u16) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         if dialog.state != State::Calling {
+            return;
+        }
+        if status == 500 {
+            // Overtaken by another request of ours: once more, with a higher number.
+            dialog.seq += 1;
+            let mut again = request.clone();
+            again.remove("Via");
+            again.set("CSeq", format!("{} PRACK", dialog.seq));
+            self.request(now, again, Purpose::Prack(id));
             return;
         }
         let is_agreed = dialog.theirs.is_some();

@@ -16,7 +16,8 @@ impl Agent {
     pub(super) fn change(&mut self, now: Time, id: u64, act: Act) {
         let contact = self.contact();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let method = if act == Act::Update { "UPDATE" } else { "INVITE" };
+        let is_early = dialog.state == State::Calling;
+        let method = if act == Act::Update || is_early { "UPDATE" } else { "INVITE" };
         let proposal = (act != Act::Offerless).then(|| dialog.proposal(act));
         let request = dialog.request(method).with("Contact", contact);
         let mut request = Self::with_session(dialog, request);

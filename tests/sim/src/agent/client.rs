@@ -139,7 +139,7 @@ impl Agent {
             Purpose::Register => self.registered(now, request, msg, status),
             Purpose::Invite(dialog) => self.invite_answered(now, dialog, request, msg, status),
             Purpose::Change(dialog) => self.change_answered(now, dialog, request, msg, status),
-            Purpose::Prack(dialog) => self.pracked(now, dialog, msg, status),
+            Purpose::Prack(dialog) => self.pracked(now, dialog, request, msg, status),
             Purpose::Bye(_) | Purpose::Cancel | Purpose::Other => {}
         }
     }

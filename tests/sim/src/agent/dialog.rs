@@ -166,6 +166,7 @@ impl Dialog {
             && self.change.is_none()
             && self.asked.is_none()
             && self.unacked.is_none()
+            && self.calling.as_ref().is_none_or(|calling| calling.placing.slow_ack.is_none())
     }
 
     /// Whether it has put the other side on hold.

@@ -144,7 +144,7 @@ impl Agent {
     pub fn revive(&mut self, now: Time) {
         if self.is_dead {
             self.is_dead = false;
-            if !self.profile.is_gateway {
+            if self.registration.wanted {
                 self.register(now);
             }
         }

@@ -36,7 +36,7 @@ impl Agent {
             .with("Max-Forwards", "70")
             .with("From", format!("{us};tag=r{}", self.registration.cseq))
             .with("To", us)
-            .with("Call-ID", format!("reg-{user}"))
+            .with("Call-ID", format!("reg-{}", self.profile.address))
             .with("CSeq", format!("{} REGISTER", self.registration.cseq))
             .with("Contact", self.contact())
             .with("Expires", EXPIRES.to_string());
