@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use b2bua::config::Network;
 use base::Time;
@@ -82,18 +82,31 @@ pub struct Bans {
     until: DashMap<IpAddr, Time>,
     // Spares the look-up while nobody is banned.
     count: AtomicUsize,
+    // When ended bans were last thrown out, nanoseconds.
+    swept: AtomicU64,
 }
 
 impl Bans {
     /// Refuses a source until then.
     pub fn add(&self, ip: IpAddr, until: Time, now: Time) {
-        if self.until.len() >= BANS_MAX {
+        if self.count.load(Ordering::Relaxed) >= BANS_MAX {
+            self.sweep(now);
+        }
+        if self.count.load(Ordering::Relaxed) < BANS_MAX
+            && self.until.insert(source_of(ip), until).is_none()
+        {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Throws out what has ended; at most once a second, for it costs.
+    fn sweep(&self, now: Time) {
+        let swept = Time::from_nanos(self.swept.load(Ordering::Relaxed));
+        if (now - swept).as_secs() >= 1 {
+            self.swept.store(now.as_nanos(), Ordering::Relaxed);
             self.until.retain(|_, until| *until > now);
+            self.count.store(self.until.len(), Ordering::Relaxed);
         }
-        if self.until.len() < BANS_MAX {
-            self.until.insert(source_of(ip), until);
-        }
-        self.count.store(self.until.len(), Ordering::Relaxed);
     }
 
     /// Whether a source is refused now.
@@ -103,8 +116,7 @@ impl Bans {
         }
         let source = source_of(ip);
         let Some(until) = self.until.get(&source).map(|until| *until) else { return false };
-        if until <= now {
-            self.until.remove_if(&source, |_, until| *until <= now);
+        if until <= now && self.until.remove_if(&source, |_, until| *until <= now).is_some() {
             self.count.store(self.until.len(), Ordering::Relaxed);
         }
         until > now

@@ -1,0 +1,10 @@
+//! The shell over loopback, with a core that answers every request: every transport, and what
+//! hostile or broken peers do to it.
+
+mod certificates;
+mod harness;
+mod hostile;
+mod streams;
+mod tls;
+mod udp;
+mod websocket;
