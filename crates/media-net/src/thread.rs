@@ -24,6 +24,11 @@ const WAKE: u64 = u64::MAX;
 const TICKED: u64 = u64::MAX - 1;
 /// Reads of one socket in a row, before others have their turn.
 const READS_MAX: usize = 4;
+/// When much arrives, sockets are read at this pace: a wake-up costs more than relaying a packet,
+/// and this much delay is heard by nobody.
+const PACE: Duration = Duration::from_micros(150);
+/// Datagrams per tick from which that pays: one and a half per wake-up.
+const PACED_FROM: u32 = 200;
 /// Ticks made up for after a stall; more are left out.
 const CATCH_UP: u64 = 3;
 /// Lateness of a tick worth telling.
@@ -88,6 +93,8 @@ pub(crate) struct Thread<E> {
     /// When the next tick is due.
     tick_due: Time,
     overrun_told: Option<Time>,
+    /// Datagrams since the last tick, and in the tick before.
+    arrivals: (u32, u32),
 }
 
 /// Where the worker's output goes.
@@ -147,6 +154,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             ticking: false,
             tick_due: Time::ZERO,
             overrun_told: None,
+            arrivals: (0, 0),
         })
     }
 
@@ -177,6 +185,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             if woken && self.obey(now).is_break() {
                 return;
             }
+            if self.arrivals.1 >= PACED_FROM {
+                std::thread::sleep(PACE.saturating_sub(self.now() - now));
+            }
         }
     }
 
@@ -194,6 +205,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 // An ICMP error about what we sent: told once, packets may be waiting behind it.
                 Err(_) => continue,
             };
+            self.arrivals.0 += count as u32;
             for index in 0..count {
                 if let Some((from, datagram)) = self.receiver.datagram(index) {
                     self.worker.packet(now, slot, channel, from, datagram, &mut self.rim);
@@ -211,6 +223,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         if fired == 0 || !self.ticking {
             return;
         }
+        self.arrivals = (0, self.arrivals.0 / u32::try_from(fired).unwrap_or(u32::MAX));
         let late = now - self.tick_due;
         let quiet = self.overrun_told.is_none_or(|told| now - told >= OVERRUN_PAUSE);
         if late >= OVERRUN && quiet {
@@ -339,6 +352,6 @@ fn pack(slot: Slot, channel: Channel) -> u64 {
 }
 
 fn unpack(token: u64) -> (Slot, Channel) {
-    let channel = if token % 2 == 0 { Channel::Rtp } else { Channel::Rtcp };
+    let channel = if token.is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp };
     (Slot((token / 2) as usize), channel)
 }

@@ -104,7 +104,7 @@ impl AboutUs {
 impl Report<'_> {
     /// The compound packet: a report, our name, a goodbye when it ends.
     pub fn to_bytes(self) -> Option<Bytes> {
-        let reports: Vec<_> = self.received.iter().map(Received::to_wire).collect();
+        let reports: Vec<_> = self.received.into_iter().map(Received::to_wire).collect();
         let report: Box<dyn Packet> = match self.sent {
             Some(sent) => Box::new(SenderReport {
                 ssrc: self.ssrc,
@@ -137,7 +137,7 @@ impl Report<'_> {
 }
 
 impl Received {
-    fn to_wire(&self) -> ReceptionReport {
+    fn to_wire(self) -> ReceptionReport {
         ReceptionReport {
             ssrc: self.block.ssrc,
             fraction_lost: self.block.fraction_lost,
