@@ -136,7 +136,7 @@ impl Inbound {
     }
 
     /// Hands what broke the stream to the core, which may answer it.
-    pub(crate) async fn refuse(&mut self, error: ParseError) -> End {
+    pub(crate) async fn refuse(&self, error: ParseError) -> End {
         self.env.stats.stream_broken.one();
         let _ = self.report(Err(error)).await;
         End::Broken
@@ -326,7 +326,7 @@ impl<R: AsyncRead + Unpin + Send> ByteReader<R> {
     /// Delivers every whole message held; says whether there was any.
     async fn drain(&mut self, inbound: &mut Inbound) -> Result<bool, End> {
         let mut any = false;
-        while let Some(frame) = self.decoder.next() {
+        for frame in self.decoder.by_ref() {
             any = true;
             match frame {
                 Ok(Frame::Message(bytes)) => inbound.deliver(bytes).await?,

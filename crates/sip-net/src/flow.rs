@@ -15,6 +15,8 @@ use tokio::sync::{Notify, mpsc};
 const QUEUE_MESSAGES_MAX: usize = 1_024;
 
 /// What a connection tells the core's thread, in order.
+// Almost all are inputs; a box for each would cost more than the few small ones waste.
+#[expect(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub(crate) enum ToCore {
     /// A connection was accepted and may be written to.

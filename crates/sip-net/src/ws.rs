@@ -183,10 +183,7 @@ struct Writer<S> {
 }
 
 fn websocket_error(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        other => io::Error::other(other),
-    }
+    if let Error::Io(error) = error { error } else { io::Error::other(error) }
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transmit for Writer<S> {

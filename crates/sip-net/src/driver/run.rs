@@ -270,10 +270,8 @@ impl<C: Core> Driver<C> {
         if let Err(error) = &message
             && error.partial.is_none()
         {
-            match error.kind {
-                ParseErrorKind::KeepAlive => stats.udp_short.one(),
-                _ => stats.udp_garbage.one(),
-            }
+            let keep_alive = error.kind == ParseErrorKind::KeepAlive;
+            if keep_alive { &stats.udp_short } else { &stats.udp_garbage }.one();
             return;
         }
         let tls_names = self.no_names.clone();

@@ -93,27 +93,27 @@ fn text(bytes: &[u8]) -> String {
 
 impl DnsSource for SystemDns {
     fn naptr<'a>(&'a self, name: &'a str) -> DnsFuture<'a, Naptr> {
-        Box::pin(self.records(name, RecordType::NAPTR, |data| match data {
-            RData::NAPTR(naptr) => Some(Naptr {
+        Box::pin(self.records(name, RecordType::NAPTR, |data| {
+            let RData::NAPTR(naptr) = data else { return None };
+            Some(Naptr {
                 order: naptr.order,
                 preference: naptr.preference,
                 flags: text(&naptr.flags),
                 service: text(&naptr.services),
                 replacement: naptr.replacement.to_ascii(),
-            }),
-            _ => None,
+            })
         }))
     }
 
     fn srv<'a>(&'a self, name: &'a str) -> DnsFuture<'a, Srv> {
-        Box::pin(self.records(name, RecordType::SRV, |data| match data {
-            RData::SRV(srv) => Some(Srv {
+        Box::pin(self.records(name, RecordType::SRV, |data| {
+            let RData::SRV(srv) = data else { return None };
+            Some(Srv {
                 priority: srv.priority,
                 weight: srv.weight,
                 port: srv.port,
                 target: srv.target.to_ascii(),
-            }),
-            _ => None,
+            })
         }))
     }
 

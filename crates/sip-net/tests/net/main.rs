@@ -1,5 +1,6 @@
 //! The shell over loopback, with a core that answers every request: every transport, and what
 //! hostile or broken peers do to it.
+#![allow(clippy::unwrap_used)]
 
 mod certificates;
 mod harness;
