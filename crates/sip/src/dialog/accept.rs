@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::transaction::T2;
 
-/// See the module. The ACK ends it by being dropped.
+/// See the module. The ACK ends it by being dropped; until then no BYE may be sent (RFC 3261 §15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accept {
     next: Time,
@@ -36,6 +36,7 @@ impl Accept {
         if now >= self.until {
             return false;
         }
+        // Over TCP too: the hop beyond the next may be UDP.
         self.interval = (self.interval * 2).min(T2);
         self.next = now + self.interval;
         true
@@ -44,18 +45,50 @@ impl Accept {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::restored;
     use super::*;
 
     #[test]
-    fn a_2xx_without_ack_is_sent_again_at_growing_intervals_and_given_up_after_32_s() {
+    fn a_2xx_without_ack_is_sent_ten_times_again_and_given_up_after_32_s() {
         let mut accept = Accept::start(Time::ZERO, Duration::from_millis(500));
-        let mut again = Vec::new();
-        let mut at = accept.deadline();
-        while accept.fired(at) {
-            again.push((at - Time::ZERO).as_millis());
-            at = accept.deadline();
+        let mut at = Vec::new();
+        loop {
+            let now = accept.deadline();
+            if !accept.fired(now) {
+                break assert_eq!(now - Time::ZERO, Duration::from_secs(32));
+            }
+            at.push((now - Time::ZERO).as_millis());
         }
-        assert_eq!(again, [500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500]);
-        assert_eq!(at - Time::ZERO, Duration::from_secs(32));
+        let expected = [500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500];
+        assert_eq!(at, expected);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn it_ends_after_64_t1_however_late_the_timers_come(
+            t1 in 0u64..5_000,
+            late in prop::collection::vec(0u64..3_000, 100),
+        ) {
+            let mut accept = Accept::start(Time::ZERO, Duration::from_millis(t1));
+            let limit = Duration::from_millis(t1 * 64 + 3_000);
+            let mut fired = 0;
+            for late in late {
+                let now = accept.deadline() + Duration::from_millis(late);
+                prop_assert!(now - Time::ZERO <= limit);
+                let mut again = restored(&accept);
+                let goes_on = accept.fired(now);
+                prop_assert_eq!((again.fired(now), again), (goes_on, accept));
+                fired += 1;
+                if !goes_on {
+                    break;
+                }
+                prop_assert!(accept.deadline() > now || accept.deadline() == accept.until);
+            }
+            prop_assert!(fired <= 90, "{} times", fired);
+        }
     }
 }

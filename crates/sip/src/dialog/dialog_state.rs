@@ -1,9 +1,16 @@
 //! A dialog (RFC 3261 §12): ids, route set, remote target and sequence numbers of one peer-to-peer
 //! relation. Knows no transaction and no media.
+//!
+//! ```text
+//!  INVITE + 1xx with To tag ──▶ early ──2xx: route set taken anew──▶ confirmed
+//!  INVITE + 2xx ──────────────────────────────────────────────────────▲
+//! ```
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Headers, Method, Name, NameAddr, Request, Response, StatusCode, Uri};
+use crate::message::{
+    Headers, Method, Name, NameAddr, Request, Response, StatusCode, Uri, UriHeaders,
+};
 
 /// What identifies a dialog, RFC 3261 §12.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,8 +32,10 @@ pub struct Dialog {
     remote_target: Uri,
     route_set: Vec<NameAddr>,
     local_seq: u32,
+    /// Empty until the far end sends its first request.
     remote_seq: Option<u32>,
     confirmed: bool,
+    secure: bool,
 }
 
 /// Why no dialog can be made of a message.
@@ -43,47 +52,68 @@ impl Dialog {
     /// # Errors
     /// When a mandatory header is missing or cannot be read, or the route set is too long.
     pub fn uac(invite: &Request, response: &Response) -> Result<Self, NoDialog> {
-        let local = invite.headers.from().map_err(|_| NoDialog)?;
-        let remote = response.headers.to().map_err(|_| NoDialog)?;
-        let mut route_set = route_set(&response.headers)?;
-        route_set.reverse();
-        let contact = response.headers.contact().map(|contact| contact.uri);
         // A 1xx need not carry a Contact; until one comes requests go where the INVITE went.
-        let remote_target = contact.unwrap_or_else(|_| invite.uri.clone());
-        let call_id = invite.headers.call_id().map_err(|_| NoDialog)?;
-        let local_seq = invite.headers.cseq().map_err(|_| NoDialog)?.seq;
+        let remote_target = target(&response.headers).unwrap_or_else(|| invite.uri.clone());
+        let secure = invite.uri.is_secure();
+        Self::caller(&invite.headers, &response.headers, remote_target, secure)
+    }
+
+    /// The caller's side, from a 2xx alone: of a fork that nobody remembers, to be ACKed and hung
+    /// up (RFC 3261 §13.2.2.4).
+    ///
+    /// # Errors
+    /// As [`Self::uac`]; a 2xx without a Contact makes no dialog.
+    pub fn stray(success: &Response) -> Result<Self, NoDialog> {
+        let headers = &success.headers;
+        let remote_target = target(headers).ok_or(NoDialog)?;
+        let secure = remote_target.is_secure();
+        let mut dialog = Self::caller(headers, headers, remote_target, secure)?;
+        dialog.confirmed = true;
+        Ok(dialog)
+    }
+
+    fn caller(
+        ours: &Headers,
+        theirs: &Headers,
+        remote_target: Uri,
+        secure: bool,
+    ) -> Result<Self, NoDialog> {
+        let local = ours.from().map_err(|_| NoDialog)?;
+        let remote = theirs.to().map_err(|_| NoDialog)?;
+        let call_id = ours.call_id().map_err(|_| NoDialog)?;
         Ok(Self {
             id: id(call_id, &local, &remote),
             local,
             remote,
             remote_target,
-            route_set,
-            local_seq,
+            route_set: reversed_route_set(theirs)?,
+            local_seq: ours.cseq().map_err(|_| NoDialog)?.seq,
             remote_seq: None,
             confirmed: false,
+            secure,
         })
     }
 
     /// The callee's side, from an INVITE and the tag we answer with. RFC 3261 §12.1.1.
     ///
     /// # Errors
-    /// As [`Self::uac`]; an INVITE without a Contact makes no dialog.
+    /// As [`Self::uac`]; an INVITE without a SIP URI in its Contact makes no dialog.
     pub fn uas(invite: &Request, local_tag: &str) -> Result<Self, NoDialog> {
-        let mut local = invite.headers.to().map_err(|_| NoDialog)?;
+        let headers = &invite.headers;
+        let mut local = headers.to().map_err(|_| NoDialog)?;
         local.set_tag(local_tag);
-        let remote = invite.headers.from().map_err(|_| NoDialog)?;
-        let contact = invite.headers.contact().map_err(|_| NoDialog)?;
-        let call_id = invite.headers.call_id().map_err(|_| NoDialog)?;
-        let remote_seq = invite.headers.cseq().map_err(|_| NoDialog)?.seq;
+        let remote = headers.from().map_err(|_| NoDialog)?;
+        let call_id = headers.call_id().map_err(|_| NoDialog)?;
         Ok(Self {
             id: id(call_id, &local, &remote),
             local,
             remote,
-            remote_target: contact.uri,
-            route_set: route_set(&invite.headers)?,
+            remote_target: target(headers).ok_or(NoDialog)?,
+            route_set: route_set(headers)?,
             local_seq: 0,
-            remote_seq: Some(remote_seq),
+            remote_seq: Some(headers.cseq().map_err(|_| NoDialog)?.seq),
             confirmed: false,
+            secure: invite.uri.is_secure(),
         })
     }
 
@@ -97,9 +127,25 @@ impl Dialog {
         self.confirmed
     }
 
+    /// Whether it was begun with a `sips:` URI, so that our Contact must be one too (RFC 3261
+    /// §12.1.1, §12.1.2).
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     /// A 2xx was sent or came.
     pub fn confirm(&mut self) {
         self.confirmed = true;
+    }
+
+    /// The INVITE that we began it with got its 2xx. RFC 3261 §13.2.2.4: of what the early dialog
+    /// knew, the route set and the remote target are taken anew from it.
+    pub fn confirm_by(&mut self, success: &Response) {
+        self.confirmed = true;
+        if let Ok(route_set) = reversed_route_set(&success.headers) {
+            self.route_set = route_set;
+        }
+        self.refresh_target(&success.headers);
     }
 
     /// The remote target: the Contact of the far end.
@@ -108,13 +154,22 @@ impl Dialog {
     }
 
     /// A target refresh (RFC 3261 §12.2.1.2, §12.2.2): the Contact of a re-INVITE or UPDATE, or of
-    /// its 2xx. The route set never changes.
+    /// its 2xx. The route set never changes, and what went by `sips:` goes on so.
     pub fn refresh_target(&mut self, headers: &Headers) {
-        if let Ok(contact) = headers.contact()
-            && contact.uri.scheme.is_sip()
+        if let Some(new) = target(headers)
+            && (new.is_secure() || !self.remote_target.is_secure())
         {
-            self.remote_target = contact.uri;
+            self.remote_target = new;
         }
+    }
+
+    /// Whether a request of the far end belongs here: Call-ID and both tags, RFC 3261 §12.2.2.
+    pub fn matches(&self, headers: &Headers) -> bool {
+        let DialogId { call_id, local_tag, remote_tag } = &self.id;
+        let same = |address: NameAddr, tag: &str| address.tag().unwrap_or_default() == tag;
+        headers.call_id().is_ok_and(|found| found == &**call_id)
+            && headers.to().is_ok_and(|to| same(to, local_tag))
+            && headers.from().is_ok_and(|from| same(from, remote_tag))
     }
 
     /// Where requests go next: the first route, or the remote target.
@@ -139,11 +194,18 @@ impl Dialog {
         request.headers.set(Name::CSeq, format!("{} {}", self.local_seq, request.method));
     }
 
-    /// Checks the number of a request of the far end, RFC 3261 §12.2.2.
+    /// Checks tags and number of a request of the far end, RFC 3261 §12.2.2 (ATTACKS 14).
     ///
     /// # Errors
-    /// 500 for one that comes out of order, 400 for one without a number.
+    /// 481 for one of another dialog, 500 for one that comes out of order, 400 for one without a
+    /// number. ACK and CANCEL have the number of their INVITE and are not counted.
     pub fn check_request(&mut self, request: &Request) -> Result<(), StatusCode> {
+        if !self.matches(&request.headers) {
+            return Err(StatusCode::CALL_DOES_NOT_EXIST);
+        }
+        if matches!(request.method, Method::Ack | Method::Cancel) {
+            return Ok(());
+        }
         let seq = request.headers.cseq().map_err(|_| StatusCode::BAD_REQUEST)?.seq;
         if self.remote_seq.is_some_and(|last| seq <= last) {
             return Err(StatusCode::SERVER_INTERNAL_ERROR);
@@ -162,7 +224,7 @@ impl Dialog {
             uri = first.uri;
         }
         let cseq = format!("{seq} {method}");
-        let mut request = Request::new(method, uri);
+        let mut request = Request::new(method, as_request_uri(uri));
         for route in &routes {
             request.headers.push(Name::Route, route.to_string());
         }
@@ -183,7 +245,31 @@ fn id(call_id: &str, local: &NameAddr, remote: &NameAddr) -> DialogId {
     }
 }
 
+/// The Contact, where it is a SIP URI: nothing else can be a remote target (RFC 3261 §12.1.1).
+fn target(headers: &Headers) -> Option<Uri> {
+    let contact = headers.contact().ok()?;
+    contact.uri.scheme.is_sip().then_some(contact.uri)
+}
+
+/// RFC 3261 §19.1.1, table 1: no headers and no method in a Request-URI, whatever a Contact says.
+fn as_request_uri(mut uri: Uri) -> Uri {
+    uri.headers = UriHeaders::default();
+    uri.params.remove("method");
+    uri
+}
+
+/// As the callee keeps it: in the order of Record-Route.
 fn route_set(headers: &Headers) -> Result<Vec<NameAddr>, NoDialog> {
     let routes = headers.record_routes().map_err(|_| NoDialog)?;
     if routes.len() > ROUTE_SET_MAX { Err(NoDialog) } else { Ok(routes) }
 }
+
+/// As the caller keeps it.
+fn reversed_route_set(headers: &Headers) -> Result<Vec<NameAddr>, NoDialog> {
+    let mut routes = route_set(headers)?;
+    routes.reverse();
+    Ok(routes)
+}
+
+#[cfg(test)]
+mod tests;
