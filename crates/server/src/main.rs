@@ -3,7 +3,10 @@
 mod cli;
 mod config;
 mod demo;
+mod limits;
 mod log;
+mod rim;
+mod serve;
 mod ua;
 
 use std::fmt::Display;
@@ -36,8 +39,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(_: &cli::Serve) -> ExitCode {
-    ExitCode::SUCCESS
+fn serve(arguments: &cli::Serve) -> ExitCode {
+    match serve::serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(serve::ServeError::Config(problems)) => refuse(&problems),
+        Err(serve::ServeError::Failed(reason)) => complain(reason, FAILED),
+    }
 }
 
 fn check(arguments: &cli::Check) -> ExitCode {

@@ -50,7 +50,8 @@ fn the_printed_example_is_accepted_by_check() {
 #[test]
 fn a_bad_file_is_refused_by_check_and_by_serve_with_line_and_reason() {
     let scratch = Scratch::new("bad");
-    let file = scratch.file("bad.toml", "[[listen]]\ntransport = 'udp'\naddress = 'here'\nprt = 1\n");
+    let file =
+        scratch.file("bad.toml", "[[listen]]\ntransport = 'udp'\naddress = 'here'\nprt = 1\n");
     for arguments in [&["check", &file][..], &["serve", "--config", &file]] {
         let refused = hookflash(arguments);
         assert_eq!(refused.status.code(), Some(2), "{arguments:?}");

@@ -14,6 +14,7 @@ mod values;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -101,6 +102,8 @@ pub(crate) struct Net {
     pub(crate) known_messages_per_second_max: u32,
     /// Web pages that may open a WebSocket; `*` = any.
     pub(crate) websocket_origins: Vec<String>,
+    /// DNS servers; empty = those of the system.
+    pub(crate) name_servers: Vec<SocketAddr>,
 }
 
 /// Call records.

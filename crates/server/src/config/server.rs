@@ -87,6 +87,7 @@ pub(super) fn certificates(path: &Path) -> Result<PathBuf, String> {
 
 pub(super) fn net(mut section: Section<'_>) -> Net {
     let origins = section.texts_parsed("websocket_origins", values::origin).unwrap_or_default();
+    let name_servers = section.texts_parsed("name_servers", values::name_server);
     let most = 10_000_000;
     let net = Net {
         connections_max: values::size(section.number("connections_max", 1..=1_000_000, 20_000)),
@@ -107,6 +108,7 @@ pub(super) fn net(mut section: Section<'_>) -> Net {
             50_000,
         )),
         websocket_origins: origins.into_iter().map(|at| at.value).collect(),
+        name_servers: name_servers.unwrap_or_default().into_iter().map(|at| at.value).collect(),
     };
     section.finish();
     net

@@ -94,6 +94,14 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+/// A DNS server: `ADDRESS` or `ADDRESS:PORT`.
+pub(super) fn name_server(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, 53));
+    }
+    text.parse().map_err(|_| format!("\"{text}\" is neither ADDRESS nor ADDRESS:PORT"))
+}
+
 /// The origin of a web page (RFC 6454 §6.1), or `*`.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let authority = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));

@@ -1,0 +1,275 @@
+//! `hookflash serve`: makes the shells and the core, joins them, and sees them through to the end.
+//!
+//! ```text
+//! configuration ─▶ store, media engine, sockets ─▶ core ─▶ loop of sip-net ─▶ drained or stopped
+//! signals ─▶ Drain, then stop            outputs of the core ─▶ rim ─▶ media, store, log, bans
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use b2bua::io::{Input, Output};
+use base::{Rng, Time, WallTime};
+use media_net::{MediaNet, MediaNetConfig};
+use sip::transport::Transport;
+use sip_net::{
+    AdmissionConfig, Bound, ConnectionLimits, Ended, KnownSources, ListenSpec, NetConfig, Rate,
+    ResolverConfig, TlsClient, TlsFiles,
+};
+use store::{Store, StoreConfig};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Problem, Settings};
+use crate::rim::Rim;
+use crate::{cli, config, demo, limits, log, seed, tell};
+
+/// Inputs of the media engine and of signals that wait for the core. A stream has a handful in its
+/// life; when so many wait the core stands still, and what is lost is told.
+const INPUTS_MAX: usize = 65_536;
+/// How long the last registrations and call records may take to be written.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+
+/// Why the server did not run, or did not go on.
+#[derive(Debug)]
+pub(crate) enum ServeError {
+    /// The configuration is wrong.
+    Config(Vec<Problem>),
+    /// Something it needs cannot be had.
+    Failed(String),
+}
+
+impl ServeError {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Runs the server until it is told to end.
+pub(crate) fn serve(arguments: &cli::Serve) -> Result<(), ServeError> {
+    let (settings, data_dir) = settings(arguments)?;
+    let _log = log::start(&settings.log);
+    log_panics();
+    match limits::raise_descriptors() {
+        Ok(descriptors) => tracing::info!(descriptors, "descriptors allowed"),
+        Err(error) => tracing::warn!(%error, "the limit of descriptors stays as it is"),
+    }
+    let result = run(settings, &data_dir);
+    if let Err(ServeError::Failed(reason)) = &result {
+        tracing::error!(reason, "hookflash ends");
+    }
+    result
+}
+
+/// The named configuration, or that of the demo, which is made at the first start.
+fn settings(arguments: &cli::Serve) -> Result<(Settings, PathBuf), ServeError> {
+    let given = arguments.data_dir.as_deref();
+    if let Some(file) = &arguments.config {
+        let settings = config::load(file).map_err(ServeError::Config)?;
+        let data_dir = demo::data_dir(given.or(settings.data_dir.as_deref()));
+        let private = demo::make_private_dir(&data_dir);
+        private.map_err(|error| ServeError::Failed(format!("{}: {error}", data_dir.display())))?;
+        return Ok((settings, data_dir));
+    }
+    let data_dir = demo::data_dir(given);
+    let named = |error| ServeError::Failed(format!("{}: {error}", data_dir.display()));
+    let mut rng = Rng::new(seed().map_err(ServeError::failed)?);
+    let is_first_start = demo::create(&data_dir, &mut rng).map_err(named)?;
+    let file = demo::file(&data_dir);
+    let settings = config::load(&file).map_err(ServeError::Config)?;
+    if is_first_start {
+        tell(demo::welcome(&settings.core, &file));
+    } else {
+        tell(format_args!("Demo without --config; extensions and passwords: {}", file.display()));
+    }
+    Ok((settings, data_dir))
+}
+
+/// A panic is told by its place only: its message may hold what a peer sent.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+}
+
+fn run(settings: Settings, data_dir: &Path) -> Result<(), ServeError> {
+    let store = Store::open(&StoreConfig {
+        database: data_dir.join("hookflash.sqlite"),
+        call_records: Some(data_dir.join(&settings.records.file)),
+        call_records_len_max: settings.records.rotate_bytes,
+        call_records_keep: settings.records.keep,
+    });
+    let store = Arc::new(store.map_err(ServeError::failed)?);
+    let bindings = store.load_registrations().map_err(ServeError::failed)?;
+
+    let networks = settings.core.trunks.iter().flat_map(|trunk| trunk.networks.clone()).collect();
+    let known = Arc::new(KnownSources::new(networks));
+    let bound = sip_net::bind(net_config(&settings, &known)).map_err(ServeError::failed)?;
+    let clock = bound.clock();
+    let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
+    let media = start_media(&settings, inputs.clone())?;
+    let mut rim = Rim::new(Arc::clone(&store), media, known, bound.bans(), clock);
+    rim.restored(&bindings);
+
+    let core_seed = seed().map_err(ServeError::failed)?;
+    let (now, wall) = (clock.now(), wall());
+    let at_zero = WallTime(wall.0.saturating_sub(millis(now - Time::ZERO)));
+    tell_listeners(&bound, &settings, bindings.len());
+    let core = Started::new(b2bua::Core::new(settings.core, core_seed, at_zero));
+    // The first input, before anything from the wire: it starts the core too.
+    let restore = Input::Restore { wall, bindings };
+    inputs.try_send(restore).map_err(ServeError::failed)?;
+    let (stop, stopped) = oneshot::channel();
+    watch_signals(inputs, stop, settings.drain_limit).map_err(ServeError::failed)?;
+    let sink = Box::new(move |output| rim.take(output));
+    let (core, ended) = bound.run(core, sink, waiting, stopped).map_err(ServeError::failed)?;
+    match ended {
+        Ended::Drained => tracing::info!("drained: no call is left"),
+        Ended::Stopped => tracing::warn!(calls = core.core.calls_len(), "stopped at once"),
+    }
+    if !store.flush(FLUSH_MAX) {
+        tracing::error!(pending = store.stats().pending, "not everything could be stored");
+    }
+    Ok(())
+}
+
+/// The core, started by its first input: what the start asks for reaches the shells.
+struct Started {
+    core: b2bua::Core,
+    is_started: bool,
+}
+
+impl Started {
+    fn new(core: b2bua::Core) -> Self {
+        Self { core, is_started: false }
+    }
+}
+
+impl sip_net::Core for Started {
+    fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        if !self.is_started {
+            self.is_started = true;
+            self.core.start(now, out);
+        }
+        self.core.handle(now, input, out);
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        self.core.next_timeout()
+    }
+}
+
+fn net_config(settings: &Settings, known: &Arc<KnownSources>) -> NetConfig {
+    let net = &settings.net;
+    let tls = settings.tls.as_ref();
+    let files = tls.and_then(|tls| {
+        let (cert, key) = (tls.certificate.clone()?, tls.key.clone()?);
+        Some(TlsFiles { cert, key, client_ca: tls.client_ca.clone() })
+    });
+    let listen = settings.core.listen.iter().map(|listen| ListenSpec {
+        transport: listen.transport,
+        address: listen.address,
+        tls: files.clone().filter(|_| listen.transport.is_secure()),
+        ws_origins: net.websocket_origins.clone(),
+    });
+    let rate = |per_second: u32| Rate { per_second, burst: per_second.saturating_mul(2) };
+    NetConfig {
+        listen: listen.collect(),
+        connections: ConnectionLimits {
+            total: net.connections_max,
+            per_address: net.connections_per_address_max,
+            idle: net.idle_timeout,
+            ..ConnectionLimits::default()
+        },
+        tls_client: TlsClient {
+            ca_file: tls.and_then(|tls| tls.trusted_ca.clone()),
+            ca_by_name: settings.trusted_ca_by_name.clone(),
+            identity: files.map(|files| (files.cert, files.key)),
+        },
+        admission: AdmissionConfig {
+            unknown: rate(net.messages_per_second_max),
+            known: rate(net.known_messages_per_second_max),
+        },
+        known: Arc::clone(known),
+        resolver: ResolverConfig { name_servers: net.name_servers.clone(), ..Default::default() },
+    }
+}
+
+fn start_media(settings: &Settings, inputs: mpsc::Sender<Input>) -> Result<MediaNet, ServeError> {
+    let engine = &settings.engine;
+    let media = &settings.core.media;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let udp = settings.core.listen.iter().filter(|listen| listen.transport == Transport::Udp);
+    let mut own_ports: Vec<_> =
+        udp.map(|listen| listen.address.port()..=listen.address.port()).collect();
+    // ATTACKS 4: no media to our own ports. On the loopback a phone beside us may well have a port
+    // of the same range.
+    let is_loopback = |ip: Option<std::net::IpAddr>| ip.is_none_or(|ip| ip.is_loopback());
+    if !(is_loopback(media.ipv4) && is_loopback(media.ipv6)) {
+        own_ports.push(media.port_min..=media.port_max);
+    }
+    let config = MediaNetConfig {
+        workers: engine.workers.unwrap_or(cpus / 2).max(1),
+        music: engine.music.clone(),
+        realtime: engine.realtime,
+        own_ports,
+        seed: seed().map_err(ServeError::failed)?,
+        ..MediaNetConfig::default()
+    };
+    let events = move |event| {
+        if inputs.try_send(Input::Media(event)).is_err() {
+            tracing::error!("an event of a stream is lost: the core does not keep up");
+        }
+    };
+    MediaNet::start(config, events).map_err(ServeError::failed)
+}
+
+/// The first SIGTERM or SIGINT drains, the second ends at once.
+fn watch_signals(
+    inputs: mpsc::Sender<Input>,
+    stop: oneshot::Sender<()>,
+    limit: Duration,
+) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let watch = async move {
+        let mut signalled = async || {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        signalled().await;
+        tracing::info!(limit_s = limit.as_secs(), "draining: no new calls");
+        // The core is gone: nothing is left to drain.
+        let _ = inputs.send(Input::Drain { limit }).await;
+        signalled().await;
+        let _ = stop.send(());
+    };
+    let thread = std::thread::Builder::new().name("signals".into());
+    thread.spawn(move || runtime.block_on(watch)).map(drop)
+}
+
+fn tell_listeners(bound: &Bound, settings: &Settings, registrations: usize) {
+    for (transport, address) in bound.local_addrs() {
+        tracing::info!(transport = transport.as_str(), %address, "listening");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        extensions = settings.core.extensions.len(),
+        trunks = settings.core.trunks.len(),
+        registrations,
+        "hookflash is ready"
+    );
+}
+
+fn wall() -> WallTime {
+    // A clock before 1970 gives records of 1970, and nothing worse.
+    WallTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
