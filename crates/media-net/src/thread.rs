@@ -215,7 +215,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 return;
             }
         }
-        self.unread.push(token);
+        if !self.unread.contains(&token) {
+            self.unread.push(token);
+        }
     }
 
     fn tick(&mut self, now: Time) {
@@ -281,7 +283,10 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 self.worker.hear(listener, source, slot);
             }
             MediaCommand::Close { stream } => self.close(now, stream),
-            MediaCommand::Shutdown => self.setup.inbox.shut_down(),
+            MediaCommand::Shutdown => {
+                self.setup.inbox.shut_down();
+                self.setup.waker.wake();
+            }
         }
     }
 

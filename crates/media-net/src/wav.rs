@@ -49,3 +49,57 @@ impl Recording {
         Music::from_pcm(&mono, spec.sample_rate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hound::{WavSpec, WavWriter};
+    use media::command::Codec;
+
+    use super::*;
+
+    fn write(name: &str, spec: WavSpec, full_scale: f64) -> std::path::PathBuf {
+        let file = format!("hookflash-{}-{name}.wav", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        let mut writer = WavWriter::create(&path, spec).unwrap();
+        for _ in 0..spec.sample_rate / 10 * u32::from(spec.channels) {
+            match spec.sample_format {
+                SampleFormat::Float => writer.write_sample(0.5f32).unwrap(),
+                SampleFormat::Int => writer.write_sample((0.5 * full_scale) as i32).unwrap(),
+            }
+        }
+        writer.finalize().unwrap();
+        path
+    }
+
+    #[test]
+    fn half_of_full_scale_is_that_in_every_format() {
+        let int = |bits_per_sample, channels, sample_rate| WavSpec {
+            channels,
+            sample_rate,
+            bits_per_sample,
+            sample_format: SampleFormat::Int,
+        };
+        let float = WavSpec { sample_format: SampleFormat::Float, ..int(32, 2, 48_000) };
+        for (name, spec) in [
+            ("8", int(8, 1, 8000)),
+            ("16", int(16, 2, 44_100)),
+            ("24", int(24, 1, 16_000)),
+            ("32", int(32, 1, 22_050)),
+            ("float", float),
+        ] {
+            let path = write(name, spec, 2f64.powi(i32::from(spec.bits_per_sample) - 1));
+            let music = Recording::open(&path).unwrap().load();
+            assert_eq!(music.frames(), 5, "{name}");
+            let middle = music.frame(Codec::L16, 2).unwrap();
+            let sample = i16::from_be_bytes([middle[80], middle[81]]);
+            assert!((sample - 16_384).abs() < 150, "{name}: {sample}");
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_recording_is_refused() {
+        assert!(Recording::open(Path::new("/dev/null")).is_err());
+        assert!(Recording::open(Path::new("/nonexistent")).is_err());
+    }
+}
