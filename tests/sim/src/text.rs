@@ -173,7 +173,7 @@ impl Msg {
 /// A parameter outside the angle brackets.
 pub(crate) fn param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     let outside = value.rsplit_once('>').map_or(value, |(_, after)| after);
-    outside.split([';', ',']).find_map(|part| {
+    outside.split(';').find_map(|part| {
         let (key, value) = part.split_once('=')?;
         key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
     })

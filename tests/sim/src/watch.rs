@@ -175,6 +175,11 @@ impl Watch {
         if is_ours && (answers || status >= 200) {
             track.ours = None;
         }
+        if is_ours && status >= 300 {
+            // What was refused was never in force: said again, it is a change again.
+            let of = (msg.call_id().to_owned(), msg.from_tag().to_owned());
+            self.descriptions.entry(of).or_default().last.clear();
+        }
     }
 
     /// The offer of the INVITE that made this dialog.

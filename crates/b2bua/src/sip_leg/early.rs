@@ -237,7 +237,9 @@ impl SipLeg {
         self.arm(cx, Timer::Reliable, None);
         self.arm(cx, Timer::Accept, Some(unacked.deadline()));
         self.arm(cx, Timer::Session, self.session.deadline());
-        self.state = State::Up(Box::new(Up::new(early.dialog, Some(unacked))));
+        let mut up = Up::new(early.dialog, Some(unacked));
+        up.reliable = Some(early.reliable);
+        self.state = State::Up(Box::new(up));
         if !offering {
             self.note_hold(cx);
             self.report(cx, Report::Agreed);
@@ -253,7 +255,8 @@ impl SipLeg {
     ) {
         let contact = self.contact(cx.config);
         let State::Early(early) = &mut self.state else {
-            return self.respond(transaction, request, StatusCode::CALL_DOES_NOT_EXIST, cx);
+            let status = self.prack_after_answer(request);
+            return self.respond(transaction, request, status, cx);
         };
         let known = request.headers.rack().is_ok_and(|rack| early.reliable.acknowledge(&rack));
         if !known {
@@ -302,6 +305,16 @@ impl SipLeg {
         }
         if let Some(Waiting { codecs, headers }) = waiting {
             self.answer(&codecs, headers, cx);
+        }
+    }
+
+    /// RFC 3262 §3: a PRACK that crossed the 2xx still gets its 200.
+    fn prack_after_answer(&mut self, request: &Request) -> StatusCode {
+        let State::Up(up) = &mut self.state else { return StatusCode::CALL_DOES_NOT_EXIST };
+        let reliable = up.reliable.as_mut().zip(request.headers.rack().ok());
+        match reliable.is_some_and(|(reliable, rack)| reliable.acknowledge(&rack)) {
+            true => StatusCode::OK,
+            false => StatusCode::CALL_DOES_NOT_EXIST,
         }
     }
 

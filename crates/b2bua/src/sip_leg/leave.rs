@@ -189,12 +189,7 @@ impl SipLeg {
     }
 
     /// A further 2xx to our first INVITE: a repetition, or another fork's answer.
-    fn answered_again(
-        &self,
-        transaction: TransactionId,
-        response: &Response,
-        cx: &mut Cx<'_>,
-    ) {
+    fn answered_again(&self, transaction: TransactionId, response: &Response, cx: &mut Cx<'_>) {
         let State::Up(up) = &self.state else { return };
         if is_of(&up.dialog, response) {
             self.acknowledge_again(response, cx);

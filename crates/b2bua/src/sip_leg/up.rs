@@ -7,7 +7,7 @@ use call::{Cause, LegEvent};
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
-use sip::dialog::{Accept, Dialog, allow};
+use sip::dialog::{Accept, Dialog, ReliableUas, allow};
 use sip::message::{Headers, Method, Name, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
@@ -21,6 +21,8 @@ pub(super) struct Up {
     pub(super) dialog: Dialog,
     /// A 2xx of ours that waits for its ACK.
     pub(super) unacked: Option<Unacked>,
+    /// A provisional whose PRACK had not come when we answered.
+    pub(super) reliable: Option<ReliableUas>,
     /// A re-INVITE or UPDATE of the far end that waits for our answer.
     pub(super) pending: Option<Pending>,
     /// A re-INVITE or UPDATE of ours.
@@ -98,6 +100,7 @@ impl Up {
         Self {
             dialog,
             unacked,
+            reliable: None,
             pending: None,
             change: None,
             queued: None,

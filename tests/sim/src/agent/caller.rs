@@ -42,6 +42,7 @@ impl Agent {
             interval,
             rseq: 0,
             updated: false,
+            refused: None,
         }));
         self.dialogs.insert(id, dialog);
         self.invite(now, id, None);
@@ -207,8 +208,10 @@ impl Agent {
         }
         let is_agreed = dialog.theirs.is_some();
         let Some(calling) = dialog.calling.as_mut() else { return };
-        if status >= 300 && !calling.cancelled {
-            return self.blame("a PRACK refused", msg);
+        if status >= 300 {
+            // A refusal of the call may be on its way; should it be answered, this was wrong.
+            calling.refused = Some(msg.start.clone());
+            return;
         }
         if calling.placing.early_update && !calling.updated && is_agreed {
             calling.updated = true;
@@ -226,6 +229,9 @@ impl Agent {
         }
         let Some(calling) = dialog.calling.as_ref() else { return };
         let (placing, cancelled) = (calling.placing.clone(), calling.cancelled);
+        if let Some(refused) = &calling.refused {
+            self.wrong.push(format!("answered a call whose PRACK got {refused}"));
+        }
         if !dialog.remote_tag.is_empty() && dialog.remote_tag != msg.to_tag() {
             self.blame("answers with another tag than it rang with", msg);
         }

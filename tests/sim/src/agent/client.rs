@@ -45,6 +45,7 @@ impl Agent {
 
     fn start(&mut self, now: Time, id: u64, request: Msg, purpose: Purpose) {
         self.send(&request);
+        self.client_ids.insert(transaction_key(&request), id);
         let client = Client {
             request,
             purpose,
@@ -100,12 +101,13 @@ impl Agent {
     }
 
     pub(super) fn receive_response(&mut self, now: Time, msg: &Msg, status: u16) {
-        let (branch, method) = (msg.branch().to_owned(), msg.method().to_owned());
-        let found = self.clients.iter_mut().find(|(_, client)| {
-            client.request.branch() == branch && client.request.method() == method
-        });
-        let Some((&id, client)) = found else {
-            return self.blame("answers what was never asked", msg);
+        let method = msg.method().to_owned();
+        let found = self.client_ids.get(&transaction_key(msg)).copied();
+        let Some((id, client)) = found.and_then(|id| Some((id, self.clients.get_mut(&id)?))) else {
+            if !self.has_restarted {
+                self.blame("answers what was never asked", msg);
+            }
+            return;
         };
         if status < 200 {
             client.proceeding = true;
@@ -184,6 +186,11 @@ impl Agent {
         };
         Some(proof.answer(&challenge))
     }
+}
+
+/// What tells transactions apart, RFC 3261 §17.1.3.
+pub(super) fn transaction_key(msg: &Msg) -> (String, String) {
+    (msg.branch().to_owned(), msg.method().to_owned())
 }
 
 /// RFC 3261 §17.1.1.3.

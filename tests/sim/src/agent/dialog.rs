@@ -79,6 +79,8 @@ pub(super) struct Calling {
     /// Last RSeq acknowledged.
     pub(super) rseq: u64,
     pub(super) updated: bool,
+    /// How a PRACK was refused.
+    pub(super) refused: Option<String>,
 }
 
 /// A change of ours in flight.

@@ -75,6 +75,8 @@ enum Timer {
 pub struct Agent {
     pub(crate) profile: Profile,
     pub(crate) is_dead: bool,
+    /// What it asked before that is forgotten.
+    has_restarted: bool,
     pub(crate) outbox: Vec<Vec<u8>>,
     pub(crate) wrong: Vec<String>,
     pub(crate) dialogs: BTreeMap<u64, Dialog>,
@@ -87,6 +89,9 @@ pub struct Agent {
     timers: Timers<Timer>,
     clients: BTreeMap<u64, Client>,
     servers: BTreeMap<u64, Server>,
+    /// Both by branch and method.
+    client_ids: BTreeMap<(String, String), u64>,
+    server_ids: BTreeMap<(String, String), u64>,
     incoming: BTreeMap<u64, Incoming>,
     ids: u64,
     nonces: BTreeMap<String, u32>,
@@ -98,6 +103,7 @@ impl Agent {
         Self {
             profile,
             is_dead: false,
+            has_restarted: false,
             outbox: Vec::new(),
             wrong: Vec::new(),
             dialogs: BTreeMap::new(),
@@ -108,6 +114,8 @@ impl Agent {
             timers: Timers::default(),
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),
+            client_ids: BTreeMap::new(),
+            server_ids: BTreeMap::new(),
             incoming: BTreeMap::new(),
             ids: 0,
             nonces: BTreeMap::new(),
@@ -133,6 +141,8 @@ impl Agent {
         self.timers = Timers::default();
         self.clients.clear();
         self.servers.clear();
+        self.client_ids.clear();
+        self.server_ids.clear();
         self.incoming.clear();
         for dialog in self.dialogs.values_mut() {
             dialog.state = State::Ended;
@@ -144,6 +154,7 @@ impl Agent {
     pub fn revive(&mut self, now: Time) {
         if self.is_dead {
             self.is_dead = false;
+            self.has_restarted = true;
             if self.registration.wanted {
                 self.register(now);
             }

@@ -35,6 +35,7 @@ impl Agent {
         let server =
             Server { request: msg.clone(), last: None, interval: T1, until: now, acked: false };
         self.servers.insert(id, server);
+        self.server_ids.insert((msg.branch().to_owned(), method.clone()), id);
         if !msg.to_tag().is_empty() {
             return self.inside(now, id, msg);
         }
@@ -47,10 +48,7 @@ impl Agent {
     }
 
     fn server_of(&self, msg: &Msg, method: &str) -> Option<u64> {
-        let found = self.servers.iter().find(|(_, server)| {
-            server.request.branch() == msg.branch() && server.request.method() == method
-        });
-        found.map(|(&id, _)| id)
+        self.server_ids.get(&(msg.branch().to_owned(), method.to_owned())).copied()
     }
 
     /// Answers in a server transaction; a refusal of an INVITE is repeated until its ACK.
