@@ -45,6 +45,8 @@ pub struct NoDialog;
 
 /// Most entries of a route set we keep.
 pub const ROUTE_SET_MAX: usize = 32;
+/// Numbers left free for the PRACKs that a forgotten dialog may have had.
+const PRACKS_MAX: u32 = 64;
 
 impl Dialog {
     /// The caller's side, from its INVITE and a response with a To tag. RFC 3261 §12.1.2.
@@ -69,6 +71,8 @@ impl Dialog {
         let secure = remote_target.is_secure();
         let mut dialog = Self::caller(headers, headers, remote_target, secure)?;
         dialog.confirmed = true;
+        // RFC 3261 §12.2.1.1 asks for growing numbers, not for adjacent ones.
+        dialog.local_seq = dialog.local_seq.saturating_add(PRACKS_MAX);
         Ok(dialog)
     }
 

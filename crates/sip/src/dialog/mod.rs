@@ -12,6 +12,8 @@ mod reliable_uas;
 mod session_timer;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use accept::Accept;
 pub use dialog_state::{Dialog, DialogId, NoDialog, ROUTE_SET_MAX};

@@ -162,7 +162,7 @@ fn a_2xx_of_a_forgotten_fork_makes_its_ack_and_bye_by_itself() {
     );
     let mut stray = Dialog::stray(&success).unwrap();
     let (ack, bye) = (stray.ack(314_159), stray.request(Method::Bye));
-    assert_eq!((ack.cseq().unwrap().seq, bye.cseq().unwrap().seq), (314_159, 314_160));
+    assert_eq!((ack.cseq().unwrap().seq, bye.cseq().unwrap().seq), (314_159, 314_224));
     for request in [ack, bye] {
         assert_eq!(routes(&request), ["<sip:p1.example;lr>", "<sip:p2.example;lr>"]);
         assert_eq!(request.from().unwrap().tag(), Some("a-tag"));
