@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 
 use media::command::LocalPorts;
 use media::latch::same;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use media::rtp::DATAGRAM_MAX;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::sys;
 
@@ -25,7 +26,7 @@ pub(crate) struct Ports {
 
 /// A bound socket.
 pub(crate) struct Port {
-    pub(crate) socket: Socket,
+    pub(crate) socket: UdpSocket,
     /// Whom the kernel takes packets from, when it is told.
     peer: Option<SocketAddr>,
 }
@@ -59,7 +60,20 @@ impl Port {
             socket.set_tos_v4(DSCP_EF)?;
         }
         socket.bind(&at.into())?;
-        Ok(Self { socket, peer: None })
+        Ok(Self { socket: socket.into(), peer: None })
+    }
+
+    /// Reads one datagram; one too long for RTP comes out longer than [`DATAGRAM_MAX`]. `None` when
+    /// there is none, or only an ICMP error about what was sent (told once).
+    ///
+    /// A stream's packets come 20 ms apart: a system call for several costs half as much again and
+    /// finds one.
+    pub(crate) fn receive<'a>(
+        &self,
+        buffer: &'a mut [u8; DATAGRAM_MAX + 1],
+    ) -> Option<(SocketAddr, &'a mut [u8])> {
+        let (len, from) = self.socket.recv_from(buffer).ok()?;
+        Some((from, &mut buffer[..len]))
     }
 
     /// Sends a datagram; false when it could not be sent.
@@ -67,7 +81,7 @@ impl Port {
         let connected = self.peer.is_some_and(|peer| same(peer, to));
         let send = || match connected {
             true => self.socket.send(datagram),
-            false => self.socket.send_to(datagram, &SockAddr::from(to)),
+            false => self.socket.send_to(datagram, to),
         };
         match send() {
             Ok(_) => true,
@@ -81,7 +95,7 @@ impl Port {
     pub(crate) fn pin(&mut self, peer: Option<SocketAddr>) {
         match peer {
             Some(peer) => {
-                self.peer = self.socket.connect(&peer.into()).is_ok().then_some(peer);
+                self.peer = self.socket.connect(peer).is_ok().then_some(peer);
             }
             None if self.peer.is_some() => {
                 self.peer = None;

@@ -3,19 +3,12 @@
 
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
-use media::rtp::DATAGRAM_MAX;
-
-/// Datagrams read by one system call.
-pub(crate) const BATCH: usize = 8;
 /// Sockets told ready by one system call.
 const EVENTS: usize = 256;
-/// One byte more than a datagram may have: a longer one shows.
-const BUFFER: usize = DATAGRAM_MAX + 1;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -28,7 +21,7 @@ fn own(result: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Tells which sockets have something to read, once per arrival (edge-triggered).
+/// Tells which sockets have something to read, for as long as they have (level-triggered).
 pub(crate) struct Epoll {
     fd: OwnedFd,
     events: Box<[libc::epoll_event; EVENTS]>,
@@ -43,8 +36,7 @@ impl Epoll {
 
     /// Watches a descriptor until it is closed.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
-        let mut event = libc::epoll_event { events, u64: token };
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
         // SAFETY: both descriptors are open, `event` lives over the call.
         check(unsafe {
             libc::epoll_ctl(
@@ -57,16 +49,15 @@ impl Epoll {
         Ok(())
     }
 
-    /// Waits for something to read; `block` = for as long as it takes. How many are ready.
-    pub(crate) fn wait(&mut self, block: bool) -> usize {
-        let timeout = if block { -1 } else { 0 };
+    /// Waits for something to read. How many are ready.
+    pub(crate) fn wait(&mut self) -> usize {
         // SAFETY: the array has EVENTS elements and lives over the call.
         let ready = unsafe {
             libc::epoll_wait(
                 self.fd.as_raw_fd(),
                 self.events.as_mut_ptr(),
                 EVENTS as libc::c_int,
-                timeout,
+                -1,
             )
         };
         // The only error of a correct call is EINTR: nothing is ready.
@@ -89,7 +80,6 @@ impl Waker {
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
         self.0.as_fd()
     }
 
@@ -116,7 +106,6 @@ impl Ticker {
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
         self.0.as_fd()
     }
 
@@ -143,87 +132,6 @@ fn read_counter(fd: &OwnedFd) -> u64 {
     // SAFETY: at most 8 bytes are written into a live variable.
     let read = unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
     if read == 8 { count } else { 0 }
-}
-
-/// Buffers for reading several datagrams at once.
-pub(crate) struct Receiver {
-    buffers: Box<[[u8; BUFFER]; BATCH]>,
-    names: Box<[libc::sockaddr_storage; BATCH]>,
-    slices: Box<[libc::iovec; BATCH]>,
-    headers: Box<[libc::mmsghdr; BATCH]>,
-}
-
-impl Receiver {
-    pub(crate) fn new() -> Self {
-        let mut buffers = Box::new([[0; BUFFER]; BATCH]);
-        // SAFETY: all three are plain C structures for which zeros are a valid value.
-        let (mut names, mut slices, mut headers) = unsafe {
-            (
-                Box::new(mem::zeroed::<[libc::sockaddr_storage; BATCH]>()),
-                Box::new(mem::zeroed::<[libc::iovec; BATCH]>()),
-                Box::new(mem::zeroed::<[libc::mmsghdr; BATCH]>()),
-            )
-        };
-        for i in 0..BATCH {
-            slices[i] = libc::iovec { iov_base: buffers[i].as_mut_ptr().cast(), iov_len: BUFFER };
-            let header = &mut headers[i].msg_hdr;
-            header.msg_name = (&raw mut names[i]).cast();
-            header.msg_iov = &raw mut slices[i];
-            header.msg_iovlen = 1;
-        }
-        Self { buffers, names, slices, headers }
-    }
-
-    /// Reads what is there, up to [`BATCH`] datagrams, without waiting.
-    pub(crate) fn receive(&mut self, fd: RawFd) -> io::Result<usize> {
-        for header in self.headers.iter_mut() {
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-        }
-        debug_assert_eq!(self.slices[0].iov_len, BUFFER);
-        // SAFETY: the headers point into boxes of this struct, which live as long as it does and
-        // never move; their lengths are those of the boxes.
-        let count = check(unsafe {
-            libc::recvmmsg(
-                fd,
-                self.headers.as_mut_ptr(),
-                BATCH as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-                ptr::null_mut(),
-            )
-        })?;
-        Ok(count as usize)
-    }
-
-    /// One of the datagrams read last, and where it came from. One that was too long is empty.
-    pub(crate) fn datagram(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
-        let from = address(&self.names[index])?;
-        let len = self.headers[index].msg_len as usize;
-        let len = if len > DATAGRAM_MAX { 0 } else { len };
-        Some((from, &mut self.buffers[index][..len]))
-    }
-}
-
-// SAFETY: the raw pointers point into boxes the struct owns alone.
-unsafe impl Send for Receiver {}
-
-fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    match libc::c_int::from(name.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says that the storage holds this type; it is large and aligned
-            // enough for all of them.
-            let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
-            let ip = Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr));
-            Some(SocketAddrV4::new(ip, u16::from_be(name.sin_port)).into())
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above.
-            let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in6>() };
-            let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
-            let port = u16::from_be(name.sin6_port);
-            Some(SocketAddrV6::new(ip, port, 0, name.sin6_scope_id).into())
-        }
-        _ => None,
-    }
 }
 
 /// Undoes `connect` of a datagram socket: anybody may send to it again.
