@@ -109,7 +109,19 @@ impl Engine {
         let phones = (self.phone(0, a), self.phone(1, b));
         self.hear(&phones.0, Hear::Stream(phones.1.stream));
         self.hear(&phones.1, Hear::Stream(phones.0.stream));
+        self.settle();
         phones
+    }
+
+    /// Waits until all commands have been carried out (on the first worker): closing a stream that
+    /// never was is answered in its turn.
+    fn settle(&self) {
+        let nobody = StreamId(u64::MAX);
+        self.send(MediaCommand::Close { stream: nobody });
+        self.event(|event| match event {
+            MediaEvent::Closed { stream, .. } if stream == nobody => Some(()),
+            _ => None,
+        });
     }
 }
 
@@ -249,7 +261,7 @@ fn a_phone_that_moves_is_followed_by_signalling_only() {
     a.say(0, b"from elsewhere");
     assert!(b.hears_nothing());
     engine.configure(&a, |_| {});
-    std::thread::sleep(SILENCE);
+    engine.settle();
     a.say(0, b"there");
     assert_eq!(b.hear().unwrap().1, b"there");
     b.say(0, b"fine");
@@ -312,7 +324,7 @@ fn the_held_side_hears_the_music_of_the_file_in_its_codec() {
     assert!((level(&samples, 600.0) - 9000.0).abs() < 300.0, "{}", level(&samples, 600.0));
     assert!(level(&samples, 1000.0) < 100.0);
     engine.hear(&b, Hear::Nothing);
-    std::thread::sleep(Duration::from_millis(50));
+    engine.settle();
     b.rtp.set_nonblocking(true).unwrap();
     while b.hear().is_some() {}
     b.rtp.set_nonblocking(false).unwrap();
@@ -383,6 +395,7 @@ fn ipv6_works_the_same() {
         phone
     });
     engine.hear(&phones[1], Hear::Stream(phones[0].stream));
+    engine.settle();
     phones[0].say(0, b"six");
     assert_eq!(phones[1].hear().unwrap().1, b"six");
 }
