@@ -178,8 +178,13 @@ impl SipLeg {
     /// The phone of this leg has registered again, with this Contact: a connection that replaced
     /// the one the dialog used takes the dialog over.
     pub(crate) fn phone_moved(&mut self, contact: &Uri, target: &Target) {
-        let State::Up(up) = &self.state else { return };
-        let same_phone = up.dialog.remote_target().equivalent(contact);
+        let dialog = match &self.state {
+            State::Up(up) => &up.dialog,
+            State::Early(early) => &early.dialog,
+            // Its INVITE fails with the connection; a BYE is answered over the one it came by.
+            State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => return,
+        };
+        let same_phone = dialog.remote_target().equivalent(contact);
         if self.keep_to_peer && same_phone && target.transport.is_reliable() {
             self.peer = target.clone();
         }
