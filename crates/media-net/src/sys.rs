@@ -151,8 +151,6 @@ pub(crate) fn schedule(realtime: bool) -> bool {
     /// Above ordinary threads, below the kernel's own interrupt threads (50).
     const PRIORITY: libc::c_int = 10;
     const NICE: libc::c_int = -10;
-    // SAFETY: no memory is passed. Timers of this thread are exact, not merely within 50 µs.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
     if realtime {
         let param = libc::sched_param { sched_priority: PRIORITY };
         // SAFETY: `param` lives over the call; 0 is the calling thread.

@@ -23,12 +23,7 @@ use crate::sys::{self, Epoll, Ticker, Waker};
 
 const WAKE: u64 = u64::MAX;
 const TICKED: u64 = u64::MAX - 1;
-/// When much arrives, sockets are read at this pace: a wake-up costs more than relaying a packet,
-/// and this much delay is heard by nobody.
-const PACE: Duration = Duration::from_micros(100);
-/// Datagrams per tick from which that pays: one and a half per wake-up.
-const PACED_FROM: u32 = 300;
-/// Ticks made up for after a stall; more are left out.
+/// Ticks made up for when they are late; after a longer stall they are left out.
 const CATCH_UP: u64 = 3;
 /// Lateness of a tick worth telling.
 const OVERRUN: Duration = Duration::from_millis(5);
@@ -90,8 +85,6 @@ pub(crate) struct Thread<E> {
     /// When the next tick is due.
     tick_due: Time,
     overrun_told: Option<Time>,
-    /// Datagrams since the last tick, and in the tick before.
-    arrivals: (u32, u32),
 }
 
 /// Where the worker's output goes.
@@ -150,11 +143,11 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             ticking: false,
             tick_due: Time::ZERO,
             overrun_told: None,
-            arrivals: (0, 0),
         })
     }
 
-    /// Works until it is told to shut down.
+    /// Works until it is told to shut down. To sleep a little after each wake-up, so that more
+    /// comes together, was measured: it saves less than a tenth and costs 0.1 ms of delay.
     pub(crate) fn run(mut self) {
         let granted = sys::schedule(self.setup.realtime);
         tracing::debug!(worker = self.setup.index, realtime = granted, "media worker runs");
@@ -176,9 +169,6 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             if woken && self.obey(now).is_break() {
                 return;
             }
-            if self.arrivals.1 >= PACED_FROM {
-                std::thread::sleep(PACE.saturating_sub(self.now() - now));
-            }
         }
     }
 
@@ -190,7 +180,6 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         let (slot, channel) = unpack(token);
         let Some(port) = self.rim.port(slot, channel) else { return };
         let Some((from, datagram)) = port.receive(&mut self.buffer) else { return };
-        self.arrivals.0 += 1;
         // Nothing as long as this is RTP: the worker counts it as malformed.
         let len = if datagram.len() > DATAGRAM_MAX { 0 } else { datagram.len() };
         self.worker.packet(now, slot, channel, from, &mut datagram[..len], &mut self.rim);
@@ -201,7 +190,6 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         if fired == 0 || !self.ticking {
             return;
         }
-        self.arrivals = (0, self.arrivals.0 / u32::try_from(fired).unwrap_or(u32::MAX));
         let late = now - self.tick_due;
         let quiet = self.overrun_told.is_none_or(|told| now - told >= OVERRUN_PAUSE);
         if late >= OVERRUN && quiet {
@@ -210,7 +198,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             self.rim.event(MediaEvent::Overrun { worker: self.setup.index, late_us });
         }
         self.tick_due = self.tick_due + TICK * u32::try_from(fired).unwrap_or(u32::MAX);
-        for _ in 0..fired.min(CATCH_UP) {
+        for _ in 0..if fired > CATCH_UP { 1 } else { fired } {
             self.worker.tick(now, &mut self.rim);
         }
     }

@@ -42,6 +42,8 @@ struct Feed {
     origin: Origin,
     first_extended: u64,
     first_sequence: u16,
+    /// Packets before this one can no longer be passed on.
+    floor: u64,
     /// Added to a timestamp of the source.
     timestamp_offset: u32,
     clock_rate: u32,
@@ -129,6 +131,15 @@ impl Sender {
         self.feed = None;
     }
 
+    /// A packet of the source is left out on purpose: the listener must not take it for lost.
+    pub fn skip(&mut self, origin: Origin, extended: u64, in_order: bool) {
+        let feed = self.feed.as_mut().filter(|feed| feed.origin == origin && in_order);
+        if let Some(feed) = feed {
+            feed.first_extended += 1;
+            feed.floor = extended + 1;
+        }
+    }
+
     /// The RTP timestamp of `now` on the wire, for a sender report (RFC 3550 §6.4.1).
     pub fn timestamp_at(&self, now: Time) -> u32 {
         let Some(latest) = self.latest else { return self.next_timestamp };
@@ -140,7 +151,9 @@ impl Sender {
         let feed =
             self.feed.filter(|feed| feed.origin == packet.origin && feed.goes_on(now, packet));
         let Some(mut feed) = feed else { return self.switch(now, packet) };
-        // Overtaken by the switch: its number belongs to what was heard before.
+        if packet.extended < feed.floor {
+            return None; // overtaken: its number belongs to something else by now
+        }
         let ahead = packet.extended.checked_sub(feed.first_extended)?;
         let header = Header {
             marker: packet.header.marker,
@@ -185,6 +198,7 @@ impl Sender {
             origin,
             first_extended: 0,
             first_sequence: header.sequence,
+            floor: 0,
             timestamp_offset: 0,
             clock_rate,
             latest_audio: header.timestamp,
@@ -215,6 +229,7 @@ impl Sender {
             origin: packet.origin,
             first_extended: packet.extended,
             first_sequence: header.sequence,
+            floor: packet.extended,
             timestamp_offset: header.timestamp.wrapping_sub(packet.header.timestamp),
             clock_rate: packet.clock_rate,
             latest_audio: packet.header.timestamp,
@@ -342,6 +357,23 @@ mod tests {
         assert_eq!(relay(12, false), Some(0), "one comes late");
         assert_eq!(relay(14, true), Some(2));
         assert_eq!(relay(9, false), None, "that number belongs to the time before");
+    }
+
+    #[test]
+    fn a_packet_left_out_leaves_no_gap() {
+        let mut sender = sender();
+        let mut sequences = Vec::new();
+        for n in 0..6 {
+            let packet = packet(1, n);
+            if n == 2 || n == 3 {
+                sender.skip(packet.origin, packet.extended, true);
+            } else {
+                sequences.push(sender.relay(ms(n * 20), &packet).unwrap().sequence);
+            }
+        }
+        assert_eq!(sequences, [65_534, 65_535, 0, 1]);
+        let late = Relayed { in_order: false, ..packet(1, 1) };
+        assert!(sender.relay(ms(120), &late).is_none(), "its number may be another's");
     }
 
     #[test]

@@ -121,7 +121,12 @@ impl Stream {
         let moved = self.rtp.aim(remote.map(|remote| remote.rtp), config.signalling_source);
         let likely = self.rtp.source().map(|peer| peer.ip()).or(config.signalling_source);
         self.rtcp.aim(remote.map(|remote| remote.rtcp), likely);
+        let could_send = self.rtp_target().is_some();
         self.config = config;
+        if !could_send {
+            // What was not sent in between is not lost.
+            self.sender.cut();
+        }
         moved
     }
 

@@ -104,14 +104,31 @@ impl Worker {
 
     /// What offer/answer agreed on.
     pub fn configure(&mut self, now: Time, slot: Slot, config: StreamConfig, sink: &mut impl Sink) {
-        let Some(stream) = stream(&mut self.streams, slot.0) else { return };
-        if stream.configure(now, config) {
+        let Some(changed) = stream(&mut self.streams, slot.0) else { return };
+        let received = changed.config.receive;
+        if changed.configure(now, config) {
             sink.pin(slot, None);
+        }
+        if changed.config.receive && !received {
+            // What was not passed on in between is not lost.
+            let hearers = changed.hearers.len();
+            for i in 0..hearers {
+                let Some(Some(source)) = self.streams.get(slot.0) else { return };
+                let hearer = source.hearers[i];
+                if let Some(hearer) = stream(&mut self.streams, hearer) {
+                    hearer.sender.cut();
+                }
+            }
         }
     }
 
-    /// What `listener` hears from now on. `source` is where [`Hear::Stream`] is, if it is here.
+    /// What `listener` hears from now on; telling the same again changes nothing. `source` is where [`Hear::Stream`] is, if it is here.
     pub fn hear(&mut self, listener: Slot, hear: Hear, source: Option<Slot>) {
+        let known = stream(&mut self.streams, listener.0)
+            .is_none_or(|stream| stream.hear == hear && stream.source == source.map(|s| s.0));
+        if known {
+            return;
+        }
         self.unhear(listener.0);
         // Nobody hears themselves, nor somebody who is not there.
         let source = source
@@ -219,8 +236,10 @@ impl Worker {
             }
         }
         stream.alive(now, sink);
-        stream.stats.codec = Some(payload.codec);
         let is_audio = payload.codec.is_audio();
+        if is_audio {
+            stream.stats.codec = Some(payload.codec);
+        }
         let clock_rate = is_audio.then_some(payload.clock_rate);
         let arrival =
             stream.reception.arrive(now, &packet.header, packet.payload.len(), clock_rate);
@@ -252,6 +271,7 @@ impl Worker {
             let Some(target) = listener.rtp_target() else { continue };
             let Some(payload) = listener.sent_payload(taken.key) else {
                 listener.stats.unmapped_dropped += 1;
+                listener.sender.skip(taken.origin, taken.extended, taken.in_order);
                 continue;
             };
             let relayed = Relayed {

@@ -272,6 +272,55 @@ fn directions_are_kept() {
 }
 
 #[test]
+fn what_was_not_passed_on_is_not_lost() {
+    let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[PCMU]);
+    let mut n = 0;
+    let mut talk = |world: &mut World, payload_type| {
+        for _ in 0..5 {
+            n += 1;
+            world.pass(20);
+            world.rtp(a, CUSTOMER, payload_type, n);
+        }
+    };
+    let silent = [
+        (StreamConfig { receive: false, ..config(CUSTOMER, &[PCMU]) }, a, CUSTOMER),
+        (StreamConfig { send: false, ..config(AGENT, &[PCMU]) }, b, AGENT),
+        (StreamConfig { remote: None, ..config(AGENT, &[PCMU]) }, b, AGENT),
+    ];
+    for (held, slot, peer) in silent {
+        talk(&mut world, 0);
+        world.configure(slot, held);
+        talk(&mut world, 0);
+        world.configure(slot, config(peer, &[PCMU, EVENTS]));
+    }
+    world.configure(b, config(AGENT, &[PCMU]));
+    talk(&mut world, 0);
+    talk(&mut world, 101); // the agent has no events
+    talk(&mut world, 0);
+    let heard = world.heard(b);
+    assert_eq!(heard.len(), 25);
+    for (i, pair) in heard.windows(2).enumerate() {
+        assert_eq!(pair[1].0.sequence, pair[0].0.sequence + 1, "{i}");
+        let pause = if [4, 9, 14, 19].contains(&i) { 6 } else { 1 };
+        assert_eq!(pair[1].0.timestamp - pair[0].0.timestamp, pause * 160, "{i}");
+    }
+    assert_eq!(world.close(b).unmapped_dropped, 5);
+    assert_eq!(world.close(a).codec, Some(Codec::Pcmu), "events are no codec");
+}
+
+#[test]
+fn hearing_the_same_again_does_not_start_the_music_anew() {
+    let (mut world, _, b) = World::call(&[PCMU], &[PCMU]);
+    for _ in 0..3 {
+        world.hear(b, Hear::Music, None);
+        world.tick(20);
+    }
+    let heard: Vec<_> = world.heard(b).into_iter().map(|(_, payload)| payload).collect();
+    let expected: Vec<_> = (0..3).map(|n| MUSIC.frame(Codec::Pcmu, n).unwrap().to_vec()).collect();
+    assert_eq!(heard, expected);
+}
+
+#[test]
 fn nothing_is_sent_to_places_that_are_no_host() {
     for place in [
         "0.0.0.0:4000",
