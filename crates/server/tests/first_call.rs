@@ -28,12 +28,16 @@ impl Server {
         std::fs::create_dir_all(&directory).unwrap();
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let [first, second] = PASSWORDS;
+        // Servers of tests that run at once must not meet in one range.
+        let rtp = 10_000 + port % 200 * 100;
         let config = format!(
             "[log]\nredact_numbers = true\nlevel = \"debug\"\n{more}\n\
+             [media]\nport_min = {rtp}\nport_max = {}\n\
              [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:{port}\"\n\
              [[listen]]\ntransport = \"tcp\"\naddress = \"127.0.0.1:{port}\"\n\
              [[extension]]\nnumber = \"1001\"\npassword = \"{first}\"\n\
-             [[extension]]\nnumber = \"1002\"\npassword = \"{second}\"\n"
+             [[extension]]\nnumber = \"1002\"\npassword = \"{second}\"\n",
+            rtp + 99
         );
         std::fs::write(directory.join("hookflash.toml"), config).unwrap();
         let mut server = Self { directory, port, process: None };
@@ -42,8 +46,8 @@ impl Server {
     }
 
     fn start(&mut self) {
-        let log = std::fs::File::options().create(true).append(true);
-        let log = log.open(self.directory.join("log")).unwrap();
+        let log = self.directory.join("log");
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let process = hookflash()
             .args(["serve", "--config"])
             .arg(self.directory.join("hookflash.toml"))
