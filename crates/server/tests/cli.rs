@@ -1,5 +1,7 @@
 //! The binary as people meet it: what it prints and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
