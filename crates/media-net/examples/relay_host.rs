@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let workers = number().ok_or(usage)?.into();
 
     let (tell, events) = channel();
-    let config = MediaNetConfig { workers, ..MediaNetConfig::default() };
+    let config = MediaNetConfig { workers, queue: 32_768, ..MediaNetConfig::default() };
     let media = MediaNet::start(config, move |event| {
         let _ = tell.send(event);
     })?;

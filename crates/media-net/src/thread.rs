@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 use std::collections::HashMap;
 
 use base::{Time, WallTime};
-use media::command::StreamStats;
 use media::command::{Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId};
 use media::player::Music;
 use media::rtp::DATAGRAM_MAX;
@@ -294,13 +293,13 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     }
 
     fn close(&mut self, now: Time, stream: StreamId) {
-        let Some(slot) = self.slots.remove(&stream) else {
-            let stats = Box::<StreamStats>::default();
-            self.rim.event(MediaEvent::Closed { stream, stats });
-            return;
-        };
-        self.worker.close(now, slot, &mut self.rim);
-        self.rim.ports[slot.0] = None;
+        let slot = self.slots.remove(&stream);
+        let stats = slot.and_then(|slot| {
+            let stats = self.worker.close(now, slot, &mut self.rim);
+            self.rim.ports[slot.0] = None;
+            stats
+        });
+        self.rim.event(MediaEvent::Closed { stream, stats: stats.unwrap_or_default() });
     }
 
     fn set_ticking(&mut self, now: Time) {

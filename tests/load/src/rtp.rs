@@ -15,6 +15,8 @@ const PACKET_LEN: usize = 172;
 const PACKET_NANOS: u64 = 20_000_000;
 /// Where a packet carries the time at which it was sent: in its payload, which is passed on.
 const STAMP: Range<usize> = 12..20;
+/// Where strays come from.
+const STRANGER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 0, 66), 0);
 /// Packets in flight are waited for this long.
 const LINGER: Duration = Duration::from_millis(200);
 
@@ -67,20 +69,22 @@ impl Load {
         Ok(Self { phones, rounds: 0 })
     }
 
-    /// Talks for some seconds.
+    /// Talks for some seconds, while a stranger sends `strays` packets a second to all ports.
     ///
     /// # Errors
-    /// When the operating system refuses descriptors.
-    pub fn run(&mut self, seconds: u32) -> io::Result<Outcome> {
+    /// When the operating system refuses descriptors, or the stranger was answered.
+    pub fn run(&mut self, seconds: u32, strays: u32) -> io::Result<Outcome> {
         let done = AtomicBool::new(false);
         let first = self.rounds;
         self.rounds += u64::from(seconds) * 50;
         let rounds = first..self.rounds;
         std::thread::scope(|scope| {
             let listener = scope.spawn(|| self.listen(&done));
+            let stranger = scope.spawn(|| self.disturb(strays, &done));
             let sent = self.talk(rounds);
             std::thread::sleep(LINGER);
             done.store(true, Ordering::Relaxed);
+            stranger.join().map_err(|_| io::Error::other("stranger"))??;
             let mut delays = listener.join().map_err(|_| io::Error::other("listener"))??;
             delays.sort_unstable();
             Ok(Outcome { sent, delays })
@@ -106,6 +110,37 @@ impl Load {
             }
         }
         sent
+    }
+
+    /// A stranger's packets: RTP to every RTP port and every RTCP port in turn.
+    fn disturb(&self, per_second: u32, done: &AtomicBool) -> io::Result<()> {
+        if per_second == 0 {
+            return Ok(());
+        }
+        let stranger = UdpSocket::bind(STRANGER)?;
+        stranger.set_nonblocking(true)?;
+        let servers: Vec<_> =
+            self.phones.iter().map(UdpSocket::peer_addr).collect::<io::Result<_>>()?;
+        let mut ports = servers.iter().flat_map(|rtp| [rtp.port(), rtp.port() + 1]).cycle();
+        let per_round = u64::from(per_second).div_ceil(1000);
+        let start = clock(libc::CLOCK_MONOTONIC);
+        for round in 0u64.. {
+            if done.load(Ordering::Relaxed) {
+                break;
+            }
+            sleep_until(start + round * 1_000_000);
+            for port in ports.by_ref().take(per_round as usize) {
+                let mut packet = [0xaau8; PACKET_LEN];
+                packet[..2].copy_from_slice(&[0x80, 0]);
+                packet[2..4].copy_from_slice(&(round as u16).to_be_bytes());
+                // Refused by the kernel once its peer is pinned: that is the point.
+                let _ = stranger.send_to(&packet, (Ipv4Addr::LOCALHOST, port));
+            }
+        }
+        match stranger.recv(&mut [0; PACKET_LEN]) {
+            Ok(_) => Err(io::Error::other("the stranger was answered")),
+            Err(_) => Ok(()),
+        }
     }
 
     fn listen(&self, done: &AtomicBool) -> io::Result<Vec<u32>> {
@@ -161,7 +196,7 @@ fn receive(phone: &UdpSocket) -> Option<Option<u32>> {
     // SAFETY: the header points to live buffers of the lengths it says.
     let len = unsafe { libc::recvmsg(phone.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
     let len = usize::try_from(len).ok()?;
-    if len != PACKET_LEN {
+    if len != PACKET_LEN || buffer[STAMP] == [0xaa; 8] {
         return Some(None);
     }
     let mut stamp = [0; 8];

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base::{Rng, Time, WallTime};
 
-use crate::command::{Hear, MediaEvent, StreamConfig, StreamId};
+use crate::command::{Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
 use crate::latch::Latched;
 use crate::player::{FRAME_BYTES_MAX, Music};
 use crate::reception::Arrival;
@@ -149,11 +149,16 @@ impl Worker {
         }
     }
 
-    /// Says goodbye and forgets the stream; the shell closes its sockets.
-    pub fn close(&mut self, now: Time, slot: Slot, sink: &mut impl Sink) {
+    /// Says goodbye and forgets the stream; the shell closes its sockets, then tells the figures.
+    pub fn close(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        sink: &mut impl Sink,
+    ) -> Option<Box<StreamStats>> {
         self.unhear(slot.0);
         self.report(now, slot.0, true, sink);
-        let Some(gone) = self.streams.get_mut(slot.0).and_then(Option::take) else { return };
+        let gone = self.streams.get_mut(slot.0).and_then(Option::take)?;
         for listener in &gone.hearers {
             if let Some(stream) = stream(&mut self.streams, *listener) {
                 stream.hear = Hear::Nothing;
@@ -161,7 +166,7 @@ impl Worker {
             }
         }
         self.free.push(slot.0);
-        sink.event(MediaEvent::Closed { stream: gone.id, stats: gone.figures() });
+        Some(gone.figures())
     }
 
     /// A datagram has come. Its bytes are overwritten.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::{Codec, Payload, Remote, StreamStats};
+use crate::command::{Codec, Payload, Remote};
 use crate::rtp::{Header, write_header};
 
 const CUSTOMER: &str = "192.0.2.1:4000";
@@ -143,11 +143,7 @@ impl World {
     }
 
     fn close(&mut self, slot: Slot) -> StreamStats {
-        self.worker.close(self.now, slot, &mut self.wire);
-        match self.wire.events.pop() {
-            Some(MediaEvent::Closed { stats, .. }) => *stats,
-            other => panic!("{other:?}"),
-        }
+        *self.worker.close(self.now, slot, &mut self.wire).unwrap()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Relay load: CPU per call, loss and added delay of the media engine alone.
 //!
-//! `rtp-load [--calls 50,200,400] [--seconds 20] [--workers 1] [--host PATH]` starts the example
+//! `rtp-load [--calls 50,200,400] [--seconds 20] [--workers 1] [--strays 0] [--host PATH]` starts
 //! `relay_host` of media-net in a process of its own for each number of calls, sends 20 ms G.711
 //! packets in both directions of every call, evenly spread, and prints one table row each. Delay is
 //! taken from before the sending system call to the kernel's time of arrival at the other phone.
@@ -34,13 +34,16 @@ struct Options {
     calls: Vec<u16>,
     seconds: u32,
     workers: u16,
+    /// Packets a second from a stranger.
+    strays: u32,
     host: PathBuf,
 }
 
 impl Options {
     fn parse() -> Result<Self, Box<dyn Error>> {
         let beside = std::env::current_exe()?.with_file_name("examples").join("relay_host");
-        let mut options = Self { calls: vec![50, 200, 400], seconds: 20, workers: 1, host: beside };
+        let mut options =
+            Self { calls: vec![50, 200, 400], seconds: 20, workers: 1, strays: 0, host: beside };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or("an option without a value")?;
@@ -50,6 +53,7 @@ impl Options {
                 }
                 "--seconds" => options.seconds = value.parse()?,
                 "--workers" => options.workers = value.parse()?,
+                "--strays" => options.strays = value.parse()?,
                 "--host" => options.host = value.into(),
                 _ => return Err(format!("unknown option {name}").into()),
             }
@@ -61,9 +65,9 @@ impl Options {
 fn measure(options: &Options, calls: u16) -> Result<String, Box<dyn Error>> {
     let mut host = Host::start(options, calls)?;
     let mut load = Load::new(calls, FIRST_PORT, FIRST_PEER)?;
-    load.run(2)?; // latches settle, caches warm up
+    load.run(2, 0)?; // latches settle, caches warm up
     let before = cpu_seconds(host.0.id())?;
-    let outcome = load.run(options.seconds)?;
+    let outcome = load.run(options.seconds, options.strays)?;
     let cpu = cpu_seconds(host.0.id())? - before;
     host.stop()?;
     Ok(row(calls, options.seconds, cpu, &outcome))
