@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use b2bua::config::Network;
 use base::Time;
@@ -24,6 +25,12 @@ const SHARED_FACTOR: u32 = 10;
 
 /// Banned sources at once; more are left to the core, which refuses them itself.
 const BANS_MAX: usize = 65_536;
+
+/// Addresses we sent requests to that are remembered; of more, answers are counted as anyone's.
+const ASKED_MAX: usize = 65_536;
+
+/// How long they are: beyond the longest ringing.
+const ASKED_FOR: Duration = Duration::from_secs(600);
 
 /// Registered addresses remembered; more are treated as unknown.
 const KNOWN_MAX: usize = 262_144;
@@ -142,13 +149,16 @@ pub(crate) struct Admission {
     sources: Sources,
     unknown: Buckets,
     known: Buckets,
+    /// When we last sent a request there: a trunk named by its host only answers from there.
+    asked: HashMap<IpAddr, Time>,
+    asked_swept: Time,
     stats: Arc<Stats>,
 }
 
 impl Admission {
     pub(crate) fn new(config: &AdmissionConfig, sources: Sources, stats: Arc<Stats>) -> Self {
         let (unknown, known) = (Buckets::new(config.unknown), Buckets::new(config.known));
-        Self { sources, unknown, known, stats }
+        Self { sources, unknown, known, asked: HashMap::new(), asked_swept: Time::ZERO, stats }
     }
 
     /// Whether a message of this source may be looked at.
@@ -158,16 +168,34 @@ impl Admission {
             return false;
         }
         let source = source_of(ip);
-        let admitted = self.unknown.take(source, now)
-            || (self.sources.known.contains(ip) && self.known.take(source, now));
+        let admitted =
+            self.unknown.take(source, now) || (self.is_known(ip) && self.known.take(source, now));
         if !admitted {
             self.stats.refused_rate.one();
         }
         admitted
     }
 
+    /// Whether it is a trunk, a registered phone, or someone whose answer we wait for.
     pub(crate) fn is_known(&self, ip: IpAddr) -> bool {
-        self.sources.known.contains(ip)
+        self.sources.known.contains(ip) || self.asked.contains_key(&source_of(ip))
+    }
+
+    /// A request was sent there: answers will come. The core sends requests only on behalf of
+    /// authenticated users and trunks.
+    pub(crate) fn ask(&mut self, ip: IpAddr, now: Time) {
+        let source = source_of(ip);
+        if let Some(asked) = self.asked.get_mut(&source) {
+            *asked = now;
+            return;
+        }
+        if self.asked.len() >= ASKED_MAX && (now - self.asked_swept).as_secs() >= 1 {
+            self.asked_swept = now;
+            self.asked.retain(|_, asked| now - *asked < ASKED_FOR);
+        }
+        if self.asked.len() < ASKED_MAX {
+            self.asked.insert(source, now);
+        }
     }
 }
 
@@ -241,7 +269,6 @@ impl Buckets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn at(ms: u64) -> Time {
         Time::ZERO + Duration::from_millis(ms)
@@ -297,6 +324,21 @@ mod tests {
         assert_eq!(admitted(&mut admission, "192.0.2.7", at(1000)), 5);
         sources.known.remove(phone);
         assert!(!sources.known.contains(phone));
+    }
+
+    #[test]
+    fn whom_we_asked_may_answer() {
+        let (mut admission, _) = admission(vec![]);
+        admission.ask(ip("192.0.2.8"), at(0));
+        assert_eq!(admitted(&mut admission, "192.0.2.8", at(0)), 55);
+        for n in 0..u32::try_from(ASKED_MAX).unwrap() {
+            admission.ask(IpAddr::V4(n.into()), at(1));
+        }
+        assert_eq!(admission.asked.len(), ASKED_MAX);
+        admission.ask(ip("203.0.113.1"), at(500_000));
+        assert!(!admission.is_known(ip("203.0.113.1")), "no room");
+        admission.ask(ip("203.0.113.1"), at(700_000));
+        assert_eq!(admission.asked.len(), 1, "what is old is forgotten for what is new");
     }
 
     #[test]

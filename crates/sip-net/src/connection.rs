@@ -87,6 +87,7 @@ pub(crate) struct Inbound {
     own: mpsc::WeakSender<Outgoing>,
     unknown: Bucket,
     known: Bucket,
+    ours: bool,
     spoken: bool,
     deadline: Instant,
 }
@@ -109,6 +110,7 @@ impl Inbound {
             own: queue.own.clone(),
             unknown: Bucket::default(),
             known: Bucket::default(),
+            ours,
             spoken: ours,
             deadline: Instant::now() + within,
         }
@@ -186,7 +188,7 @@ impl Inbound {
                 return Err(End::Broken);
             }
             let mut wait = self.unknown.wait(env.rates.unknown, now);
-            if wait > 0 && env.sources.known.contains(ip) {
+            if wait > 0 && (self.ours || env.sources.known.contains(ip)) {
                 wait = self.known.wait(env.rates.known, now);
             }
             if wait == 0 {

@@ -49,16 +49,6 @@ pub trait Core {
     fn next_timeout(&self) -> Option<Time>;
 }
 
-impl Core for b2bua::Core {
-    fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
-        Self::handle(self, now, input, out);
-    }
-
-    fn next_timeout(&self) -> Option<Time> {
-        Self::next_timeout(self)
-    }
-}
-
 /// Takes every output that is not for the network: media, store, call records, events, and
 /// [`Output::Drained`]. Runs on the core's thread and must not block. An input it returns (a media
 /// command that could not be queued has failed) is handled next.

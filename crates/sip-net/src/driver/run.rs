@@ -132,11 +132,7 @@ impl<C: Core> Driver<C> {
                 self.handle(input);
             }
         }
-        for _ in 0..INPUTS_PER_TURN {
-            let Poll::Ready(Some(told)) = sources.streams.poll_recv(cx) else { break };
-            progress = true;
-            self.told(told);
-        }
+        // Before anything from the wire: what a restart restores is queued before the first turn.
         for _ in 0..INPUTS_PER_TURN {
             let Some(inputs) = &mut sources.inputs else { break };
             match inputs.poll_recv(cx) {
@@ -147,6 +143,11 @@ impl<C: Core> Driver<C> {
                 Poll::Ready(None) => sources.inputs = None,
                 Poll::Pending => break,
             }
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let Poll::Ready(Some(told)) = sources.streams.poll_recv(cx) else { break };
+            progress = true;
+            self.told(told);
         }
         for index in 0..self.sockets.len() {
             if let Poll::Ready(received) = self.sockets[index].poll_receive(cx, &mut self.batch) {
@@ -281,6 +282,9 @@ impl<C: Core> Driver<C> {
 
     fn send(&mut self, target: Target, bytes: Bytes, transaction: Option<TransactionId>) {
         if target.transport == Transport::Udp {
+            if !bytes.starts_with(b"SIP/2.0 ") {
+                self.admission.ask(target.addr.ip(), self.env.clock.now());
+            }
             return match udp::choose(&self.sockets, target.addr, target.flow) {
                 Some(index) => {
                     self.send_datagram(index, target.addr, target.flow, bytes, transaction);
