@@ -181,6 +181,14 @@ impl Transactions {
         }
     }
 
+    /// Forgets a server transaction that will never be answered, because its handling failed. The
+    /// request, should it come again, is a new one.
+    pub fn drop_server(&mut self, transaction: TransactionId, out: &mut Vec<Event>) {
+        if let Some(Entry::Server(_)) = self.table.get(transaction) {
+            self.end_server(transaction, out);
+        }
+    }
+
     /// Replies without keeping state (RFC 3261 §8.2.7). A missing To tag is filled in, the same for
     /// every retransmission of the request. An ACK is never answered.
     pub fn reply_stateless(
