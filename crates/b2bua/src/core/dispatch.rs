@@ -87,7 +87,9 @@ impl Core {
         if request.method == Method::Invite {
             self.invites.insert(transaction, leg);
         }
+        self.serving = Some(transaction);
         self.with_leg(now, leg, out, |leg, cx| leg.request(request, source, transaction, cx));
+        self.serving = None;
     }
 
     /// Whether a request inside a dialog comes from the dialog's peer: from its address, or with a

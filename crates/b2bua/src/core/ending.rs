@@ -64,7 +64,7 @@ impl Core {
     }
 
     /// Writes the record once the last leg is gone and the last figures are in.
-    pub(super) fn over(&mut self, _now: Time, call: CallId, out: &mut Vec<Output>) {
+    pub(super) fn over(&mut self, now: Time, call: CallId, out: &mut Vec<Output>) {
         let done = self
             .calls
             .get(&call)
@@ -76,16 +76,16 @@ impl Core {
             for party in &state.counted {
                 self.uncount(party);
             }
-            let record = self.call_record(call, state);
+            let record = self.call_record(now, call, state);
             tracing::info!(%call, from = %Masked(&record.from), to = %Masked(&record.to),
                 status = record.sip_status, talk_ms = record.talk_ms, "over");
             out.push(Output::CallRecord(Box::new(record)));
         }
     }
 
-    fn call_record(&self, call: CallId, state: CallState) -> CallRecord {
+    fn call_record(&self, now: Time, call: CallId, state: CallState) -> CallRecord {
         let times = state.call.times();
-        let ended = times.ended.unwrap_or(state.started);
+        let ended = times.ended.unwrap_or(now);
         let outcome = state.call.outcome();
         let cause = outcome.map_or(Cause::INTERNAL, |outcome| outcome.cause);
         let talk = times.answered.map(|answered| ended - answered).unwrap_or_default();
@@ -166,7 +166,7 @@ impl Core {
             for party in &state.counted {
                 self.uncount(party);
             }
-            let mut record = self.call_record(call, state);
+            let mut record = self.call_record(now, call, state);
             record.sip_status = StatusCode::SERVER_INTERNAL_ERROR.0;
             out.push(Output::CallRecord(Box::new(record)));
         }

@@ -72,6 +72,9 @@ pub struct Core {
     /// Calls whose plan may have changed in this step.
     #[serde(skip)]
     touched: Vec<CallId>,
+    /// The request being worked on, which a panic leaves without an answer.
+    #[serde(skip)]
+    serving: Option<sip::transaction::TransactionId>,
     /// The call being worked on, so that a panic costs only that one.
     #[serde(skip)]
     working_on: Option<CallId>,
@@ -160,6 +163,7 @@ impl Core {
             drained: false,
             reports: VecDeque::new(),
             touched: Vec::new(),
+            serving: None,
             working_on: None,
             poison: None,
             config: Arc::new(config),
@@ -235,6 +239,9 @@ impl Core {
             self.reports.clear();
             if let Some(call) = poisoned {
                 self.abandon(now, call, out);
+            }
+            if let Some(transaction) = self.serving.take() {
+                self.wire.transactions.drop_server(transaction, &mut self.wire.events);
             }
             self.run(now, out);
         }

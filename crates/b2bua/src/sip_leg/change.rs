@@ -201,10 +201,13 @@ impl SipLeg {
                 self.negotiation.offer_failed();
                 self.arm(cx, Timer::Retry, Some(cx.now + wait));
                 // The far end's change goes first now; ours begins afresh after the wait.
-                if let State::Up(up) = &mut self.state
-                    && let Some(Change { what: What::Codecs(codecs), .. }) = up.change.take()
-                {
-                    up.queued = Some(codecs);
+                let State::Up(up) = &mut self.state else { return };
+                match up.change.take().map(|change| change.what) {
+                    Some(What::Codecs(codecs)) => up.queued = Some(codecs),
+                    Some(What::Refresh) | None => {
+                        self.session.refresh_failed(cx.now);
+                        self.arm(cx, Timer::Session, self.session.deadline());
+                    }
                 }
             }
             None => self.change_refused(cx),

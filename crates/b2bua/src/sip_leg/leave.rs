@@ -233,6 +233,11 @@ impl SipLeg {
                 }
             }
             State::Up(mut up) => {
+                if let Some(pending) = up.pending.take() {
+                    let (transaction, request) = pending.into_parts();
+                    let response = request.response(StatusCode::SERVER_INTERNAL_ERROR);
+                    wire.respond(now, transaction, response);
+                }
                 let target = self.target(&up.dialog);
                 let bye = up.dialog.request(Method::Bye);
                 wire.request(now, bye, target, Owner::Nobody);
