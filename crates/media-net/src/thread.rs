@@ -101,8 +101,8 @@ impl<E: Fn(MediaEvent)> Sink for Rim<E> {
         (self.events)(event);
     }
 
-    fn pin(&mut self, slot: Slot, peer: Option<SocketAddr>) {
-        if let Some(port) = self.port(slot, Channel::Rtp) {
+    fn pin(&mut self, slot: Slot, channel: Channel, peer: Option<SocketAddr>) {
+        if let Some(port) = self.port(slot, channel) {
             port.pin(peer);
         }
     }

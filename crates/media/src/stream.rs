@@ -8,6 +8,7 @@ use crate::command::{Hear, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId
 use crate::latch::Latch;
 use crate::reception::Reception;
 use crate::sender::Sender;
+use crate::worker::Channel;
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -104,8 +105,12 @@ impl Stream {
         }
     }
 
-    /// Takes a new configuration; true when the peer's address is another than before.
-    pub(crate) fn configure(&mut self, now: Time, mut config: StreamConfig) -> bool {
+    /// Takes a new configuration; tells where the peer's address is another than before.
+    pub(crate) fn configure(
+        &mut self,
+        now: Time,
+        mut config: StreamConfig,
+    ) -> [Option<Channel>; 2] {
         config.payloads.truncate(MAX_PAYLOADS);
         config.payloads.retain(|payload| {
             payload.send < 128
@@ -120,14 +125,14 @@ impl Stream {
         let remote = config.remote;
         let moved = self.rtp.aim(remote.map(|remote| remote.rtp), config.signalling_source);
         let likely = self.rtp.source().map(|peer| peer.ip()).or(config.signalling_source);
-        self.rtcp.aim(remote.map(|remote| remote.rtcp), likely);
+        let rtcp_moved = self.rtcp.aim(remote.map(|remote| remote.rtcp), likely);
         let could_send = self.rtp_target().is_some();
         self.config = config;
         if !could_send {
             // What was not sent in between is not lost.
             self.sender.cut();
         }
-        moved
+        [moved.then_some(Channel::Rtp), rtcp_moved.then_some(Channel::Rtcp)]
     }
 
     /// The payload the peer sends under this number.

@@ -55,7 +55,7 @@ impl Sink for Count {
         self.events += 1;
     }
 
-    fn pin(&mut self, _: Slot, _: Option<SocketAddr>) {}
+    fn pin(&mut self, _: Slot, _: Channel, _: Option<SocketAddr>) {}
 }
 
 fn addr(port: u16) -> SocketAddr {

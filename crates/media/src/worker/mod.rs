@@ -47,9 +47,9 @@ pub trait Sink {
     fn send(&mut self, slot: Slot, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool;
     /// Tells the core.
     fn event(&mut self, event: MediaEvent);
-    /// From now on everything the RTP socket takes from and sends to is `peer`; `None` = anybody
-    /// may be the peer again. The shell may connect the socket, so that strays cost nothing.
-    fn pin(&mut self, slot: Slot, peer: Option<SocketAddr>);
+    /// From now on a socket takes packets from `peer` only; `None` = anybody may be the peer again.
+    /// The shell may connect the socket, so that strays cost nothing.
+    fn pin(&mut self, slot: Slot, channel: Channel, peer: Option<SocketAddr>);
 }
 
 /// The streams of one media thread.
@@ -106,8 +106,9 @@ impl Worker {
     pub fn configure(&mut self, now: Time, slot: Slot, config: StreamConfig, sink: &mut impl Sink) {
         let Some(changed) = stream(&mut self.streams, slot.0) else { return };
         let received = changed.config.receive;
-        if changed.configure(now, config) {
-            sink.pin(slot, None);
+        let moved = changed.configure(now, config);
+        for channel in moved.into_iter().flatten() {
+            sink.pin(slot, channel, None);
         }
         if changed.config.receive && !received {
             // What was not passed on in between is not lost.
@@ -231,10 +232,10 @@ impl Worker {
                 stream.stats.strays_dropped += 1;
                 return None;
             }
-            Latched::Settled => sink.pin(slot, Some(from)),
+            Latched::Settled => sink.pin(slot, Channel::Rtp, Some(from)),
             Latched::New => {
                 if stream.rtp.settled().is_some() {
-                    sink.pin(slot, Some(from));
+                    sink.pin(slot, Channel::Rtp, Some(from));
                 }
                 stream.rtcp.aim(stream.config.remote.map(|remote| remote.rtcp), Some(from.ip()));
                 sink.event(MediaEvent::FirstPacket { stream: stream.id, from });
@@ -314,7 +315,10 @@ impl Worker {
         };
         match channel {
             Channel::Rtcp => {
-                stream.rtcp.accept(from, None);
+                let latched = stream.rtcp.accept(from, None);
+                if latched != Latched::Peer && stream.rtcp.settled().is_some() {
+                    sink.pin(slot, Channel::Rtcp, Some(from));
+                }
             }
             // On a shared port only RTP says who the peer is.
             Channel::Rtp if stream.rtp.source().is_none() => {
