@@ -22,8 +22,8 @@ use self::asked::{Asked, Refusal, Wanted};
 pub use self::asked::{CALL_ID_LEN_MAX, CONTACT_LEN_MAX, PATH_LEN_MAX, PATHS_MAX};
 pub use self::binding::{Binding, BindingId, BindingRecord, Change, Reachability};
 pub use self::qualify::QUALIFY_FAILURES_MAX;
-use crate::message::{Host, Name, NameAddr, Request, Response, StatusCode};
-use crate::transport::{FlowId, Source, Transport};
+use crate::message::{Host, Name, NameAddr, Request, Response, StatusCode, Uri};
+use crate::transport::{FlowId, Source, Target, Transport};
 
 /// A longer User-Agent is cut to this many bytes.
 pub const USER_AGENT_LEN_MAX: usize = 96;
@@ -390,6 +390,20 @@ impl<'a> Sent<'a> {
         })
     }
 
+    /// Where the phone listens: where its REGISTER came from, but at the port that its Contact names
+    /// when that has the very address of the sender. No NAT is between then, and a phone may well
+    /// send from another port than it listens on; another host can't be aimed at (ATTACKS 13).
+    fn way_to(&self, contact: &Uri) -> Target {
+        let mut target = self.source.reply_target();
+        if self.source.transport == Transport::Udp
+            && self.path.is_empty()
+            && contact.host.ip() == Some(target.addr.ip().to_canonical())
+        {
+            target.addr.set_port(contact.port.unwrap_or(Transport::Udp.default_port()));
+        }
+        target
+    }
+
     /// A new or refreshed binding; `old` keeps what was found out about it if its way is the same.
     fn bind(
         &self,
@@ -399,7 +413,7 @@ impl<'a> Sent<'a> {
         wanted: Wanted,
         old: Option<&Binding>,
     ) -> Binding {
-        let target = self.source.reply_target();
+        let target = self.way_to(&wanted.contact);
         let same_way = old.filter(|old| old.target == target);
         Binding {
             id,

@@ -293,6 +293,14 @@ fn whatever_else_a_contact_says_calls_go_to_the_source() {
 }
 
 #[test]
+fn a_phone_may_listen_on_another_port_than_it_sends_from() {
+    let mut w = World::new();
+    let host = w.source.remote.ip();
+    assert_eq!(w.contact(at(0), &format!("<sip:a@{host}:6061>")).status, StatusCode::OK);
+    assert_eq!(w.lookup(at(1))[0].1, format!("{host}:6061"));
+}
+
+#[test]
 fn a_refused_request_changes_nothing_at_all() {
     let mut w = World::new();
     w.contact(at(0), "<sip:1001@10.0.0.7>");
