@@ -16,6 +16,7 @@ mod operation;
 mod random;
 mod script;
 mod text;
+mod view;
 mod watch;
 mod world;
 

@@ -137,7 +137,7 @@ impl Msg {
         self.get("Call-ID").unwrap_or("")
     }
 
-    pub(crate) fn from_tag(&self) -> &str {
+    pub(crate) fn sender_tag(&self) -> &str {
         self.get("From").and_then(tag_of).unwrap_or("")
     }
 
@@ -219,7 +219,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((msg.method(), msg.uri(), msg.cseq()), ("INVITE", "sip:1@h", 7));
-        assert_eq!((msg.branch(), msg.from_tag(), msg.to_tag()), ("z9x", "1", ""));
+        assert_eq!((msg.branch(), msg.sender_tag(), msg.to_tag()), ("z9x", "1", ""));
         assert!(msg.lists("Supported", "100REL"));
         assert_eq!(msg.session_expires(), Some((90, Some("uas".into()))));
         let answer = Msg::response(&msg, 200, "mine");

@@ -115,7 +115,7 @@ impl Watch {
             answered: None,
         };
         self.asked.insert(id, asked);
-        let key = key(msg, msg.to_tag(), msg.from_tag());
+        let key = key(msg, msg.to_tag(), msg.sender_tag());
         if is_initial {
             return;
         }
@@ -135,10 +135,8 @@ impl Watch {
                 }
             }
             "BYE" => track.is_over = true,
-            "PRACK" if matches!(track.ours, Some((_, Carrier::Provisional))) => {
-                if msg.has_sdp() {
-                    track.ours = None;
-                }
+            "PRACK" if matches!(track.ours, Some((_, Carrier::Provisional))) && msg.has_sdp() => {
+                track.ours = None;
             }
             "INVITE" | "UPDATE" | "PRACK" if msg.has_sdp() => {
                 track.theirs.insert((msg.cseq(), msg.method().to_owned()));
@@ -151,7 +149,7 @@ impl Watch {
         let id = (msg.branch().to_owned(), msg.method().to_owned());
         let Some(sent) = self.sent.get(&id) else { return };
         let has_offer = sent.has_offer;
-        let key = key(msg, msg.from_tag(), msg.to_tag());
+        let key = key(msg, msg.sender_tag(), msg.to_tag());
         if status >= 200 && msg.method() == "BYE" {
             if let Some(track) = self.tracks.get_mut(&key) {
                 track.is_over = true;
@@ -177,7 +175,7 @@ impl Watch {
         }
         if is_ours && status >= 300 {
             // What was refused was never in force: said again, it is a change again.
-            let of = (msg.call_id().to_owned(), msg.from_tag().to_owned());
+            let of = (msg.call_id().to_owned(), msg.sender_tag().to_owned());
             self.descriptions.entry(of).or_default().last.clear();
         }
     }
@@ -199,7 +197,7 @@ impl Watch {
             Some(status) => self.response_out(now, who, bytes, &msg, status),
         }
         if msg.has_sdp() {
-            let tag = if msg.status().is_some() { msg.to_tag() } else { msg.from_tag() };
+            let tag = if msg.status().is_some() { msg.to_tag() } else { msg.sender_tag() };
             self.describe(&msg, tag.to_owned());
         }
     }
@@ -220,7 +218,7 @@ impl Watch {
             return;
         }
         let (cseq, method) = (msg.cseq(), msg.method());
-        let base = (msg.call_id().to_owned(), msg.from_tag().to_owned());
+        let base = (msg.call_id().to_owned(), msg.sender_tag().to_owned());
         if msg.to_tag().is_empty() {
             self.placed.insert(msg.call_id().to_owned());
             // Only a retry of the same call, or the same INVITE to the next address, has been.
@@ -230,7 +228,7 @@ impl Watch {
             }
             return;
         }
-        let key = key(msg, msg.from_tag(), msg.to_tag());
+        let key = key(msg, msg.sender_tag(), msg.to_tag());
         let track = self.tracks.entry(key).or_default();
         let mut faults = Vec::new();
         // A 2xx that comes again when all is forgotten gets the same BYE again.
@@ -264,7 +262,7 @@ impl Watch {
     }
 
     fn ack_out(&mut self, msg: &Msg) {
-        let key = key(msg, msg.from_tag(), msg.to_tag());
+        let key = key(msg, msg.sender_tag(), msg.to_tag());
         self.owed.retain(|owed| *owed != (key.clone(), msg.cseq()));
     }
 
@@ -300,7 +298,7 @@ impl Watch {
 
     /// Offer and answer as the server's responses carry them.
     fn track_answer(&mut self, now: Time, msg: &Msg, status: u16, has_offer: bool) {
-        let key = key(msg, msg.to_tag(), msg.from_tag());
+        let key = key(msg, msg.to_tag(), msg.sender_tag());
         let method = msg.method().to_owned();
         let is_new = !self.tracks.contains_key(&key);
         let track = self.tracks.entry(key).or_default();

@@ -18,7 +18,6 @@ use crate::media::Media;
 use crate::net::{InFlight, Link};
 use crate::operation::Operation;
 use crate::script::{Answering, Placing};
-use crate::text::Msg;
 use crate::watch::Watch;
 
 /// A running hash of everything that happened: equal seeds give equal traces.
@@ -81,6 +80,8 @@ pub struct World {
     steps: u64,
     /// Replaces the core by its restored snapshot at this step.
     pub(crate) restore_at: Option<u64>,
+    /// A panic inside the core is what the test wants.
+    pub expects_poison: bool,
     /// Whether something runs for ever: OPTIONS to trunks, a registration at one.
     pub(crate) keeps_house: bool,
 }
@@ -178,6 +179,7 @@ impl World {
             strangers_sent: 0,
             steps: 0,
             restore_at: None,
+            expects_poison: false,
             keeps_house,
         };
         let mut out = Vec::new();
@@ -252,7 +254,7 @@ impl World {
                 self.collect(who);
             }
             Operation::Network(who, link) => self.links[who] = link,
-            Operation::Disconnect(who) => self.disconnect(who),
+            Operation::Disconnect(who) => self.break_connection(who),
             Operation::Attack(attack) => self.attack(attack),
             Operation::BindFails => self.media.fail_next = true,
             Operation::AudioLost => {
@@ -273,7 +275,18 @@ impl World {
         }
     }
 
-    fn disconnect(&mut self, who: usize) {
+    /// Breaks the connection of a peer that speaks over one; it registers again over a new one.
+    pub fn disconnect(&mut self, name: &str) {
+        let who = self.index(name);
+        self.perform(Operation::Disconnect(who));
+    }
+
+    /// Whether the core has said that it is drained.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
+    fn break_connection(&mut self, who: usize) {
         if let Some(flow) = self.flows[who].take() {
             self.input(Input::FlowClosed(flow));
             if self.agents[who].registration.wanted {
@@ -389,7 +402,7 @@ impl World {
     }
 
     /// Gives the core something to do.
-    pub(crate) fn input(&mut self, input: Input) {
+    pub fn input(&mut self, input: Input) {
         let mut out = Vec::new();
         self.core.handle(self.now, input, &mut out);
         self.outputs(out);
@@ -454,11 +467,13 @@ impl World {
             }
             self.log(who, true, &bytes);
             self.watch.left(self.now, who, &bytes);
+            self.agents[who].approached(self.now, &bytes);
             self.net.arrive(self.now + Duration::from_millis(10), Packet::ToPeer { who, bytes });
             return true;
         }
         self.log(who, true, &bytes);
         self.watch.left(self.now, who, &bytes);
+        self.agents[who].approached(self.now, &bytes);
         let packet = Packet::ToPeer { who, bytes };
         self.net.send(self.now, self.links[who], &mut self.rng, packet);
         true
@@ -498,70 +513,5 @@ impl World {
         for &byte in self.now.as_nanos().to_be_bytes().iter().chain(bytes) {
             self.trace.hash = (self.trace.hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
-    }
-
-    /// Whole messages that the server sent to a peer and whose first line begins so.
-    pub fn sent_to(&self, name: &str, start: &str) -> Vec<String> {
-        self.lines(name, true, start).into_iter().map(|(_, text)| text).collect()
-    }
-
-    /// Whole messages of a peer that reached the server and whose first line begins so.
-    pub fn got_from(&self, name: &str, start: &str) -> Vec<String> {
-        self.lines(name, false, start).into_iter().map(|(_, text)| text).collect()
-    }
-
-    /// The same with their times.
-    pub fn lines(&self, name: &str, from_server: bool, start: &str) -> Vec<(Time, String)> {
-        let who = self.index(name);
-        let lines = self.wire.iter().filter(|l| l.who == who && l.from_server == from_server);
-        lines
-            .map(|line| (line.at, String::from_utf8_lossy(&line.bytes).into_owned()))
-            .filter(|(_, text)| text.starts_with(start))
-            .collect()
-    }
-
-    /// Virtual time.
-    pub fn now(&self) -> Time {
-        self.now
-    }
-
-    /// The hash so far.
-    pub fn trace(&self) -> Trace {
-        self.trace
-    }
-
-    /// Call records so far.
-    pub fn records(&self) -> &[CallRecord] {
-        &self.records
-    }
-
-    /// The core itself, for tests that reach into it.
-    pub fn core(&mut self) -> &mut Core {
-        &mut self.core
-    }
-
-    /// Packets of a peer, as if it had sent them, e.g. to repeat what was seen on the wire.
-    pub fn inject(&mut self, name: &str, bytes: Vec<u8>) {
-        let who = self.index(name);
-        self.net.arrive(self.now, Packet::ToServer { who, bytes: bytes.into(), tcp: None });
-    }
-
-    /// The last messages in short, for a failing test.
-    pub(crate) fn tail(&self, lines: usize) -> String {
-        let from = self.wire.len().saturating_sub(lines);
-        let mut text = String::new();
-        for line in &self.wire[from..] {
-            let who = self.agents.get(line.who).map_or("stranger", |a| &a.profile.user);
-            let arrow = if line.from_server { "→" } else { "←" };
-            let msg = Msg::parse(&line.bytes);
-            let (start, cseq, of) = match &msg {
-                Some(msg) => (msg.start.as_str(), msg.get("CSeq").unwrap_or(""), msg.call_id()),
-                None => ("(no message)", "", ""),
-            };
-            let sdp = if msg.as_ref().is_some_and(Msg::has_sdp) { " +SDP" } else { "" };
-            text +=
-                &format!("{:?} {arrow} {who}#{} {start} [{cseq}] {of}{sdp}\n", line.at, line.who);
-        }
-        text
     }
 }

@@ -86,7 +86,7 @@ impl Agent {
         let found = self.dialogs.iter().find(|(_, dialog)| {
             dialog.call_id == msg.call_id()
                 && dialog.local_tag == msg.to_tag()
-                && (dialog.remote_tag == msg.from_tag() || dialog.remote_tag.is_empty())
+                && (dialog.remote_tag == msg.sender_tag() || dialog.remote_tag.is_empty())
         });
         found.map(|(&id, _)| id)
     }

@@ -31,7 +31,9 @@ impl Agent {
         if !invite.has_sdp() {
             self.blame("INVITE without an offer", &invite);
         }
-        self.respond(now, server, Msg::response(&invite, 100, ""));
+        if !self.is_slow {
+            self.respond(now, server, Msg::response(&invite, 100, ""));
+        }
         let id = self.id();
         for (at, (after, _)) in answering.steps.iter().enumerate() {
             self.timers.arm(Timer::Step(id, at), now + *after);
@@ -43,7 +45,7 @@ impl Agent {
     pub(super) fn step(&mut self, now: Time, id: u64, at: usize) {
         let Some(incoming) = self.incoming.get(&id) else { return };
         let Some((_, step)) = incoming.answering.steps.get(at).cloned() else { return };
-        let (server, invite) = (incoming.server, incoming.invite.clone());
+        let invite = incoming.invite.clone();
         // A second fork may answer although the first has; nothing else happens after the end.
         let answers = matches!(step, Step::Answer(_));
         let has_answered =
@@ -86,7 +88,6 @@ impl Agent {
                 }
             }
         }
-        let _ = server;
     }
 
     /// The INVITE that comes after this refusal is taken as this one would have been.
@@ -124,7 +125,7 @@ impl Agent {
         let ip = self.profile.address.ip();
         dialog.local = format!("<sip:{}@{ip}>", self.profile.user);
         dialog.remote = format!("<{}>", crate::text::uri_in(invite.get("From").unwrap_or("")));
-        dialog.remote_tag = invite.from_tag().to_owned();
+        dialog.remote_tag = invite.sender_tag().to_owned();
         dialog.target = invite.contact().unwrap_or_default();
         dialog.remote_seq = invite.cseq();
         dialog.stubborn = answering.stubborn;
@@ -194,7 +195,6 @@ impl Agent {
     pub(super) fn prack_received(&mut self, now: Time, id: u64, server: u64, msg: &Msg) {
         let contact = self.contact();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let rack = format!("{} {} INVITE", dialog.rseq, dialog.remote_seq.min(msg.cseq()));
         let expected = dialog
             .reliable
             .as_ref()
@@ -206,7 +206,7 @@ impl Agent {
             self.respond(now, server, Msg::response(msg, 200, "").with("Contact", contact));
         } else {
             if dialog.state == State::Ringing {
-                self.blame(&format!("RAck {given}, expected {rack}"), msg);
+                self.blame(&format!("RAck {given}, expected {expected:?}"), msg);
             }
             self.respond(now, server, Msg::response(msg, 481, ""));
         }

@@ -49,7 +49,7 @@ impl Agent {
     }
 
     /// The first description of a dialog. Ports are told apart, so that a test can name them.
-    pub(super) fn first_sdp(&mut self, codecs: Vec<(u8, String)>) -> Sdp {
+    pub(super) fn first_sdp(&self, codecs: Vec<(u8, String)>) -> Sdp {
         let port = 40_000 + u16::try_from(self.ids % 10_000).unwrap_or(0) * 2;
         let ip = self.profile.address.ip().to_string();
         Sdp { id: self.ids, version: 1, ip, port, direction: Direction::SendRecv, codecs }

@@ -75,8 +75,10 @@ enum Timer {
 pub struct Agent {
     pub(crate) profile: Profile,
     pub(crate) is_dead: bool,
-    /// What it asked before that is forgotten.
+    /// Answers may come to what it does not know, e.g. to what it asked before it died.
     has_restarted: bool,
+    /// Does not even say 100 before its first step.
+    pub is_slow: bool,
     pub(crate) outbox: Vec<Vec<u8>>,
     pub(crate) wrong: Vec<String>,
     pub(crate) dialogs: BTreeMap<u64, Dialog>,
@@ -104,6 +106,7 @@ impl Agent {
             profile,
             is_dead: false,
             has_restarted: false,
+            is_slow: false,
             outbox: Vec::new(),
             wrong: Vec::new(),
             dialogs: BTreeMap::new(),
@@ -150,6 +153,11 @@ impl Agent {
         }
     }
 
+    /// Somebody else sends in its name.
+    pub fn expect_strays(&mut self) {
+        self.has_restarted = true;
+    }
+
     /// Comes back as after a restart: knows nothing any more.
     pub fn revive(&mut self, now: Time) {
         if self.is_dead {
@@ -190,6 +198,13 @@ impl Agent {
             Timer::Ack(id) => self.ack_due(now, id),
             Timer::Register => self.register(now),
         }
+    }
+
+    /// A message of the server is on its way: its dialog is not settled before it has come.
+    pub(crate) fn approached(&mut self, now: Time, bytes: &[u8]) {
+        let Some(msg) = Msg::parse(bytes) else { return };
+        let of_call = |dialog: &&mut Dialog| dialog.call_id == msg.call_id();
+        self.dialogs.values_mut().filter(of_call).for_each(|dialog| dialog.touched = now);
     }
 
     /// A packet of the server.
