@@ -40,18 +40,22 @@ lint: ## Format, clippy, and licences where cargo-deny is installed
 	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --log-level error check; fi
 
-bench: ## Measure, and write the figures into tests/load/README.md
+bench: ## Measure everything; prints the tables of tests/load/README.md
 	$(CARGO) build --quiet --release -p server -p load
-	$(CARGO) run --quiet --release -p load -- bench
+	$(CARGO) build --quiet --release -p media-net --example relay_host
+	$(CARGO) run --quiet --release -p load --bin load -- bench
+	$(CARGO) run --quiet --release -p load --bin rtp-load
 
-load: ## A load run that only prints
+load: ## A short run of calls
 	$(CARGO) build --quiet --release -p server -p load
-	$(CARGO) run --quiet --release -p load -- run
+	$(CARGO) run --quiet --release -p load --bin load -- run
 
-fuzz: ## Fuzz every target for SECONDS_PER_TARGET seconds
-	$(CARGO) run --quiet --release -p fuzz -- --seconds $(SECONDS_PER_TARGET)
+fuzz: ## Fuzz every target for SECONDS_PER_TARGET seconds, with assertions on
+	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
+	  $(CARGO) run --quiet --release --target-dir target/fuzz -p fuzz -- --seconds $(SECONDS_PER_TARGET)
 
 docker: ## Build the image, then run server, SIPp customer and SIPp agent against each other
 	docker build -t $(IMAGE) -f docker/Dockerfile .
-	docker compose -f docker/compose.yaml up --build --abort-on-container-exit --exit-code-from customer
-	docker compose -f docker/compose.yaml down
+	docker compose -f docker/compose.yaml up --build --abort-on-container-exit \
+	  --exit-code-from customer; status=$$?; \
+	  docker compose -f docker/compose.yaml down --volumes; exit $$status

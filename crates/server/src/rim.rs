@@ -134,3 +134,71 @@ impl Rim {
 fn seconds(now: Time, until: Time) -> u64 {
     (until - now).as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::WallTime;
+    use sip::message::Params;
+    use sip::transport::Transport;
+    use store::StoreConfig;
+
+    fn record(key: &str, addr: &str) -> Box<BindingRecord> {
+        Box::new(BindingRecord {
+            aor: "1001".into(),
+            key: key.into(),
+            contact: "sip:1001@192.0.2.9".parse().unwrap(),
+            params: Params::default(),
+            path: Box::default(),
+            transport: Transport::Udp,
+            addr: addr.parse().unwrap(),
+            call_id: "c".into(),
+            cseq: 1,
+            user_agent: "".into(),
+            expires_at: Time::ZERO,
+            expires_wall: WallTime(0),
+        })
+    }
+
+    fn unbind(key: &str) -> Output {
+        Output::Store(StoreWrite::Unbind { aor: "1001".into(), key: key.into() })
+    }
+
+    #[test]
+    fn addresses_of_phones_are_known_while_a_phone_is_registered_from_there() {
+        let directory = std::env::temp_dir().join(format!("hookflash-rim-{}", std::process::id()));
+        let store = Store::open(&StoreConfig {
+            database: directory.join("db"),
+            call_records: None,
+            call_records_len_max: 0,
+            call_records_keep: 0,
+        });
+        let media = MediaNet::start(media_net::MediaNetConfig::default(), |_| {}).unwrap();
+        let known = Arc::new(KnownSources::new(Vec::new()));
+        let bans = Arc::new(Bans::default());
+        let store = Arc::new(store.unwrap());
+        let mut rim = Rim::new(store, media, Arc::clone(&known), Arc::clone(&bans), Clock::start());
+        let is_known = |ip: &str| known.contains(ip.parse().unwrap());
+
+        rim.restored(&[*record("a", "192.0.2.1:5060")]);
+        assert!(is_known("192.0.2.1"));
+        let mut take = |output| assert!(rim.take(output).is_none());
+        take(Output::Store(StoreWrite::Bind(record("b", "192.0.2.1:5061"))));
+        // Refreshed from the same address: still one phone.
+        take(Output::Store(StoreWrite::Bind(record("b", "192.0.2.1:5061"))));
+        take(unbind("a"));
+        assert!(is_known("192.0.2.1"), "phone b is still there");
+        take(Output::Store(StoreWrite::Bind(record("b", "192.0.2.2:5060"))));
+        assert!(!is_known("192.0.2.1") && is_known("192.0.2.2"));
+        take(unbind("b"));
+        take(unbind("b"));
+        assert!(!is_known("192.0.2.2"));
+
+        let source = "192.0.2.66".parse().unwrap();
+        let until = Time::from_nanos(u64::MAX);
+        take(Output::Event(Event::Banned { source, until }));
+        assert!(bans.contains(source, Time::ZERO));
+        drop(rim);
+        let _ = std::fs::remove_dir_all(directory);
+    }
+}

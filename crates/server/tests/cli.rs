@@ -105,3 +105,25 @@ fn a_dead_server_fails_the_health_check() {
     assert_eq!(live.status.code(), Some(1));
     assert!(text(&live.stderr).contains("127.0.0.1:9 does not answer"));
 }
+
+#[test]
+fn a_taken_port_is_told_and_ends_with_1() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let scratch = Scratch::new("taken");
+    let config =
+        format!("[log]\nformat = 'json'\n[[listen]]\ntransport = 'udp'\naddress = '{address}'\n");
+    let file = scratch.file("hookflash.toml", &config);
+    let data = scratch.0.join("data");
+    let refused = hookflash(&["serve", "--config", &file, "--data-dir", data.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused.stderr);
+    assert!(told.contains(&format!("cannot listen on UDP {address}")), "{told}");
+    // One JSON object a line, and the reason once more for who reads no JSON.
+    let (log, plain): (Vec<_>, Vec<_>) = told.lines().partition(|line| line.starts_with('{'));
+    assert!(!log.is_empty() && plain.len() == 1, "{told}");
+    for line in log {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string() && line["timestamp"].is_string());
+    }
+}
