@@ -24,6 +24,7 @@ use media::command::{MediaCommand, MediaEvent, StreamId};
 use media::player::Music;
 use thiserror::Error;
 
+use crate::ports::OwnPorts;
 use crate::sys::Waker;
 use crate::thread::{Inbox, Setup};
 
@@ -39,7 +40,7 @@ pub struct MediaNetConfig {
     pub realtime: bool,
     /// Commands that may wait per worker.
     pub queue: usize,
-    /// Our own ports (RTP range, SIP): nothing is ever sent to them.
+    /// Our own ports beside those of the streams (SIP): nothing is ever sent to any of them.
     pub own_ports: Vec<RangeInclusive<u16>>,
     /// Seed of canonical names and of the pace of reports.
     pub seed: [u8; 32],
@@ -108,8 +109,9 @@ impl MediaNet {
         });
         let recording = recording.transpose()?;
         let silence = Arc::new(Music::silence());
+        let own_ports = Arc::new(OwnPorts::new(config.own_ports.clone()));
         let workers = (0..config.workers.max(1))
-            .map(|index| Handle::start(index, &config, Arc::clone(&silence), events.clone()))
+            .map(|index| Handle::start(index, &config, &own_ports, &silence, events.clone()))
             .collect::<io::Result<Vec<_>>>()?;
         // Encoding takes some ten milliseconds: nobody is on hold yet.
         let listeners: Vec<_> = workers.iter().map(Handle::letter_box).collect();
@@ -174,7 +176,8 @@ impl Handle {
     fn start(
         index: usize,
         config: &MediaNetConfig,
-        music: Arc<Music>,
+        own_ports: &Arc<OwnPorts>,
+        music: &Arc<Music>,
         events: impl Fn(MediaEvent) + Send + 'static,
     ) -> io::Result<Self> {
         let (queue, commands) = sync_channel(config.queue.max(1));
@@ -185,9 +188,9 @@ impl Handle {
             commands,
             inbox: Arc::clone(&inbox),
             waker: Arc::clone(&waker),
-            music,
+            music: Arc::clone(music),
             seed: seed_of(config.seed, index),
-            own_ports: config.own_ports.clone(),
+            own_ports: Arc::clone(own_ports),
             realtime: config.realtime,
         };
         let worker = thread::Thread::new(setup, events)?;

@@ -1,9 +1,11 @@
 //! The sockets of a stream.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media::command::LocalPorts;
 use media::latch::same;
@@ -21,7 +23,40 @@ const RECEIVE_BUFFER: usize = 256 * 1024;
 pub(crate) struct Ports {
     pub(crate) rtp: Port,
     pub(crate) rtcp: Option<Port>,
-    ip: IpAddr,
+    local: LocalPorts,
+    own: Arc<OwnPorts>,
+}
+
+/// The ports of this process: nothing is ever sent to them, it would be a loop (ATTACKS 4).
+pub(crate) struct OwnPorts {
+    /// Ports of others than streams.
+    fixed: Vec<RangeInclusive<u16>>,
+    /// Those of all streams, of all workers.
+    bound: Mutex<BTreeSet<(IpAddr, u16)>>,
+}
+
+impl OwnPorts {
+    pub(crate) fn new(fixed: Vec<RangeInclusive<u16>>) -> Self {
+        Self { fixed, bound: Mutex::default() }
+    }
+
+    fn bound(&self) -> MutexGuard<'_, BTreeSet<(IpAddr, u16)>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `to` is one of them; `ip` is an address we are bound to.
+    fn contains(&self, ip: IpAddr, to: SocketAddr) -> bool {
+        let (to, port) = (to.ip().to_canonical(), to.port());
+        let is_here = |bound: IpAddr| {
+            // On all addresses: on those of this machine, which are what can be bound.
+            to == bound || (bound.is_unspecified() && UdpSocket::bind((to, 0)).is_ok())
+        };
+        let fixed = self.fixed.iter().any(|range| range.contains(&port)) && is_here(ip);
+        let any =
+            if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let candidates = [to, any].map(|ip| self.bound().contains(&(ip, port)).then_some(ip));
+        fixed || candidates.into_iter().flatten().any(is_here)
+    }
 }
 
 /// A bound socket.
@@ -32,19 +67,31 @@ pub(crate) struct Port {
 }
 
 impl Ports {
-    pub(crate) fn bind(local: &LocalPorts) -> io::Result<Self> {
+    pub(crate) fn bind(local: &LocalPorts, own: &Arc<OwnPorts>) -> io::Result<Self> {
         let port = |port| Port::bind(SocketAddr::new(local.ip, port));
-        Ok(Self { rtp: port(local.rtp)?, rtcp: local.rtcp.map(port).transpose()?, ip: local.ip })
+        let (rtp, rtcp) = (port(local.rtp)?, local.rtcp.map(port).transpose()?);
+        let ports = Self { rtp, rtcp, local: *local, own: Arc::clone(own) };
+        own.bound().extend(ports.numbers());
+        Ok(ports)
     }
 
-    /// Whether `to` is one of our own ports: sending there would be a loop (ATTACKS 4).
-    pub(crate) fn is_own(&self, to: SocketAddr, own: &[RangeInclusive<u16>]) -> bool {
-        if !own.iter().any(|range| range.contains(&to.port())) {
-            return false;
+    /// Whether `to` is one of our own ports.
+    pub(crate) fn is_own(&self, to: SocketAddr) -> bool {
+        self.own.contains(self.local.ip, to)
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = (IpAddr, u16)> + use<> {
+        let LocalPorts { ip, rtp, rtcp } = self.local;
+        [Some(rtp), rtcp].into_iter().flatten().map(move |port| (ip, port))
+    }
+}
+
+impl Drop for Ports {
+    fn drop(&mut self) {
+        let mut bound = self.own.bound();
+        for number in self.numbers() {
+            bound.remove(&number);
         }
-        let to = to.ip().to_canonical();
-        // What can be bound is ours.
-        to == self.ip || (self.ip.is_unspecified() && UdpSocket::bind((to, 0)).is_ok())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::mpsc::Receiver as Commands;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +16,7 @@ use media::rtp::DATAGRAM_MAX;
 use media::stream::Numbers;
 use media::worker::{Channel, Sink, Slot, TICK, Worker};
 
-use crate::ports::{Port, Ports};
+use crate::ports::{OwnPorts, Port, Ports};
 use crate::sys::{self, Epoll, Ticker, Waker};
 
 const WAKE: u64 = u64::MAX;
@@ -66,7 +65,7 @@ pub(crate) struct Setup {
     pub(crate) waker: Arc<Waker>,
     pub(crate) music: Arc<Music>,
     pub(crate) seed: [u8; 32],
-    pub(crate) own_ports: Vec<RangeInclusive<u16>>,
+    pub(crate) own_ports: Arc<OwnPorts>,
     pub(crate) realtime: bool,
 }
 
@@ -263,7 +262,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         if self.slots.contains_key(&stream) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let ports = Ports::bind(local)?;
+        let ports = Ports::bind(local, &self.setup.own_ports)?;
         let slot = self.worker.open(now, stream, ports.rtcp.is_some(), numbers);
         let watched = self.watch(slot, &ports);
         if self.rim.ports.len() <= slot.0 {
@@ -285,10 +284,10 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     fn configure(&mut self, now: Time, stream: StreamId, mut config: StreamConfig) {
         let Some(&slot) = self.slots.get(&stream) else { return };
         let Some(Some(ports)) = self.rim.ports.get(slot.0) else { return };
-        let own = &self.setup.own_ports;
-        config.remote = config
-            .remote
-            .filter(|remote| !ports.is_own(remote.rtp, own) && !ports.is_own(remote.rtcp, own));
+        config.remote = config.remote.filter(|remote| !ports.is_own(remote.rtp));
+        if let Some(remote) = config.remote.as_mut().filter(|remote| ports.is_own(remote.rtcp)) {
+            remote.rtcp.set_port(0); // no reports, but audio
+        }
         self.worker.configure(now, slot, config, &mut self.rim);
     }
 

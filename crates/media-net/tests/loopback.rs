@@ -365,6 +365,26 @@ fn nothing_is_sent_to_our_own_ports() {
 }
 
 #[test]
+fn two_streams_cannot_be_made_to_talk_to_each_other() {
+    let engine = Engine::start(MediaNetConfig { workers: 2, ..MediaNetConfig::default() });
+    let (mut a, b) = engine.call(&[PCMU], &[PCMU]);
+    let other = engine.phone(3, &[PCMU]); // on the other worker
+    for port in [b.server.port(), b.server.port() + 1, other.server.port()] {
+        engine.configure(&a, |config| {
+            let rtp = SocketAddr::new(LOCALHOST, port);
+            config.remote = Some(Remote { rtp, rtcp: rtp, rtcp_mux: true });
+        });
+        engine.hear(&a, Hear::Music);
+        std::thread::sleep(SILENCE);
+    }
+    let stats = engine.close(&a);
+    assert_eq!((stats.packets_sent, stats.rtcp_sent), (0, 0));
+    assert_eq!(engine.close(&b).strays_dropped, 0);
+    assert_eq!(engine.close(&other).strays_dropped, 0);
+    a.say(0, b"x");
+}
+
+#[test]
 fn an_occupied_port_is_told_and_closing_is_answered_all_the_same() {
     let engine = Engine::start(MediaNetConfig::default());
     let phone = Phone::new(5, LOCALHOST);
