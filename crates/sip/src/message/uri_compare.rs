@@ -1,5 +1,7 @@
 //! Equality of URIs (RFC 3261 §19.1.4, RFC 3966 §5).
 
+use std::collections::BTreeMap;
+
 use super::params::Params;
 use super::scan;
 use super::uri::{Scheme, Uri, UriHeaders};
@@ -36,18 +38,26 @@ impl Uri {
 const DISTINGUISHING: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
 fn params_equivalent(a: &Params, b: &Params) -> bool {
-    let common = a.iter().all(|(name, value)| b.get(name).is_none_or(|v| same_value(value, v)));
-    common && DISTINGUISHING.iter().all(|name| a.has(name) == b.has(name))
+    if a.as_str() == b.as_str() {
+        return true;
+    }
+    let (a, b) = (by_name(a), by_name(b));
+    let common = a.iter().all(|(name, value)| b.get(name).is_none_or(|v| v == value));
+    common && DISTINGUISHING.iter().all(|name| a.contains_key(*name) == b.contains_key(*name))
 }
 
 fn all_params_equal(a: &Params, b: &Params) -> bool {
-    a.iter().count() == b.iter().count()
-        && a.iter().all(|(name, value)| b.get(name).is_some_and(|v| same_value(value, v)))
+    a.as_str() == b.as_str() || by_name(a) == by_name(b)
 }
 
-fn same_value(a: Option<&str>, b: Option<&str>) -> bool {
-    let text = |value: Option<&str>| value.map(|v| scan::unescape(v).to_ascii_lowercase());
-    text(a) == text(b)
+/// The first value of each parameter as it is compared: escapes undone, in lower case.
+fn by_name(params: &Params) -> BTreeMap<String, Option<String>> {
+    let mut values = BTreeMap::new();
+    for (name, value) in params.iter() {
+        let comparable = || value.map(|v| scan::unescape(v).to_ascii_lowercase());
+        values.entry(name.to_ascii_lowercase()).or_insert_with(comparable);
+    }
+    values
 }
 
 fn headers_equivalent(a: &UriHeaders, b: &UriHeaders) -> bool {
@@ -113,5 +123,20 @@ mod tests {
         ] {
             assert!(!same(a, b), "{a} {b}");
         }
+    }
+
+    #[test]
+    fn of_a_parameter_that_stands_twice_the_first_counts() {
+        assert!(same("tel:+1;ext;ext=+1", "tel:+1;ext;ext=+1"));
+        assert!(same("tel:+1;ext=1;ext=2", "tel:+1;ext=1"));
+        assert!(same("sip:a;x=1;x=2", "sip:a;x=1"));
+        assert!(!same("sip:a;x=2;x=1", "sip:a;x=1"));
+    }
+
+    #[test]
+    fn a_thousand_parameters_are_soon_compared() {
+        let many = |last: &str| (0..1000).map(|n| format!(";p{n}=1")).collect::<String>() + last;
+        let (a, b) = (format!("tel:1{}", many(";x")), format!("tel:1{}", many(";y")));
+        assert!(!same(&a, &b));
     }
 }
