@@ -159,6 +159,8 @@ mod tests {
         assert_eq!((forks.heard(), forks.len()), (Some(&0), 1));
         forks.ended("a");
         assert_eq!((forks.heard(), forks.is_empty()), (None, true));
+        forks.early("a", || Some(2));
+        assert_eq!(forks.heard(), None, "one that comes back is heard when it speaks");
     }
 
     #[test]

@@ -272,6 +272,17 @@ mod tests {
         assert!(uas.is_awaiting_description());
     }
 
+    #[test]
+    fn where_all_describe_the_oldest_gives_way() {
+        let mut uas = uas();
+        uas.send(Time::ZERO, provisional(180, ""), T1);
+        for body in ["v=0", "v=1", "v=2", "v=3", "v=4", "v=5", "v=6", "v=7", "v=8"] {
+            uas.send(Time::ZERO, provisional(183, body), T1);
+        }
+        let bodies: Vec<_> = uas.queue.iter().map(|response| &response.body[..]).collect();
+        assert_eq!((bodies.len(), bodies[0], bodies[7]), (QUEUE_MAX, &b"v=1"[..], &b"v=8"[..]));
+    }
+
     /// What may happen to it.
     #[derive(Clone, Debug)]
     enum Step {
