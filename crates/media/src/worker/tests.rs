@@ -529,6 +529,39 @@ fn reports_tell_both_sides_what_was_lost() {
 }
 
 #[test]
+fn a_report_is_a_senders_only_when_something_was_sent_since_the_last() {
+    let (mut world, a, b) = World::call(&[PCMU], &[PCMU]);
+    world.rtp(a, CUSTOMER, 0, 1);
+    world.rtp(b, AGENT, 0, 1);
+    world.tick(30_000);
+    let sent = std::mem::take(&mut world.wire.sent);
+    let kinds: Vec<_> = sent
+        .iter()
+        .filter(|(from, channel, ..)| *from == b && *channel == Channel::Rtcp)
+        .map(|(.., datagram)| datagram[1])
+        .collect();
+    assert_eq!(kinds[0], 200);
+    assert!(kinds.len() > 3 && kinds[1..].iter().all(|kind| *kind == 201), "{kinds:?}");
+}
+
+#[test]
+fn behind_nat_reports_wait_for_the_peers() {
+    let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
+    let nat = "198.51.100.77:61234";
+    let private = config("10.0.0.5:4000", &[PCMU]);
+    world.configure(a, StreamConfig { signalling_source: Some(addr(nat).ip()), ..private });
+    world.rtp(a, nat, 0, 1);
+    world.tick(20_000);
+    assert!(world.wire.sent.iter().all(|(from, ..)| *from != a), "10.0.0.5 may be anybody here");
+    world.receive(a, Channel::Rtcp, "198.51.100.77:61300", report(1, None));
+    world.tick(20_000);
+    let places = world.wire.sent.iter().filter(|(from, ..)| *from == a);
+    let places: Vec<_> = places.map(|(_, channel, to, _)| (*channel, *to)).collect();
+    assert!(places.len() > 1);
+    assert!(places.iter().all(|place| *place == (Channel::Rtcp, addr("198.51.100.77:61300"))));
+}
+
+#[test]
 fn reports_share_the_port_when_agreed() {
     let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
     let mut muxed = config(CUSTOMER, &[PCMU]);
