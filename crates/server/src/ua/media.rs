@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use media::rtp::{self, HEADER_LEN, Header, Packet};
+
 use super::Error;
 use super::heard::Heard;
 use crate::cli::CodecName;
 
 const PACKET: Duration = Duration::from_millis(20);
 const SAMPLES: usize = 160;
-const HEADER: usize = 12;
-const VERSION: u8 = 0x80;
-const MARKER: u8 = 0x80;
 /// Ports tried until an even one with a free neighbour is found.
 const PORT_ATTEMPTS: u32 = 64;
 
@@ -157,28 +156,32 @@ impl Talk {
     }
 
     fn hear(&mut self, at: Duration, packet: &[u8], agreed: Agreed) {
-        let Some((sequence, timestamp, payload)) = parse(packet, agreed.payload_types.1) else {
+        let Ok(Packet { header, payload }) = rtp::parse(packet) else { return };
+        if header.payload_type != agreed.payload_types.1 {
             return;
-        };
-        let audio: Vec<i16> = payload.iter().map(|&octet| agreed.codec.decode(octet)).collect();
+        }
+        let audio = agreed.codec.decode(&packet[payload]);
         if matches!(self.say, Say::Echo) && self.echo.len() < 50 * SAMPLES {
             self.echo.extend_from_slice(&audio);
         }
-        self.heard.packet(at, sequence, timestamp, &audio);
+        self.heard.packet(at, header.sequence, header.timestamp, &audio);
     }
 
     fn talk(&mut self, agreed: Agreed) {
         let audio = self.next_samples();
-        let marker = if self.sent == 0 { MARKER } else { 0 };
         self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
         let Some(audio) = audio.filter(|_| agreed.send) else { return };
         self.sequence = self.sequence.wrapping_add(1);
-        let mut packet = Vec::with_capacity(HEADER + SAMPLES);
-        packet.extend([VERSION, marker | agreed.payload_types.0]);
-        packet.extend(self.sequence.to_be_bytes());
-        packet.extend(self.timestamp.to_be_bytes());
-        packet.extend(self.ssrc.to_be_bytes());
-        packet.extend(audio.iter().map(|&sample| agreed.codec.encode(sample)));
+        let header = Header {
+            marker: self.sent == 0,
+            payload_type: agreed.payload_types.0,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            ssrc: self.ssrc,
+        };
+        let mut packet = vec![0; HEADER_LEN];
+        rtp::write_header(&mut packet, &header);
+        packet.extend(agreed.codec.encode(&audio));
         // What the network refuses counts as lost on the other side, where it is measured.
         if self.ports.rtp.send_to(&packet, agreed.remote).is_ok() {
             self.sent += 1;
@@ -203,50 +206,12 @@ impl Talk {
     }
 }
 
-/// Sequence number, timestamp and payload of an RTP packet (RFC 3550 §5.1) of one payload type.
-fn parse(packet: &[u8], payload_type: u8) -> Option<(u16, u32, &[u8])> {
-    let (header, rest) = packet.split_first_chunk::<HEADER>()?;
-    if header[0] >> 6 != 2 || header[1] & 0x7f != payload_type {
-        return None;
-    }
-    let mut payload = rest.get(usize::from(header[0] & 0x0f) * 4..)?;
-    if header[0] & 0x10 != 0 {
-        let (extension, rest) = payload.split_first_chunk::<4>()?;
-        let words = usize::from(u16::from_be_bytes([extension[2], extension[3]]));
-        payload = rest.get(words * 4..)?;
-    }
-    if header[0] & 0x20 != 0 {
-        let padding = usize::from(*payload.last()?);
-        payload = payload.get(..payload.len().checked_sub(padding.max(1))?)?;
-    }
-    let sequence = u16::from_be_bytes([header[2], header[3]]);
-    let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    Some((sequence, timestamp, payload))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ua::wav::tone;
 
     const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    #[test]
-    fn packets_are_read_with_all_their_options_and_refused_when_cut() {
-        let plain = [0x80, 8, 0, 1, 0, 0, 0, 2, 9, 9, 9, 9, 7, 7];
-        assert_eq!(parse(&plain, 8), Some((1, 2, &[7, 7][..])));
-        assert_eq!(parse(&plain, 0), None);
-        let full = [
-            0xb1, 8, 0, 1, 0, 0, 0, 2, 9, 9, 9, 9, 1, 1, 1, 1, 0xbe, 0xde, 0, 1, 5, 5, 5, 5, 7, 0,
-            2,
-        ];
-        assert_eq!(parse(&full, 8), Some((1, 2, &[7][..])));
-        for len in 0..full.len() {
-            // The last octet tells the padding, so a cut packet may still be one; never a panic.
-            let _ = parse(&full[..len], 8);
-        }
-        assert_eq!(parse(&plain[..11], 8), None);
-    }
 
     #[test]
     fn two_streams_hear_each_other_and_one_echoes() {
