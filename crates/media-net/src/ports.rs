@@ -17,7 +17,7 @@ use crate::sys;
 /// RFC 4594 §4.1: telephony is Expedited Forwarding, in the upper six bits.
 const DSCP_EF: u32 = 46 << 2;
 /// Some seconds of audio: a stalled worker loses nothing, a flood holds little memory.
-const RECEIVE_BUFFER: usize = 256 * 1024;
+pub(crate) const RECEIVE_BUFFER: usize = 256 * 1024;
 
 /// One or two bound sockets.
 pub(crate) struct Ports {
@@ -110,8 +110,8 @@ impl Port {
         Ok(Self { socket: socket.into(), peer: None })
     }
 
-    /// Reads one datagram; one too long for RTP comes out longer than [`DATAGRAM_MAX`]. `None` when
-    /// there is none, or only an ICMP error about what was sent (told once).
+    /// Reads one datagram; one too long for RTP comes out empty, which is no RTP either. `None`
+    /// when there is none, or only an ICMP error about what was sent (told once).
     ///
     /// A stream's packets come 20 ms apart: a system call for several costs half as much again and
     /// finds one.
@@ -120,6 +120,7 @@ impl Port {
         buffer: &'a mut [u8; DATAGRAM_MAX + 1],
     ) -> Option<(SocketAddr, &'a mut [u8])> {
         let (len, from) = self.socket.recv_from(buffer).ok()?;
+        let len = if len > DATAGRAM_MAX { 0 } else { len };
         Some((from, &mut buffer[..len]))
     }
 

@@ -12,17 +12,22 @@ use std::collections::HashMap;
 use base::{Time, WallTime};
 use media::command::{Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId};
 use media::player::Music;
-use media::rtp::DATAGRAM_MAX;
+use media::rtp::{DATAGRAM_MAX, HEADER_LEN as RTP_HEADER_LEN};
 use media::stream::Numbers;
 use media::worker::{Channel, Sink, Slot, TICK, Worker};
 
-use crate::ports::{OwnPorts, Port, Ports};
+use crate::ports::{OwnPorts, Port, Ports, RECEIVE_BUFFER};
 use crate::sys::{self, Epoll, Ticker, Waker};
 
 const WAKE: u64 = u64::MAX;
 const TICKED: u64 = u64::MAX - 1;
 /// Ticks made up for when they are late; after a longer stall they are left out.
 const CATCH_UP: u64 = 3;
+/// After a stall as long as this, what has piled up in the sockets is too old to be played: passed
+/// on, it would only make every jitter buffer grow (ATTACKS 34).
+const STALL: Duration = Duration::from_millis(200);
+/// What is passed on of each stream then: 100 ms of audio.
+const KEPT: usize = 5;
 /// Lateness of a tick worth telling.
 const OVERRUN: Duration = Duration::from_millis(5);
 /// Least time between two such events.
@@ -77,7 +82,7 @@ pub(crate) struct Thread<E> {
     slots: HashMap<StreamId, Slot>,
     epoll: Epoll,
     ticker: Ticker,
-    buffer: Box<[u8; DATAGRAM_MAX + 1]>,
+    buffers: Box<[[u8; DATAGRAM_MAX + 1]; KEPT]>,
     start: Instant,
     ticking: bool,
     /// When the next tick is due.
@@ -136,7 +141,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             slots: HashMap::new(),
             epoll,
             ticker,
-            buffer: Box::new([0; DATAGRAM_MAX + 1]),
+            buffers: Box::new([[0; DATAGRAM_MAX + 1]; KEPT]),
             start: Instant::now(),
             ticking: false,
             tick_due: Time::ZERO,
@@ -152,6 +157,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         loop {
             let ready = self.epoll.wait();
             let now = self.now();
+            if self.ticking && now - self.tick_due >= STALL {
+                self.catch_up(now);
+            }
             let (mut woken, mut ticked) = (false, false);
             for index in 0..ready {
                 match self.epoll.token(index) {
@@ -177,10 +185,28 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     fn read(&mut self, now: Time, token: u64) {
         let (slot, channel) = unpack(token);
         let Some(port) = self.rim.port(slot, channel) else { return };
-        let Some((from, datagram)) = port.receive(&mut self.buffer) else { return };
-        // Nothing as long as this is RTP: the worker counts it as malformed.
-        let len = if datagram.len() > DATAGRAM_MAX { 0 } else { datagram.len() };
-        self.worker.packet(now, slot, channel, from, &mut datagram[..len], &mut self.rim);
+        let Some((from, datagram)) = port.receive(&mut self.buffers[0]) else { return };
+        self.worker.packet(now, slot, channel, from, datagram, &mut self.rim);
+    }
+
+    /// Reads all there is and passes on the latest of it.
+    fn catch_up(&mut self, now: Time) {
+        for slot in (0..self.rim.ports.len()).map(Slot) {
+            let mut latest = [None; KEPT];
+            // As much as a receive buffer holds at most; what comes meanwhile is fresh.
+            for n in 0..RECEIVE_BUFFER / RTP_HEADER_LEN {
+                let Some(port) = self.rim.port(slot, Channel::Rtp) else { break };
+                let index = n % KEPT;
+                let read = port.receive(&mut self.buffers[index]);
+                let Some((from, datagram)) = read else { break };
+                latest.rotate_left(1);
+                latest[KEPT - 1] = Some((index, from, datagram.len()));
+            }
+            for (index, from, len) in latest.into_iter().flatten() {
+                let datagram = &mut self.buffers[index][..len];
+                self.worker.packet(now, slot, Channel::Rtp, from, datagram, &mut self.rim);
+            }
+        }
     }
 
     fn tick(&mut self, now: Time) {

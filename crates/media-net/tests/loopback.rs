@@ -365,6 +365,31 @@ fn nothing_is_sent_to_our_own_ports() {
 }
 
 #[test]
+fn after_a_stall_only_the_latest_is_passed_on() {
+    let (tell, events) = channel();
+    let media = MediaNet::start(MediaNetConfig::default(), move |event| {
+        // The worker itself is held up, as by a SIGSTOP.
+        if matches!(event, MediaEvent::FirstPacket { .. }) {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let _ = tell.send(event);
+    });
+    let engine = Engine { media: media.unwrap(), events };
+    let (mut a, b) = engine.call(&[PCMU], &[PCMU]);
+    for n in 0..25u8 {
+        a.say(0, &[n]);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let heard: Vec<_> = (0..6).map(|_| b.hear().unwrap()).collect();
+    let payloads: Vec<_> = heard.iter().map(|(_, payload)| payload[0]).collect();
+    assert_eq!(payloads, [0, 20, 21, 22, 23, 24]);
+    assert_eq!(heard[1].0.sequence - heard[0].0.sequence, 20, "the rest is lost, and says so");
+    a.say(0, b"on");
+    assert_eq!(b.hear().unwrap().1, b"on");
+    engine.event(|event| matches!(event, MediaEvent::Overrun { .. }).then_some(()));
+}
+
+#[test]
 fn two_streams_cannot_be_made_to_talk_to_each_other() {
     let engine = Engine::start(MediaNetConfig { workers: 2, ..MediaNetConfig::default() });
     let (mut a, b) = engine.call(&[PCMU], &[PCMU]);
