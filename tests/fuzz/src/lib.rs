@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a broken invariant is to panic")]
 
 mod auth;
+
 pub mod corpus;
 mod edit;
 mod framing;
@@ -18,6 +19,7 @@ mod sdp;
 #[path = "../../../crates/sip-net/src/stun.rs"]
 mod stun;
 mod values;
+mod whole_core;
 mod worker;
 
 pub use auth::auth;
@@ -27,6 +29,7 @@ pub use negotiation::negotiation;
 pub use rtp::{keep_alive, rtcp, rtp};
 pub use sdp::sdp;
 pub use values::values;
+pub use whole_core::whole_core;
 pub use worker::worker;
 
 /// One target.
@@ -50,4 +53,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rtcp", run: rtcp },
     Target { name: "keep_alive", run: keep_alive },
     Target { name: "worker", run: worker },
+    Target { name: "whole_core", run: whole_core },
 ];
