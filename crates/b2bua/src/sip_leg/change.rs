@@ -117,6 +117,11 @@ impl SipLeg {
         match response.status.0 {
             200..=299 => self.change_accepted(response, cx),
             401 | 407 => self.change_challenged(response, cx),
+            422 => {
+                // RFC 4028 §7.3: the next attempt asks for what the far end demands.
+                self.session.too_small(response);
+                self.change_refused(cx);
+            }
             491 => self.change_collided(cx),
             // RFC 5057 §5.1: these say that the dialog is gone.
             408 | 481 => self.dialog_lost(cx),

@@ -328,7 +328,6 @@ impl SipLeg {
         };
         let tag = response.headers.to().ok().and_then(|to| to.tag().map(Box::<str>::from));
         let fork = tag.and_then(|tag| placing.forks.remove(&tag));
-        let known = fork.is_some();
         let (dialog, negotiation) = match fork {
             Some(fork) => (Ok(fork.dialog), fork.negotiation),
             None => (Dialog::uac(&placing.invite, response), self.negotiation.clone()),
@@ -338,10 +337,7 @@ impl SipLeg {
             self.state = State::Placing(placing);
             return self.refused(Cause::INTERNAL, cx);
         };
-        dialog.confirm();
-        if known {
-            dialog.refresh_target(&response.headers);
-        }
+        dialog.confirm_by(response);
         self.negotiation = negotiation;
         let ack = self.ack_for(&dialog, &placing.invite);
         cx.wire.ack(ack.0.clone(), ack.1.clone());
