@@ -39,6 +39,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         media.send(MediaCommand::Hear { listener: StreamId(n.into()), source })?;
     }
     std::thread::sleep(Duration::from_millis(300));
+    for event in events.try_iter() {
+        if let MediaEvent::BindFailed { stream, error } = event {
+            return Err(format!("{stream}: {error}").into());
+        }
+    }
     writeln!(io::stdout(), "ready")?;
     io::stdin().read_to_end(&mut Vec::new())?;
     for n in 0..2 * calls {
@@ -84,11 +89,9 @@ fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std
                 sent += stats.packets_sent;
                 strays += stats.strays_dropped;
             }
-            MediaEvent::BindFailed { stream, error } => {
-                return Err(format!("{stream}: {error}").into());
-            }
             MediaEvent::Overrun { .. } => overruns += 1,
-            MediaEvent::FirstPacket { .. }
+            MediaEvent::BindFailed { .. }
+            | MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpTimeout { .. }
             | MediaEvent::RtpResumed { .. }
             | MediaEvent::Stats { .. } => {}

@@ -12,8 +12,9 @@ use std::process::{Child, Command, Stdio};
 
 use load::rtp::{Load, Outcome, cpu_seconds};
 
-const FIRST_PORT: u16 = 20_000;
-const FIRST_PEER: u16 = 30_000;
+/// Below the ephemeral ports, and away from what servers usually take.
+const FIRST_PORT: u16 = 23_000;
+const FIRST_PEER: u16 = 27_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse()?;
