@@ -1,1 +1,26 @@
-//! interop
+//! Real clients against the real server, over loopback: SIPp, baresip, a WebSocket page's client in
+//! Node, and a small client of our own for what those cannot say.
+//!
+//! Every test starts its own `hookflash` with its own ports and directory, and ends it by SIGTERM:
+//! it must leave with 0, with no panic and no secret in its log. Nothing here reads or writes a
+//! message with the server's own crates. Whatever is started is ended by its process id.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a harness fails loudly
+
+mod child;
+pub mod client;
+pub mod digest;
+mod ports;
+mod record;
+mod scene;
+mod server;
+mod setup;
+mod sipp;
+pub mod tone;
+
+pub use child::{Child, eventually};
+pub use ports::Ports;
+pub use record::Record;
+pub use scene::Scene;
+pub use server::{Ended, Server};
+pub use setup::{PASSWORDS, Setup, TRUNK_PASSWORD, password};
+pub use sipp::{Sipp, scenarios};

@@ -1,0 +1,213 @@
+//! The server under test.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::setup::Places;
+use crate::{Child, PASSWORDS, Ports, Record, Setup, TRUNK_PASSWORD, eventually};
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+const ENDS_WITHIN: Duration = Duration::from_secs(15);
+
+/// A running `hookflash serve`.
+#[derive(Debug)]
+pub struct Server {
+    process: Child,
+    dir: PathBuf,
+    ip: IpAddr,
+    places: Places,
+    ports: Ports,
+    is_over: bool,
+}
+
+/// What a server left behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its call records.
+    pub records: Vec<Record>,
+    /// Its log.
+    pub log: String,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    pub fn start(setup: &Setup) -> Self {
+        Self::start_with(setup, |_| ())
+    }
+
+    /// Starts a server whose directory is `prepared` first: certificates and the like.
+    pub fn start_with(setup: &Setup, prepared: impl FnOnce(&Path)) -> Self {
+        let dir = new_dir();
+        prepared(&dir);
+        let mut ports = Ports::claim(setup.port_blocks);
+        let places = places(setup, &mut ports);
+        let config = dir.join("hookflash.toml");
+        std::fs::write(&config, setup.toml(&places)).unwrap();
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--config").arg(&config).env_remove("RUST_LOG");
+        let process = Child::start(command, "hookflash", &dir.join("log"));
+        let mut server = Self { process, dir, ip: setup.ip, places, ports, is_over: false };
+        server.wait_until_ready();
+        server
+    }
+
+    fn wait_until_ready(&mut self) {
+        let answers = eventually(READY_WITHIN, || {
+            if self.process.wait(Duration::ZERO).is_some() {
+                panic!("the server has ended:\n{}", self.log());
+            }
+            let client = Client::udp(SocketAddr::new(self.ip, 0), self.sip());
+            client.send(&client.request("OPTIONS", "probe"));
+            client.receive_within(Duration::from_millis(300)).map(|answer| answer.status())
+        });
+        assert_eq!(answers, Some(200), "the server does not answer:\n{}", self.log());
+    }
+
+    /// Its address for SIP over UDP and TCP.
+    pub fn sip(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.places.sip)
+    }
+
+    /// Its address for SIP over TLS.
+    pub fn tls(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.places.tls)
+    }
+
+    /// Its address for SIP over WebSocket.
+    pub fn ws(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.places.ws)
+    }
+
+    /// Its address for SIP over secure WebSocket.
+    pub fn wss(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.places.wss)
+    }
+
+    /// Where it expects the trunk `carrier`.
+    pub fn carrier(&self) -> SocketAddr {
+        self.places.carrier
+    }
+
+    /// Where it expects the trunk `backup`.
+    pub fn backup(&self) -> SocketAddr {
+        self.places.backup
+    }
+
+    /// Its directory; files of the test may live there too.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// A port of this test's own.
+    pub fn port(&mut self) -> u16 {
+        self.ports.take()
+    }
+
+    /// An address of this test's own.
+    pub fn address(&mut self, ip: impl Into<IpAddr>) -> SocketAddr {
+        SocketAddr::new(ip.into(), self.port())
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.dir.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Registers a phone at `contact`, from there; a player may bind the address afterwards.
+    pub fn register(&self, extension: &str, contact: SocketAddr) {
+        let mut client = Client::udp(contact, self.sip());
+        let answer = client.register(extension, 600);
+        assert_eq!(answer.status(), 200, "{answer}\n{}", self.log());
+    }
+
+    /// Ends the server by SIGTERM and checks how it leaves: with 0, no panic, no secret told.
+    pub fn stop(self) -> Ended {
+        self.stop_and(|_| ())
+    }
+
+    /// The same; then `after` has its directory before it is removed.
+    pub fn stop_and(mut self, after: impl FnOnce(&Path)) -> Ended {
+        self.process.terminate();
+        let status = self.process.wait(ENDS_WITHIN);
+        let log = self.log();
+        assert!(status.is_some_and(|status| status.success()), "{status:?}\n{log}");
+        // ATTACKS 27, and STYLE: a caught panic counts.
+        assert!(!log.to_lowercase().contains("panic"), "{log}");
+        let passwords = PASSWORDS.iter().map(|(_, password)| *password);
+        for secret in passwords.chain([TRUNK_PASSWORD, "Digest username", "response=\""]) {
+            assert!(!log.contains(secret), "the log tells {secret:?}:\n{log}");
+        }
+        self.is_over = true;
+        let records = Record::read(&self.dir.join("data/calls.jsonl"));
+        after(&self.dir);
+        Ended { records, log }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.is_over && !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        } else {
+            eprintln!("files of the failed test: {}", self.dir.display());
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
+    }
+}
+
+fn places(setup: &Setup, ports: &mut Ports) -> Places {
+    let rtp_len = 56 + (setup.port_blocks - 1) * 100;
+    let loopback = |last: u8, port| SocketAddr::from(([127, 0, 0, last], port));
+    Places {
+        sip: ports.take(),
+        tls: ports.take(),
+        ws: ports.take(),
+        wss: ports.take(),
+        carrier: loopback(3, ports.take()),
+        backup: loopback(4, ports.take()),
+        rtp: ports.take_range(rtp_len, 2),
+    }
+}
+
+fn new_dir() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "hookflash-interop-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let dir = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_dir_all(&dir); // of an older process with this id
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// The binary beside this test's executable; built when it is not there.
+pub(crate) fn binary() -> PathBuf {
+    let executable = std::env::current_exe().unwrap();
+    let profile = executable.parent().and_then(Path::parent).expect("target/<profile>/deps/test");
+    let binary = profile.join("hookflash");
+    if !binary.exists() {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.args(["build", "--quiet", "-p", "server", "--bin", "hookflash", "--target-dir"]);
+        cargo.arg(profile.parent().expect("target"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let built = cargo.status().expect("cargo runs");
+        assert!(built.success() && binary.exists(), "no {}", binary.display());
+    }
+    binary
+}

@@ -1,0 +1,179 @@
+//! The configuration under test.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+/// Extensions and their passwords.
+pub const PASSWORDS: [(&str, &str); 4] = [
+    ("1001", "quiet-battery-horse"),
+    ("1002", "green-staple-mine"),
+    ("1003", "seven-lazy-otters"),
+    ("1004", "marble-kettle-song"),
+];
+
+/// What the carrier's challenges are answered with.
+pub const TRUNK_PASSWORD: &str = "secret-of-carrier";
+
+/// The password of an extension.
+pub fn password(extension: &str) -> &'static str {
+    let known = PASSWORDS.iter().find(|(number, _)| *number == extension);
+    known.map(|(_, password)| *password).expect("a known extension")
+}
+
+/// What differs from test to test; the rest is the same for all.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Address of the server.
+    pub ip: IpAddr,
+    /// Digest algorithms, in order. SIPp reads the first challenge only, and knows MD5 only.
+    pub digest: &'static str,
+    /// Codecs, best first.
+    pub codecs: &'static str,
+    /// How long a phone rings, in seconds: 5 at least.
+    pub ring_timeout_s: u32,
+    /// How long a trunk may be silent, in seconds.
+    pub trunk_timeout_s: u32,
+    /// How long calls may go on after SIGTERM, in seconds.
+    pub drain_limit_s: u32,
+    /// Least registration granted, in seconds.
+    pub expires_min_s: u32,
+    /// Whether the trunks are reached, and the carrier listens, over TCP.
+    pub trunks_by_tcp: bool,
+    /// Whether there are TLS and secure WebSocket listeners.
+    pub tls: bool,
+    /// Blocks of ports; each is good for some 15 calls at once.
+    pub port_blocks: u16,
+    /// Lines for `[net]`.
+    pub net: &'static str,
+    /// Lines for `[security]`.
+    pub security: &'static str,
+    /// Lines for the trunk `carrier`.
+    pub carrier: &'static str,
+    /// Lines for every extension.
+    pub extension: &'static str,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            ip: Ipv4Addr::LOCALHOST.into(),
+            digest: r#"["MD5", "SHA-256"]"#,
+            codecs: r#"["PCMU", "PCMA"]"#,
+            ring_timeout_s: 30,
+            trunk_timeout_s: 2,
+            drain_limit_s: 1,
+            expires_min_s: 60,
+            trunks_by_tcp: false,
+            tls: false,
+            port_blocks: 1,
+            net: "",
+            security: "",
+            carrier: "",
+            extension: "",
+        }
+    }
+}
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) sip: u16,
+    pub(crate) tls: u16,
+    pub(crate) ws: u16,
+    pub(crate) wss: u16,
+    pub(crate) rtp: RangeInclusive<u16>,
+    pub(crate) carrier: SocketAddr,
+    pub(crate) backup: SocketAddr,
+}
+
+impl Setup {
+    /// The configuration file.
+    pub(crate) fn toml(&self, places: &Places) -> String {
+        let mut text = format!(
+            "[server]\nrealm = \"hookflash.test\"\ndata_dir = \"data\"\ndrain_limit_s = {}\n\
+             [log]\nlevel = \"debug\"\n\n",
+            self.drain_limit_s
+        );
+        self.write_listeners(&mut text, places);
+        let _ = write!(
+            text,
+            "[net]\n{}\n\n[sip]\nring_timeout_s = {}\ntrunk_timeout_s = {}\n\n\
+             [media]\nport_min = {}\nport_max = {}\nport_quarantine_s = 1\ncodecs = {}\n\n\
+             [registrar]\nexpires_min_s = {}\nqualify_s = 0\n\n\
+             [security]\ndigest_algorithms = {}\n{}\n\n",
+            self.net,
+            self.ring_timeout_s,
+            self.trunk_timeout_s,
+            places.rtp.start(),
+            places.rtp.end(),
+            self.codecs,
+            self.expires_min_s,
+            self.digest,
+            self.security,
+        );
+        for (number, password) in PASSWORDS {
+            let _ = write!(
+                text,
+                "[[extension]]\nnumber = \"{number}\"\npassword = \"{password}\"\n\
+                 display_name = \"Agent {number}\"\ncaller_id = \"+4930555\"\n{}\n{}\n",
+                if number == "1004" { "" } else { "routes = [\"world\"]" },
+                self.extension,
+            );
+        }
+        self.write_trunks(&mut text, places);
+        text
+    }
+
+    fn write_listeners(&self, text: &mut String, places: &Places) {
+        let mut listen = |transport: &str, port: u16| {
+            let address = SocketAddr::new(self.ip, port);
+            let _ = writeln!(
+                text,
+                "[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"\n"
+            );
+        };
+        listen("udp", places.sip);
+        listen("tcp", places.sip);
+        listen("ws", places.ws);
+        if self.tls {
+            listen("tls", places.tls);
+            listen("wss", places.wss);
+            let _ = writeln!(
+                text,
+                "[tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
+                 client_ca = \"ca.pem\"\ntrusted_ca = \"ca.pem\"\n"
+            );
+        }
+    }
+
+    fn write_trunks(&self, text: &mut String, places: &Places) {
+        let by = if self.trunks_by_tcp { ";transport=tcp" } else { "" };
+        let _ = write!(
+            text,
+            "[[trunk]]\nname = \"customer\"\nnetworks = [\"127.0.0.2/32\"]\n\
+             options_interval_s = 0\npass_headers = [\"X-Ticket\", \"User-to-User\"]\n\
+             calls_per_second_max = 1000\ncalls_max = 1000\n\n\
+             [[trunk]]\nname = \"carrier\"\ntargets = [\"sip:{carrier}{by}\"]\n\
+             networks = [\"127.0.0.3/32\"]\noptions_interval_s = 0\n\
+             caller_id = \"p-asserted-identity\"\n{extra}\n\
+             [trunk.credentials]\nusername = \"customer-4711\"\npassword = \"{TRUNK_PASSWORD}\"\n\
+             [trunk.outbound_numbers]\nrules = [{{ prefix = \"0\", replacement = \"+49\" }}]\n\n\
+             [[trunk]]\nname = \"backup\"\ntargets = [\"sip:{backup}{by}\"]\n\
+             networks = [\"127.0.0.4/32\"]\noptions_interval_s = 0\n\
+             caller_id = \"p-asserted-identity\"\n\
+             [trunk.outbound_numbers]\nrules = [{{ prefix = \"0\", replacement = \"+49\" }}]\n\n\
+             [[route]]\nname = \"world\"\nprefixes = [\"0\"]\ntrunks = [\"carrier\", \"backup\"]\n\n\
+             [[entry_point]]\nnumber = \"+4930100\"\nextension = \"1001\"\n\n\
+             [[entry_point]]\nnumber = \"+4930200\"\ntrunk = \"customer\"\nextension = \"1002\"\n",
+            carrier = places.carrier,
+            backup = places.backup,
+            extra = self.carrier,
+        );
+        if self.tls {
+            text.push_str(
+                "\n[[trunk]]\nname = \"by-name\"\ntls_name = \"trunk.test\"\noptions_interval_s = 0\n",
+            );
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Tones: who hears whom, read from recordings.
+
+use std::f64::consts::TAU;
+use std::path::Path;
+
+/// Samples of a WAV file with 16-bit PCM, first channel, and the rate in Hz.
+pub fn read_wav(file: &Path) -> (Vec<f64>, f64) {
+    let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    assert_eq!(&bytes[..4], b"RIFF", "{}", file.display());
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let (mut at, mut channels, mut rate) = (12, 1, 8000);
+    while at + 8 <= bytes.len() {
+        // A recorder that was killed has not written the length of what follows.
+        let len = (word(at + 4) as usize).min(bytes.len() - at - 8);
+        match &bytes[at..at + 4] {
+            b"fmt " => {
+                channels = usize::from(u16::from_le_bytes([bytes[at + 10], bytes[at + 11]]));
+                rate = word(at + 12);
+            }
+            b"data" => {
+                let len = if len == 0 { bytes.len() - at - 8 } else { len };
+                let samples = bytes[at + 8..at + 8 + len].chunks_exact(2 * channels);
+                let sample = |s: &[u8]| f64::from(i16::from_le_bytes([s[0], s[1]])) / 32768.0;
+                return (samples.map(sample).collect(), f64::from(rate));
+            }
+            _ => {}
+        }
+        at += 8 + len + len % 2;
+    }
+    panic!("{} has no samples", file.display())
+}
+
+/// Amplitude of one frequency (0 to 1), by Goertzel's algorithm.
+pub fn amplitude(samples: &[f64], rate: f64, frequency: f64) -> f64 {
+    let step = 2.0 * (TAU * frequency / rate).cos();
+    let (mut one, mut two) = (0.0, 0.0);
+    for sample in samples {
+        (two, one) = (one, sample + step * one - two);
+    }
+    let power = one * one + two * two - step * one * two;
+    2.0 * power.max(0.0).sqrt() / samples.len().max(1) as f64
+}
+
+/// Root mean square of the samples.
+pub fn level(samples: &[f64]) -> f64 {
+    let sum: f64 = samples.iter().map(|sample| sample * sample).sum();
+    (sum / samples.len().max(1) as f64).sqrt()
+}
+
+/// Longest stretch, in seconds, in which the tone of `frequency` is most of what is heard.
+pub fn longest(samples: &[f64], rate: f64, frequency: f64) -> f64 {
+    let window = (rate * 0.05) as usize;
+    let (mut best, mut run) = (0usize, 0usize);
+    for part in samples.chunks_exact(window) {
+        let tone = amplitude(part, rate, frequency) / 2f64.sqrt();
+        run = if tone > 0.02 && tone > 0.7 * level(part) { run + 1 } else { 0 };
+        best = best.max(run);
+    }
+    best as f64 * 0.05
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tone_is_found_among_others() {
+        let rate = 8000.0;
+        let tone = |at: usize, hz: f64, gain: f64| gain * (TAU * hz * at as f64 / rate).sin();
+        let both: Vec<_> = (0..8000).map(|at| tone(at, 400.0, 0.5) + tone(at, 900.0, 0.1)).collect();
+        assert!((amplitude(&both, rate, 400.0) - 0.5).abs() < 0.01);
+        assert!((amplitude(&both, rate, 900.0) - 0.1).abs() < 0.01);
+        assert!(amplitude(&both, rate, 650.0) < 0.01);
+        assert!(longest(&both, rate, 400.0) > 0.9);
+        assert!(longest(&both, rate, 900.0) < 0.1);
+    }
+}

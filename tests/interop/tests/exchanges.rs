@@ -1,0 +1,188 @@
+//! Offer/answer, hold, PRACK, UPDATE, session timers, repetitions: what happens inside a call,
+//! played by SIPp.
+
+use interop::{Record, Scene, Sipp};
+
+const ENTRY: &str = "+4930100"; // leads to 1001
+
+/// A call of a customer to an agent that ends well; its record.
+#[track_caller]
+fn call(customer: &str, agent: &str) -> Record {
+    call_with(customer, &[], agent, &[])
+}
+
+#[track_caller]
+fn call_with(customer: &str, more: &[&str], agent: &str, agents: &[&str]) -> Record {
+    let record = Scene::new()
+        .agent_with("1001", agent, agents)
+        .customer_with(customer, ENTRY, more)
+        .record();
+    assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
+    record
+}
+
+#[test]
+fn an_invite_without_offer_gets_ours_in_the_200() {
+    let record = call("customer-offers-late", "agent-answers");
+    assert_eq!(record.codecs(), ["PCMU", "PCMU"]);
+}
+
+#[test]
+fn a_reinvite_without_offer_gets_ours_in_the_200() {
+    call("customer-reoffers-late", "agent-answers");
+}
+
+#[test]
+fn hold_by_sendonly_is_answered_recvonly_and_resumed() {
+    let keys = ["-key", "direction", "sendonly", "-key", "answer", "recvonly"];
+    let record = call_with("customer-holds", &keys, "agent-answers", &[]);
+    assert!(record.number("holdMs") >= 250, "{record:?}");
+}
+
+#[test]
+fn hold_by_inactive_is_answered_inactive_and_resumed() {
+    let keys = ["-key", "direction", "inactive", "-key", "answer", "inactive"];
+    let record = call_with("customer-holds", &keys, "agent-answers", &[]);
+    assert!(record.number("holdMs") >= 250, "{record:?}");
+}
+
+#[test]
+fn hold_by_the_zero_address_keeps_the_call() {
+    let record = call("customer-holds-by-zero-address", "agent-answers");
+    assert!(record.number("holdMs") >= 250, "{record:?}");
+}
+
+#[test]
+fn a_reinvite_without_offer_while_held_stays_held() {
+    let record = call("customer-holds-and-reoffers-late", "agent-answers");
+    assert!(record.number("holdMs") >= 500, "{record:?}");
+}
+
+#[test]
+fn an_agent_holds_and_the_customer_is_not_asked() {
+    let record = call_with("customer-calls", &["-d", "1500"], "agent-holds", &[]);
+    assert!(record.number("holdMs") >= 250, "{record:?}");
+}
+
+#[test]
+fn another_codec_is_agreed_with_the_far_side_first() {
+    let record = call("customer-changes-codec", "agent-changes-codec");
+    assert_eq!(record.codecs(), ["PCMA", "PCMA"]);
+}
+
+#[test]
+fn a_collision_with_our_reinvite_is_tried_again() {
+    // RFC 3261 §14.1: the owner of the Call-ID waits 2.1 to 4 s, the caller's re-INVITE with it.
+    let started = std::time::Instant::now();
+    let record = call("customer-changes-codec", "agent-collides");
+    assert!(started.elapsed().as_millis() >= 2100);
+    assert_eq!(record.codecs(), ["PCMA", "PCMA"]);
+}
+
+#[test]
+fn another_codec_that_the_far_side_refuses_changes_nothing() {
+    let record = call("customer-may-not-change-codec", "agent-refuses-codec");
+    assert_eq!(record.codecs(), ["PCMU", "PCMU"]);
+}
+
+#[test]
+fn a_second_invite_before_the_first_is_answered_is_500() {
+    call("customer-overlaps", "agent-thinks");
+}
+
+#[test]
+fn a_caller_that_requires_100rel_gets_reliable_ringing() {
+    call("customer-requires-prack", "agent-answers");
+}
+
+#[test]
+fn a_reliable_183_of_an_agent_gets_its_prack() {
+    let record = call("customer-hears-early-media", "agent-rings-reliably");
+    assert_eq!(record.codecs(), ["PCMU", "PCMU"]);
+}
+
+#[test]
+fn update_in_a_call_refreshes_holds_and_resumes() {
+    let record = call("customer-updates", "agent-answers");
+    assert!(record.number("holdMs") >= 250, "{record:?}");
+}
+
+#[test]
+fn update_of_a_caller_before_the_answer() {
+    call("customer-updates-early", "agent-rings-reliably");
+}
+
+#[test]
+fn update_of_an_agent_before_the_answer() {
+    call("customer-hears-early-media", "agent-updates-early");
+}
+
+#[test]
+fn a_caller_refreshes_the_session() {
+    call("customer-refreshes", "agent-answers");
+}
+
+#[test]
+fn a_session_interval_too_small_is_422() {
+    let ended = Scene::new()
+        .agent("1001", "agent-answers")
+        .customer("customer-session-too-short", ENTRY)
+        .end();
+    let answered: Vec<_> = ended.records.iter().filter(|record| record.is_answered()).collect();
+    assert_eq!(answered.len(), 1, "{:?}", ended.records);
+}
+
+#[test]
+fn an_agent_s_422_is_answered_with_what_it_demands() {
+    call("customer-calls", "agent-demands-longer-session");
+}
+
+#[test]
+fn an_agent_refreshes_the_session() {
+    call_with("customer-calls", &["-d", "1000"], "agent-refreshes", &[]);
+}
+
+/// The one slow test: RFC 4028 §4 lets no session be shorter than 90 s.
+#[test]
+fn we_refresh_the_session_at_half_its_time() {
+    let limit = std::time::Duration::from_secs(60);
+    let mut scene = Scene::new();
+    let phone = scene.phone_address();
+    scene.server.register("1001", phone);
+    let agent = Sipp::at(&mut scene.server, "agent-is-refreshed", phone).within(limit).start();
+    let customer = Sipp::new(&mut scene.server, "customer-calls", [127, 0, 0, 2]).within(limit);
+    let customer = customer.calling(ENTRY).with(&["-d", "46500"]).start();
+    customer.finish();
+    agent.finish();
+    let record = scene.record();
+    assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
+}
+
+#[test]
+fn a_200_of_an_agent_that_comes_again_gets_the_same_ack() {
+    call_with("customer-calls", &["-d", "800"], "agent-repeats-200", &["-nr"]);
+}
+
+#[test]
+fn our_200_comes_again_until_it_is_acknowledged() {
+    call_with("customer-acks-late", &["-nr"], "agent-answers", &[]);
+}
+
+#[test]
+fn methods_and_demands_that_we_do_not_take_leave_a_call_alone() {
+    call("customer-uses-unknown-methods-in-call", "agent-answers");
+}
+
+#[test]
+fn requests_that_cannot_be_taken_get_what_the_rfc_says() {
+    for customer in [
+        "customer-strays",
+        "customer-requires-the-unknown",
+        "customer-asks-options",
+        "customer-uses-unknown-methods",
+        "customer-sends-unknown-body",
+    ] {
+        let ended = Scene::new().customer(customer, ENTRY).end();
+        assert!(ended.records.iter().all(|record| !record.is_answered()), "{customer}");
+    }
+}
