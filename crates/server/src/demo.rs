@@ -32,6 +32,15 @@ address = \"127.0.0.1:5060\"
 [[listen]]
 transport = \"ws\"
 address = \"127.0.0.1:5080\"
+
+# Few enough ports to leave alone those of phones on this machine.
+[media]
+port_min = 10000
+port_max = 10999
+
+# By default SHA-256 is offered too. The baresip of Debian 12 gives up where it is.
+[security]
+digest_algorithms = [\"MD5\"]
 ";
 
 /// `--data-dir`, else `$XDG_DATA_HOME/hookflash`, else `~/.local/share/hookflash`.

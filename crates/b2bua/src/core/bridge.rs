@@ -271,7 +271,7 @@ impl SipLeg {
         let receive = agreed.direction.receives();
         let new = StreamConfig {
             remote,
-            signalling_source: Some(self.signalling_source()),
+            signalling_source: Some(self.likely_source()),
             payloads: payloads.collect(),
             send: agreed.direction.sends(),
             receive,
@@ -280,6 +280,17 @@ impl SipLeg {
             symmetric: true,
         };
         self.configured(new)
+    }
+
+    /// Where the peer's packets come from when they do not come from where SDP says.
+    fn likely_source(&self) -> IpAddr {
+        let (bind, signalling) = (self.media().bind, self.signalling_source());
+        // What reaches a loopback address was sent on this host, whichever of its addresses the
+        // signalling came from: a phone beside us signals and sends from different ones.
+        if bind.is_loopback() && !signalling.to_canonical().is_loopback() {
+            return bind;
+        }
+        signalling
     }
 }
 
