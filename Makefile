@@ -5,10 +5,10 @@ CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
 IMAGE ?= hookflash
 
-# What the build and the tests need beside a Rust toolchain, by Debian name.
+# What the tests need beside a Rust toolchain, by Debian name; the build needs the first only.
 PACKAGES := build-essential sip-tester baresip-core sox espeak-ng nodejs openssl procps
 
-.PHONY: help deps run test lint bench load fuzz docker
+.PHONY: help deps compiler run test lint bench load fuzz docker
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -25,7 +25,10 @@ deps: ## Install the Debian packages that are missing (nothing when all are ther
 	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
 	fi
 
-run: ## Start the server with the built-in demo on 127.0.0.1
+compiler:
+	@command -v cc >/dev/null || $(MAKE) --no-print-directory deps PACKAGES=build-essential
+
+run: compiler ## Start the server with the built-in demo on 127.0.0.1
 	$(CARGO) run --quiet -p server --bin hookflash -- serve
 
 test: deps ## Every test: units, properties, simulation, corpus replay, real clients
@@ -35,22 +38,22 @@ test: deps ## Every test: units, properties, simulation, corpus replay, real cli
 	  set -x; $(CARGO) test --workspace --quiet --no-fail-fast; \
 	fi
 
-lint: ## Format, clippy, and licences where cargo-deny is installed
+lint: compiler ## Format, clippy, and licences where cargo-deny is installed
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --log-level error check; fi
 
-bench: ## Measure everything; prints the tables of tests/load/README.md
+bench: compiler ## Measure everything; prints the tables of tests/load/README.md
 	$(CARGO) build --quiet --release -p server -p load
 	$(CARGO) build --quiet --release -p media-net --example relay_host
 	$(CARGO) run --quiet --release -p load --bin load -- bench
 	$(CARGO) run --quiet --release -p load --bin rtp-load
 
-load: ## A short run of calls
+load: compiler ## A short run of calls
 	$(CARGO) build --quiet --release -p server -p load
 	$(CARGO) run --quiet --release -p load --bin load -- run
 
-fuzz: ## Fuzz every target for SECONDS_PER_TARGET seconds, with assertions on
+fuzz: compiler ## Fuzz every target for SECONDS_PER_TARGET seconds, with assertions on
 	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
 	  $(CARGO) run --quiet --release --target-dir target/fuzz -p fuzz -- --seconds $(SECONDS_PER_TARGET)
 
