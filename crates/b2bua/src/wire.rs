@@ -83,6 +83,8 @@ pub(crate) struct Wire {
     queries: u64,
     /// Dialogs that nobody here wanted and that were hung up: INVITE and the far end's tag.
     strays: BTreeSet<(TransactionId, Box<str>)>,
+    /// BYEs of dialogs without a leg, should the far end want a proof of them.
+    goodbyes: BTreeMap<TransactionId, (Request, Target)>,
     /// What the transactions emitted and the core has not handled yet.
     #[serde(skip)]
     pub(crate) events: Vec<Event>,
@@ -98,6 +100,7 @@ impl Wire {
             rng,
             queries: 0,
             strays: BTreeSet::new(),
+            goodbyes: BTreeMap::new(),
             events: Vec::new(),
         }
     }
@@ -143,13 +146,26 @@ impl Wire {
                 && self.strays.insert((invite, tag.unwrap_or_default()))
         });
         if is_new {
-            self.request(now, bye, target, Owner::Nobody);
+            self.say_goodbye(now, bye, target);
         }
+    }
+
+    /// Hangs up a dialog that has no leg any more.
+    pub(crate) fn say_goodbye(&mut self, now: Time, bye: Request, target: Target) {
+        if let Some(transaction) = self.request(now, bye.clone(), target.clone(), Owner::Nobody) {
+            self.goodbyes.insert(transaction, (bye, target));
+        }
+    }
+
+    /// The BYE that this transaction is for, told once.
+    pub(crate) fn goodbye(&mut self, transaction: TransactionId) -> Option<(Request, Target)> {
+        self.goodbyes.remove(&transaction)
     }
 
     /// Forgets a transaction.
     pub(crate) fn ended(&mut self, transaction: TransactionId) {
         self.owners.remove(&transaction);
+        self.goodbyes.remove(&transaction);
         self.strays.retain(|(invite, _)| *invite != transaction);
     }
 

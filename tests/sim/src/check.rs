@@ -6,7 +6,7 @@ use ::media::command::{Codec, Hear, Payload, StreamConfig, StreamId};
 use b2bua::io::Event;
 use base::Time;
 
-use crate::agent::Dialog;
+use crate::agent::{Dialog, State};
 use crate::attacker::FORBIDDEN;
 use crate::description::Sdp;
 use crate::net::Link;
@@ -146,9 +146,10 @@ impl World {
         }
         for agent in &self.agents {
             for dialog in agent.dialogs.values() {
-                if dialog.state == crate::agent::State::Up && !dialog.is_lost {
+                let state = dialog.state;
+                if matches!(state, State::Up | State::Calling) && !dialog.is_lost {
                     let user = &agent.profile.user;
-                    wrong.push(format!("{user} still has a call: {}", dialog.call_id));
+                    wrong.push(format!("{user} still has a call: {} {state:?}", dialog.call_id));
                 }
             }
         }
@@ -199,6 +200,7 @@ impl World {
                 }
             }
             wrong.extend(faults_of_record(record));
+            wrong.extend(self.fault_of_end(record, &caller.sip_call_id));
             let answered = self.watch.answered.contains(&caller.sip_call_id);
             if answered && record.answered.is_none() {
                 wrong.push(format!("{} was answered, its record says no", caller.sip_call_id));
@@ -211,6 +213,22 @@ impl World {
             wrong.push(format!("the leg {call_id} is in no record"));
         }
         self.wrong.extend(wrong);
+    }
+
+    /// Who hung up is who said BYE.
+    fn fault_of_end(&self, record: &call::record::CallRecord, caller: &str) -> Option<String> {
+        use call::record::EndedBy;
+        if record.answered.is_none() || record.sip_status != 200 {
+            return None;
+        }
+        let said = |call_id: &str| self.watch.hung_up.contains(call_id);
+        let callees = record.legs.iter().map(|leg| &*leg.sip_call_id).filter(|id| *id != caller);
+        let is_true = match record.ended_by {
+            EndedBy::Caller => said(caller),
+            EndedBy::Callee => callees.into_iter().any(said),
+            EndedBy::System => true,
+        };
+        (!is_true).then(|| format!("record {}: nobody hung up: {record:?}", record.id))
     }
 
     /// Invariant 7.

@@ -21,12 +21,16 @@ fn run(seed: u64, restore_at: Option<u64>) -> Trace {
     let mut rng = Rng::from_u64(seed ^ 0x5eed);
     let link = if rng.chance(30) { Link::GOOD } else { Link::BAD };
     let keeps_house = rng.chance(25);
+    let asks_phones = rng.chance(25);
     let mut world = World::with(seed, link, |config| {
         if keeps_house {
             for trunk in &mut config.trunks {
                 trunk.options_interval = Some(Duration::from_secs(60));
             }
             config.trunks[0].register = Some(Duration::from_secs(600));
+        }
+        if asks_phones {
+            config.registrar.qualify = Some(Duration::from_secs(45));
         }
     });
     world.restore_at = restore_at;
@@ -36,6 +40,8 @@ fn run(seed: u64, restore_at: Option<u64>) -> Trace {
         if rng.chance(20) {
             world.links[who] = Link::GOOD;
         }
+        world.agents[who].expects_refresh = world.links[who] == Link::GOOD;
+        world.agents[who].challenges_inside = GATEWAYS.contains(&who) && rng.chance(30);
     }
     world.register();
     if rng.chance(70) {

@@ -37,6 +37,8 @@ pub(crate) struct Watch {
     pub(crate) begun: BTreeSet<String>,
     pub(crate) placed: BTreeSet<String>,
     pub(crate) answered: BTreeSet<String>,
+    /// Call-IDs in which the peer hung up.
+    pub(crate) hung_up: BTreeSet<String>,
     /// Call-IDs of calls whose record is written: nothing new may begin in them.
     pub(crate) recorded: BTreeSet<String>,
 }
@@ -134,7 +136,10 @@ impl Watch {
                     track.ours = None;
                 }
             }
-            "BYE" => track.is_over = true,
+            "BYE" => {
+                track.is_over = true;
+                self.hung_up.insert(key.0);
+            }
             "PRACK" if matches!(track.ours, Some((_, Carrier::Provisional))) && msg.has_sdp() => {
                 track.ours = None;
             }
@@ -195,6 +200,9 @@ impl Watch {
         match msg.status() {
             None => self.request_out(now, &msg),
             Some(status) => self.response_out(now, who, bytes, &msg, status),
+        }
+        if let Some(fault) = fault_of_form(&msg) {
+            self.blame(&fault, &msg);
         }
         if msg.has_sdp() {
             let tag = if msg.status().is_some() { msg.to_tag() } else { msg.sender_tag() };
@@ -394,6 +402,33 @@ impl Watch {
             }
         }
     }
+}
+
+/// What every message of ours must have, INTEROP 15.
+fn fault_of_form(msg: &Msg) -> Option<String> {
+    if msg.number("Content-Length") != Some(msg.body.len() as u64) {
+        return Some("a wrong Content-Length".to_owned());
+    }
+    let lacks = |names: &[&str]| {
+        let lacking = names.iter().find(|name| msg.get(name).is_none());
+        lacking.map(|name| (*name).to_owned())
+    };
+    let is_answer = msg.status().is_some_and(|status| (200..300).contains(&status));
+    let lacking = match (msg.status(), msg.method()) {
+        (None, "INVITE" | "UPDATE") => {
+            lacks(&["Via", "Max-Forwards", "Contact", "Allow", "Supported", "Session-Expires"])
+        }
+        (None, _) => lacks(&["Via", "Max-Forwards", "From", "To"]),
+        (Some(_), "INVITE") if is_answer => lacks(&["Contact", "Allow", "Supported"]),
+        (Some(_), "OPTIONS") if is_answer => lacks(&["Allow", "Supported", "Accept"]),
+        (Some(405), _) => lacks(&["Allow"]),
+        (Some(_), _) => None,
+    };
+    if let Some(name) = lacking {
+        return Some(format!("no {name}"));
+    }
+    let branch = msg.branch();
+    (msg.status().is_none() && !branch.starts_with("z9hG4bK")).then(|| format!("branch {branch}"))
 }
 
 fn key(msg: &Msg, server_tag: &str, peer_tag: &str) -> Key {

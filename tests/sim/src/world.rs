@@ -9,6 +9,7 @@ use b2bua::io::{Event, Input, Output, StoreWrite};
 use base::{Rng, Time, Timers, WallTime};
 use bytes::Bytes;
 use call::record::CallRecord;
+use sip::registrar::BindingRecord;
 use sip::transport::{FlowId, Source, Target, Transport};
 
 use crate::agent::{Agent, Profile, SERVER};
@@ -54,13 +55,14 @@ pub struct World {
     pub(crate) now: Time,
     rng: Rng,
     pub(crate) core: Core,
+    config: Config,
     pub(crate) agents: Vec<Agent>,
     pub(crate) links: Vec<Link>,
     pub(crate) net: InFlight<Packet>,
     pub(crate) media: Media,
     pub(crate) watch: Watch,
     pub(crate) records: Vec<CallRecord>,
-    pub(crate) bindings: BTreeMap<(Box<str>, Box<str>), ()>,
+    pub(crate) bindings: BTreeMap<(Box<str>, Box<str>), BindingRecord>,
     pub(crate) events: Vec<Event>,
     pub(crate) wire: Vec<Line>,
     pub(crate) wrong: Vec<String>,
@@ -76,7 +78,8 @@ pub struct World {
     flow_ids: u64,
     plan: Timers<usize>,
     operations: Vec<Operation>,
-    strangers_sent: u64,
+    /// Bytes that strangers have sent, and got.
+    strangers: (usize, usize),
     steps: u64,
     /// Replaces the core by its restored snapshot at this step.
     pub(crate) restore_at: Option<u64>,
@@ -103,6 +106,8 @@ fn profiles() -> Vec<Profile> {
         over_tcp,
         compact,
         demands: None,
+        inside: None,
+        proxy: None,
     };
     let gateway = |user: &str, address: &str, hash| Profile {
         is_gateway: true,
@@ -114,9 +119,15 @@ fn profiles() -> Vec<Profile> {
         phone("1001", "10.0.0.11:5062", Hash::Md5, false, true),
         phone("1002", "10.0.0.2:49152", Hash::Sha256, true, false),
         phone("1003", "10.0.0.3:5060", Hash::Md5, false, false),
-        phone("1004", "10.0.0.4:5060", Hash::Sha256, false, true),
+        Profile {
+            inside: Some("192.168.7.4:5060".to_owned()),
+            ..phone("1004", "10.0.0.4:61004", Hash::Sha256, false, true)
+        },
         gateway("carrier", "127.0.0.2:5060", Hash::Sha256),
-        gateway("backup", "127.0.0.3:5060", Hash::Md5),
+        Profile {
+            proxy: Some("<sip:127.0.0.3;lr>".to_owned()),
+            ..gateway("backup", "127.0.0.3:5060", Hash::Md5)
+        },
     ]
 }
 
@@ -156,7 +167,8 @@ impl World {
             seed,
             now: Time::ZERO,
             rng,
-            core: Core::new(config, core_seed, WallTime(1_700_000_000_000)),
+            core: Core::new(config.clone(), core_seed, WallTime(1_700_000_000_000)),
+            config,
             agents,
             links: vec![link; peers],
             net: InFlight::new(),
@@ -176,7 +188,7 @@ impl World {
             flow_ids: 100,
             plan: Timers::default(),
             operations: Vec::new(),
-            strangers_sent: 0,
+            strangers: (0, 0),
             steps: 0,
             restore_at: None,
             expects_poison: false,
@@ -231,7 +243,7 @@ impl World {
     /// Changes a peer's network, both ways.
     pub fn network(&mut self, name: &str, link: Link) {
         let at = self.index(name);
-        self.links[at] = link;
+        self.perform(Operation::Network(at, link));
     }
 
     /// Does something at a time to come.
@@ -253,7 +265,10 @@ impl World {
                 self.agents[who].revive(now);
                 self.collect(who);
             }
-            Operation::Network(who, link) => self.links[who] = link,
+            Operation::Network(who, link) => {
+                self.links[who] = link;
+                self.agents[who].expects_refresh = false;
+            }
             Operation::Disconnect(who) => self.break_connection(who),
             Operation::Attack(attack) => self.attack(attack),
             Operation::BindFails => self.media.fail_next = true,
@@ -309,7 +324,7 @@ impl World {
             }
         });
         let bytes = attacker::packet(&mut self.rng, attack, overheard.as_ref(), STRANGER);
-        self.strangers_sent += bytes.len() as u64;
+        self.strangers.0 += bytes.len();
         let who = self.agents.len();
         self.net.arrive(self.now, Packet::ToServer { who, bytes: bytes.into(), tcp: None });
     }
@@ -355,6 +370,18 @@ impl World {
             self.collect(who);
         }
         self.check_step();
+    }
+
+    /// The process ends and starts again: all that is left of it is what the store was told.
+    pub fn restart(&mut self) {
+        self.flows.iter_mut().for_each(|flow| *flow = None);
+        let wall = WallTime(1_700_000_000_000) + (self.now - Time::ZERO);
+        self.core = Core::new(self.config.clone(), [7; 32], WallTime(1_700_000_000_000));
+        let mut out = Vec::new();
+        self.core.start(self.now, &mut out);
+        self.outputs(out);
+        let bindings = self.bindings.values().cloned().collect();
+        self.input(Input::Restore { wall, bindings });
     }
 
     /// Replaces the core by what its snapshot brings back.
@@ -431,7 +458,7 @@ impl World {
                     }
                 }
                 Output::Store(StoreWrite::Bind(record)) => {
-                    self.bindings.insert((record.aor.clone(), record.key.clone()), ());
+                    self.bindings.insert((record.aor.clone(), record.key.clone()), *record);
                 }
                 Output::Store(StoreWrite::Unbind { aor, key }) => {
                     if self.bindings.remove(&(aor, key)).is_none() {
@@ -456,6 +483,12 @@ impl World {
             self.log(self.agents.len(), true, &bytes);
             if target.addr == STRANGER.parse().expect("an address") {
                 self.wrong.extend(attacker::fault_of_reply(&bytes));
+                self.strangers.1 += bytes.len();
+                let (sent, got) = self.strangers;
+                if got > 2 * sent {
+                    // ATTACKS 2: nobody is flooded by what we answer.
+                    self.wrong.push(format!("a stranger got {got} bytes for {sent}"));
+                }
             } else {
                 self.wrong.push(format!("something is sent to {}", target.addr));
             }

@@ -3,6 +3,7 @@
 
 use base::Time;
 use call::{CallId, LegCommand, LegEvent, LegId};
+use sip::auth::ClientAuth;
 use sip::message::{Method, Request, Response, StatusCode};
 use sip::transaction::{Event as Transaction, TransactionId};
 use sip::transport::Source;
@@ -151,9 +152,26 @@ impl Core {
                 self.trunk_registered(now, trunk, Some(response));
             }
             Owner::Qualify(binding, sent) => self.qualified(now, binding, Some(now - sent), out),
+            Owner::Nobody if matches!(response.status.0, 401 | 407) => {
+                self.prove_goodbye(now, transaction, response);
+            }
             Owner::Nobody => {
                 self.wire.end_stray(now, Some(transaction), response, source.reply_target());
             }
+        }
+    }
+
+    /// INTEROP 12: a trunk may want a proof for a BYE too. Only that trunk gets one (ATTACKS 16).
+    fn prove_goodbye(&mut self, now: Time, transaction: TransactionId, response: &Response) {
+        let Some((mut bye, target)) = self.wire.goodbye(transaction) else { return };
+        let config = self.config.clone();
+        let mut trunks = config.trunks.iter();
+        let trunk = trunks.find(|trunk| crate::party::in_networks(trunk, target.addr.ip()));
+        let Some(credentials) = trunk.and_then(|trunk| trunk.credentials.as_ref()) else { return };
+        crate::sip_leg::bump_cseq(&mut bye);
+        let mut auth = ClientAuth::default();
+        if auth.authorize(&mut bye, response, &credentials.into(), &mut self.wire.rng).is_ok() {
+            self.wire.request(now, bye, target, Owner::Nobody);
         }
     }
 

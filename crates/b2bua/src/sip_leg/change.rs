@@ -3,7 +3,7 @@
 use call::{Cause, LegEvent};
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
-use sip::dialog::{Glare, SessionDue};
+use sip::dialog::{self, Glare, SessionDue};
 use sip::message::{Method, Request, Response};
 use sip::transaction::TransactionId;
 
@@ -29,6 +29,38 @@ enum What {
     Refresh,
 }
 
+/// Codecs to offer as soon as nothing else is in flight.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Queued {
+    codecs: Vec<Codec>,
+    /// The collisions it has met so far.
+    glare: Glare,
+    /// Whether the wait after a 491 is not over yet.
+    waits: bool,
+}
+
+impl Up {
+    /// Whether our own change, in flight or waiting, is an INVITE or an UPDATE.
+    pub(super) fn our_change(&self) -> Option<(dialog::Change, bool)> {
+        let change = self.change.as_ref()?;
+        let method = match change.request.method == Method::Invite {
+            true => dialog::Change::Invite,
+            false => dialog::Change::Update,
+        };
+        Some((method, !change.request.body.is_empty()))
+    }
+
+    /// The latest wish replaces an earlier one, but not the wait after a collision.
+    fn queue(&mut self, wish: Vec<Codec>) {
+        match &mut self.queued {
+            Some(queued) => queued.codecs = wish,
+            None => {
+                self.queued = Some(Queued { codecs: wish, glare: Glare::default(), waits: false });
+            }
+        }
+    }
+}
+
 impl SipLeg {
     /// Offers `codecs` to the far end, at once or as soon as nothing else is in flight. False: it
     /// can't be done.
@@ -38,24 +70,24 @@ impl SipLeg {
             return false;
         }
         if !up.is_quiet() {
-            up.queued = Some(codecs);
+            up.queue(codecs);
             return true;
         }
-        self.begin(What::Codecs(codecs), cx)
+        self.begin(What::Codecs(codecs), Glare::default(), cx)
     }
 
     /// Makes the change that had to wait.
     pub(super) fn send_queued(&mut self, cx: &mut Cx<'_>) {
         let State::Up(up) = &mut self.state else { return };
         if up.is_quiet()
-            && let Some(codecs) = up.queued.take()
-            && !self.begin(What::Codecs(codecs), cx)
+            && let Some(Queued { codecs, glare, .. }) = up.queued.take_if(|queued| !queued.waits)
+            && !self.begin(What::Codecs(codecs), glare, cx)
         {
             self.report(cx, Report::OfferFailed);
         }
     }
 
-    fn begin(&mut self, what: What, cx: &mut Cx<'_>) -> bool {
+    fn begin(&mut self, what: What, glare: Glare, cx: &mut Cx<'_>) -> bool {
         let contact = self.contact(cx.config);
         let State::Up(up) = &mut self.state else { return false };
         let body = match &what {
@@ -80,7 +112,6 @@ impl SipLeg {
         {
             up.auth.reauthorize(&mut request, &credentials.into());
         }
-        let glare = Glare::default();
         up.change = Some(Change { what, request, transaction: None, glare, challenged: false });
         self.send_change(cx)
     }
@@ -207,9 +238,11 @@ impl SipLeg {
                 self.arm(cx, Timer::Retry, Some(cx.now + wait));
                 // The far end's change goes first now; ours begins afresh after the wait.
                 let State::Up(up) = &mut self.state else { return };
-                match up.change.take().map(|change| change.what) {
-                    Some(What::Codecs(codecs)) => up.queued = Some(codecs),
-                    Some(What::Refresh) | None => {
+                match up.change.take() {
+                    Some(Change { what: What::Codecs(codecs), glare, .. }) => {
+                        up.queued = Some(Queued { codecs, glare, waits: true });
+                    }
+                    Some(Change { what: What::Refresh, .. }) | None => {
                         self.session.refresh_failed(cx.now);
                         self.arm(cx, Timer::Session, self.session.deadline());
                     }
@@ -221,6 +254,11 @@ impl SipLeg {
 
     /// The wait after a 491 is over.
     pub(super) fn retry_due(&mut self, cx: &mut Cx<'_>) {
+        if let State::Up(up) = &mut self.state
+            && let Some(queued) = &mut up.queued
+        {
+            queued.waits = false;
+        }
         self.send_queued(cx);
     }
 
@@ -273,7 +311,7 @@ impl SipLeg {
             SessionDue::Refresh => {
                 self.arm(cx, Timer::Session, self.session.deadline());
                 if quiet {
-                    self.begin(What::Refresh, cx);
+                    self.begin(What::Refresh, Glare::default(), cx);
                 } else {
                     self.session.refresh_failed(cx.now);
                     self.arm(cx, Timer::Session, self.session.deadline());

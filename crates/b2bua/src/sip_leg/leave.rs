@@ -240,7 +240,7 @@ impl SipLeg {
                 }
                 let target = self.target(&up.dialog);
                 let bye = up.dialog.request(Method::Bye);
-                wire.request(now, bye, target, Owner::Nobody);
+                wire.say_goodbye(now, bye, target);
             }
             State::Leaving(_) | State::Moving | State::Gone => {}
         }
@@ -259,22 +259,7 @@ const BYE_GAP: u32 = 64;
 
 /// The ACK and BYE for a 2xx to an INVITE whose leg we no longer have, made of the 2xx alone.
 pub(crate) fn ack_and_bye(response: &Response) -> Option<(Request, Request)> {
-    let headers = &response.headers;
-    let cseq = headers.cseq().ok().filter(|cseq| cseq.method == Method::Invite)?;
-    let contact = headers.contact().ok()?;
-    let mut routes = headers.record_routes().ok()?;
-    routes.reverse();
-    let build = |method: Method, seq: u32| {
-        let mut request = Request::new(method.clone(), contact.uri.clone());
-        for route in &routes {
-            request.headers.push(Name::Route, route.to_string());
-        }
-        request.headers.push(Name::MaxForwards, "70");
-        for name in [Name::From, Name::To, Name::CallId] {
-            request.headers.copy_from(headers, name);
-        }
-        request.headers.push(Name::CSeq, format!("{seq} {method}"));
-        request
-    };
-    Some((build(Method::Ack, cseq.seq), build(Method::Bye, cseq.seq.saturating_add(BYE_GAP))))
+    let cseq = response.headers.cseq().ok().filter(|cseq| cseq.method == Method::Invite)?;
+    let mut dialog = Dialog::stray(response).ok()?;
+    Some((dialog.ack(cseq.seq), dialog.request(Method::Bye)))
 }

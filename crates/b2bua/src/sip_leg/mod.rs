@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use base::{Rng, Time, Timers};
+use bytes::Bytes;
 use call::{CallId, Cause, LegEvent, LegId, Side};
 use media::command::StreamConfig;
 use sdp::{Codec, Direction, LocalAudio, Negotiation};
@@ -32,7 +33,7 @@ use self::early::Early;
 use self::leave::Leaving;
 pub(crate) use self::leave::ack_and_bye;
 use self::placing::Placing;
-pub(crate) use self::placing::Way;
+pub(crate) use self::placing::{Way, bump_cseq};
 use self::up::Up;
 use crate::config::Config;
 use crate::party::{self, Identity, Party};
@@ -337,17 +338,11 @@ impl SipLeg {
     }
 
     /// Reads SDP out of a body. `Ok(None)` when there is none.
-    fn sdp(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Session>, StatusCode> {
-        if body.is_empty() {
-            return Ok(None);
-        }
-        match headers.content_type() {
-            Some(kind) if kind.is("application", "sdp") => match sdp::parse(body) {
-                Ok(session) => Ok(Some(session)),
-                Err(error) => Err(StatusCode(error.status())),
-            },
-            Some(_) | None => Ok(None), // `allow::check_body` has refused what must be understood
-        }
+    fn sdp(headers: &Headers, body: &Bytes) -> Result<Option<sdp::Session>, StatusCode> {
+        // What must be understood and is not SDP was refused by `allow::check_body`.
+        let described = sip::dialog::allow::description(headers, body);
+        let session = described.map(|body| sdp::parse(body)).transpose();
+        session.map_err(|error| StatusCode(error.status()))
     }
 
     /// Tells the call when the far end's hold has changed (INTEROP 4, H3).

@@ -475,7 +475,7 @@ impl SipLeg {
     }
 }
 
-pub(super) fn bump_cseq(request: &mut Request) {
+pub(crate) fn bump_cseq(request: &mut Request) {
     if let Ok(mut cseq) = request.headers.cseq() {
         cseq.seq += 1;
         request.headers.set(Name::CSeq, cseq.to_string());

@@ -12,7 +12,7 @@ use sip::message::{Headers, Method, Name, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
 
-use super::change::Change;
+use super::change::{Change, Queued};
 use super::{BOTH, Cx, Report, SDP, SipLeg, State, Timer, introduce};
 
 /// A dialog that is up.
@@ -28,7 +28,7 @@ pub(super) struct Up {
     /// A re-INVITE or UPDATE of ours.
     pub(super) change: Option<Change>,
     /// Codecs to offer as soon as nothing else is in flight.
-    pub(super) queued: Option<Vec<Codec>>,
+    pub(super) queued: Option<Queued>,
     pub(super) auth: ClientAuth,
     /// Headers of the 2xx that brought it up.
     pub(super) answer_headers: Headers,
@@ -62,6 +62,10 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    fn change(&self) -> dialog::Change {
+        change_of(&self.request.method)
+    }
+
     pub(super) fn into_parts(self) -> (TransactionId, Request) {
         (self.transaction, self.request)
     }
@@ -199,14 +203,6 @@ impl SipLeg {
             Ok(offer) => offer,
             Err(status) => return self.respond(transaction, &request, status, cx),
         };
-        match &mut self.state {
-            State::Up(up) => {
-                up.dialog.refresh_target(&request.headers);
-                up.learn_capabilities(&request.headers);
-            }
-            State::Early(early) => early.dialog.refresh_target(&request.headers),
-            State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {}
-        }
         match offer {
             Some(offer) => self.offer_received(offer, request, transaction, cx),
             None if request.method == Method::Invite => {
@@ -219,34 +215,28 @@ impl SipLeg {
 
     /// Why a re-INVITE or UPDATE cannot be taken now, RFC 3261 §14.2, RFC 3311 §5.2.
     fn refusal(&self, request: &Request, cx: &mut Cx<'_>) -> Option<Response> {
-        let is_invite = request.method == Method::Invite;
-        let has_offer = !request.body.is_empty();
-        let status = match &self.state {
-            State::Up(up) if up.pending.is_some() => StatusCode::SERVER_INTERNAL_ERROR,
-            State::Up(up) if up.unacked.as_ref().is_some_and(|u| u.offering) => {
-                StatusCode::REQUEST_PENDING
+        let offer = match self.negotiation.state() {
+            sdp::State::LocalOffer => Outstanding::Ours,
+            sdp::State::RemoteOffer => Outstanding::Theirs,
+            sdp::State::Idle | sdp::State::Stable => Outstanding::None,
+        };
+        let under_way = match &self.state {
+            State::Up(up) => UnderWay {
+                offer,
+                ours: up.our_change().map(|(change, _)| change),
+                theirs: up.pending.as_ref().map(Pending::change),
+            },
+            // The INVITE itself waits for its answer.
+            State::Early(_) => {
+                UnderWay { offer, ours: None, theirs: Some(dialog::Change::Invite) }
             }
-            State::Up(up) if up.change.is_some() && (is_invite || has_offer) => {
-                StatusCode::REQUEST_PENDING
-            }
-            State::Up(_) => StatusCode::OK,
-            // A second INVITE before the first is answered.
-            State::Early(_) if is_invite => StatusCode::SERVER_INTERNAL_ERROR,
-            State::Early(_) if has_offer && self.negotiation.state() != sdp::State::Stable => {
-                StatusCode::SERVER_INTERNAL_ERROR
-            }
-            State::Early(_) => StatusCode::OK,
             State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {
-                StatusCode::CALL_DOES_NOT_EXIST
+                return Some(request.response(StatusCode::CALL_DOES_NOT_EXIST));
             }
         };
-        if status != StatusCode::OK {
-            let mut response = request.response(status);
-            if status == StatusCode::SERVER_INTERNAL_ERROR {
-                let after = cx.wire.rng.below(11);
-                response.headers.set(Name::RetryAfter, after.to_string());
-            }
-            return Some(response);
+        let with_offer = allow::description(&request.headers, &request.body).is_some();
+        if let Err(refusal) = under_way.admit(change_of(&request.method), with_offer) {
+            return Some(refusal.response(request, &mut cx.wire.rng));
         }
         if let Err(response) = allow::check_body(request) {
             return Some(*response);
@@ -340,6 +330,15 @@ impl SipLeg {
         offering: bool,
         cx: &mut Cx<'_>,
     ) {
+        // RFC 6141 §4.6: a change that is refused moves no target.
+        match &mut self.state {
+            State::Up(up) => {
+                up.dialog.refresh_target(&request.headers);
+                up.learn_capabilities(&request.headers);
+            }
+            State::Early(early) => early.dialog.refresh_target(&request.headers),
+            State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {}
+        }
         let mut response = request.response(StatusCode::OK);
         introduce(&mut response.headers, &self.contact(cx.config));
         if let Some(body) = body {
@@ -380,6 +379,9 @@ impl SipLeg {
     /// An ACK for a 2xx of ours.
     pub(crate) fn acked(&mut self, ack: &Request, cx: &mut Cx<'_>) {
         let State::Up(up) = &mut self.state else { return };
+        if !up.dialog.matches(&ack.headers) {
+            return; // ATTACKS 14
+        }
         let cseq = ack.headers.cseq().map(|cseq| cseq.seq);
         let Some(unacked) = up.unacked.take_if(|unacked| cseq == Ok(unacked.cseq)) else { return };
         let bye = up.bye_after_ack.take();
@@ -429,4 +431,8 @@ impl SipLeg {
             State::Leaving(_) | State::Placing(_) | State::Moving | State::Gone => {}
         }
     }
+}
+
+fn change_of(method: &Method) -> dialog::Change {
+    if *method == Method::Invite { dialog::Change::Invite } else { dialog::Change::Update }
 }

@@ -91,9 +91,17 @@ impl Agent {
         found.map(|(&id, _)| id)
     }
 
+    /// RFC 3261 §12.2.1.1: requests inside a dialog take the way of its route set.
+    fn check_route(&mut self, msg: &Msg) {
+        if msg.get("Route") != self.profile.proxy.as_deref() {
+            self.blame(&format!("goes by {:?}", msg.get("Route")), msg);
+        }
+    }
+
     /// The ACK of a 2xx of ours.
     pub(super) fn acked(&mut self, now: Time, msg: &Msg) {
         let Some(id) = self.find(msg) else { return };
+        self.check_route(msg);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         dialog.touched = now;
         if dialog.unacked.as_ref().is_some_and(|unacked| unacked.cseq == msg.cseq()) {
@@ -108,6 +116,7 @@ impl Agent {
         let Some(id) = found.filter(|id| self.dialogs[id].state != State::Ended) else {
             return self.respond(now, server, Msg::response(&msg, 481, ""));
         };
+        self.check_route(&msg);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         dialog.touched = now;
         if msg.cseq() <= dialog.remote_seq {
@@ -118,6 +127,12 @@ impl Agent {
         if let Some(contact) = msg.contact() {
             dialog.target = contact;
         }
+        let may_ask = matches!(msg.method(), "BYE" | "INVITE" | "UPDATE");
+        if self.challenges_inside && may_ask && !self.lets_in(&msg) {
+            let response = self.challenged(&msg);
+            return self.respond(now, server, response);
+        }
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         match msg.method() {
             "BYE" => {
                 let asked = dialog.asked.take();
@@ -214,6 +229,9 @@ impl Agent {
         let Some(dialog) = self.dialogs.get(&id) else { return };
         let Some(session) = dialog.session else { return };
         if !session.we_refresh {
+            if self.expects_refresh {
+                self.wrong.push(format!("the session of {} was not refreshed", dialog.call_id));
+            }
             return self.bye(now, id);
         }
         let act = if dialog.takes_update { Act::Update } else { Act::Refresh };

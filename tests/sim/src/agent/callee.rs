@@ -140,7 +140,12 @@ impl Agent {
     /// A response of one fork.
     fn of_fork(&self, invite: &Msg, fork: u64, status: u16) -> Msg {
         let Some(dialog) = self.dialogs.get(&fork) else { return invite.clone() };
-        Msg::response(invite, status, &dialog.local_tag).with("Contact", self.contact())
+        let response = Msg::response(invite, status, &dialog.local_tag);
+        let response = response.with("Contact", self.contact());
+        match &self.profile.proxy {
+            Some(proxy) => response.with("Record-Route", proxy.clone()),
+            None => response,
+        }
     }
 
     fn progress(&mut self, now: Time, id: u64, fork: u8, status: u16, reliably: bool) {

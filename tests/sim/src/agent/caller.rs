@@ -57,7 +57,7 @@ impl Agent {
 
     /// Sends the INVITE, anew after a 401 or 422.
     fn invite(&mut self, now: Time, id: u64, proof: Option<String>) {
-        let contact = self.contact();
+        let (contact, proxy) = (self.contact(), self.profile.proxy.clone());
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let mut request = dialog.request("INVITE").with("Contact", contact);
         let Some(calling) = &dialog.calling else { return };
@@ -72,6 +72,9 @@ impl Agent {
             request = request
                 .with("Supported", "timer")
                 .with("Session-Expires", format!("{}{refresher}", calling.interval));
+        }
+        if let Some(proxy) = proxy {
+            request = request.with("Record-Route", proxy);
         }
         request = request.with("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE");
         if let Some(proof) = proof {

@@ -175,7 +175,7 @@ impl Agent {
     /// An ACK of a 2xx is a transaction of its own (RFC 3261 §13.2.2.4).
     pub(super) fn request_ack(&mut self, ack: Msg) {
         let branch = format!("z9hG4bK-ack-{}-{}", self.profile.user, self.rng.token(8));
-        let address = self.profile.address;
+        let address = self.whereabouts();
         let via = format!("SIP/2.0/{} {address};branch={branch};rport", self.transport());
         let mut ack = ack;
         ack.headers.insert(0, ("Via".to_owned(), via));

@@ -36,7 +36,7 @@ impl Agent {
     pub(super) fn request(&mut self, now: Time, mut request: Msg, purpose: Purpose) -> u64 {
         let id = self.id();
         let branch = format!("z9hG4bK-{}-{id}-{}", self.profile.user, self.rng.token(6));
-        let address = self.profile.address;
+        let address = self.whereabouts();
         let via = format!("SIP/2.0/{} {address};branch={branch};rport", self.transport());
         request.headers.insert(0, ("Via".to_owned(), via));
         self.start(now, id, request, purpose);

@@ -53,6 +53,10 @@ pub struct Profile {
     pub compact: bool,
     /// The password by which a gateway lets the server in.
     pub demands: Option<(String, String)>,
+    /// The address it believes to have, behind a NAT.
+    pub inside: Option<String>,
+    /// A proxy stands before it and stays in the path: its Record-Route.
+    pub proxy: Option<String>,
 }
 
 /// Deadlines of a peer.
@@ -87,6 +91,10 @@ pub struct Agent {
     plans: VecDeque<Answering>,
     /// How calls are taken when no plan is left: drawn by lot, or with 486.
     pub(crate) takes_any: bool,
+    /// Demands a proof for requests inside a dialog too.
+    pub challenges_inside: bool,
+    /// Nothing is lost on the way to it: a session that runs out is the server's fault.
+    pub(crate) expects_refresh: bool,
     rng: Rng,
     timers: Timers<Timer>,
     clients: BTreeMap<u64, Client>,
@@ -113,6 +121,8 @@ impl Agent {
             registration: Registration::default(),
             plans: VecDeque::new(),
             takes_any: false,
+            challenges_inside: false,
+            expects_refresh: false,
             rng: Rng::from_u64(seed),
             timers: Timers::default(),
             clients: BTreeMap::new(),
@@ -236,7 +246,13 @@ impl Agent {
 
     fn contact(&self) -> String {
         let tcp = if self.profile.over_tcp { ";transport=tcp" } else { "" };
-        format!("<sip:{}@{}{tcp}>", self.profile.user, self.profile.address)
+        format!("<sip:{}@{}{tcp}>", self.profile.user, self.whereabouts())
+    }
+
+    /// Where it believes to be.
+    fn whereabouts(&self) -> String {
+        let outside = || self.profile.address.to_string();
+        self.profile.inside.clone().unwrap_or_else(outside)
     }
 
     fn send(&mut self, msg: &Msg) {

@@ -55,8 +55,7 @@ impl Agent {
             200 => {
                 self.registration.challenges = 0;
                 self.registration.confirmed = true;
-                let ours =
-                    msg.all("Contact").any(|c| c.contains(&self.profile.address.to_string()));
+                let ours = msg.all("Contact").any(|c| c.contains(&self.whereabouts()));
                 if !ours {
                     self.blame("a registration without our contact", msg);
                 }

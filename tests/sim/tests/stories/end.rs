@@ -122,3 +122,28 @@ fn a_call_over_a_connection_that_breaks_goes_on_over_the_next_one() {
     assert!(!world.has_call("1002"));
     world.finish();
 }
+
+#[test]
+fn registrations_survive_a_restart() {
+    let mut world = world();
+    world.restart();
+    world.run_for(seconds(1));
+    world.plan("1001", Answering::after(1000).then(3000, Act::Bye));
+    world.call("1003", Placing::to("1001"));
+    world.run_for(seconds(10));
+    assert_eq!(answers(&world, "1003", "INVITE").last(), Some(&200));
+    world.finish();
+}
+
+#[test]
+fn a_call_ends_at_its_limit() {
+    let mut world = World::with(1, Link::GOOD, |config| config.sip.call_limit = Some(seconds(100)));
+    world.register();
+    world.plan("1001", Answering::after(1000));
+    world.call("1003", Placing::to("1001"));
+    world.run_for(seconds(99));
+    assert!(world.has_call("1001") && world.has_call("1003"));
+    world.run_for(seconds(5));
+    assert!(!world.has_call("1001") && !world.has_call("1003"));
+    world.finish();
+}

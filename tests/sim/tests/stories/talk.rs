@@ -1,6 +1,6 @@
 //! While the call is up: hold, changes, glare, session timers.
 
-use sim::{Act, Answering, Codecs, Hold, Link, Placing, Refresher, Step};
+use sim::{Act, Answering, Codecs, Hold, Link, Placing, Refresher, Step, World};
 
 use crate::{answers, header, seconds, start, world};
 
@@ -194,4 +194,16 @@ fn what_we_do_not_understand_gets_405_with_what_we_do() {
     );
     assert_eq!(answers(&world, "1001", "OPTIONS"), [200]);
     world.finish();
+}
+
+#[test]
+fn a_held_side_hears_silence_where_that_is_configured() {
+    let mut world = World::with(1, Link::GOOD, |config| {
+        config.media.hold = b2bua::config::HoldSound::Silence;
+    });
+    world.register();
+    world.plan("1001", Answering::after(1000).then(1000, Act::Hold(Hold::SendOnly)));
+    world.call("1003", Placing::to("1001"));
+    world.run_for(seconds(10));
+    assert_eq!(world.heard_by("1003"), "Silence");
 }

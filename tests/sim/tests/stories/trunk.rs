@@ -1,6 +1,6 @@
 //! Trunks: fail-over, forks, challenges, redirections, and who may use them.
 
-use sim::{Act, Answering, Attack, Placing, Step};
+use sim::{Act, Answering, Attack, Link, Placing, Refresher, Step, World};
 
 use crate::{answers, header, seconds, start, world};
 
@@ -183,5 +183,40 @@ fn strangers_change_nothing_and_reach_nothing() {
     }
     assert!(world.sent_to("carrier", "INVITE ").is_empty());
     assert!(world.heard_by("1001") == "Stream" && world.heard_by("1003") == "Stream");
+    world.finish();
+}
+
+#[test]
+fn challenges_inside_the_dialog_are_answered_too() {
+    let mut world = world();
+    world.peer("carrier").challenges_inside = true;
+    let session = Some((90, Refresher::Uac));
+    world.plan("carrier", Answering { session, takes_update: false, ..Answering::after(1000) });
+    world.call("1003", Placing::to("0171555").then(120_000, Act::Bye));
+    world.run_for(seconds(200));
+    assert!(!world.has_call("carrier"));
+    assert_eq!(world.records()[0].sip_status, 200);
+    world.finish();
+}
+
+#[test]
+fn a_trunk_that_does_not_answer_options_is_down_until_it_does() {
+    let mut world = World::with(1, Link::GOOD, |config| {
+        config.trunks[0].options_interval = Some(seconds(30));
+    });
+    world.register();
+    world.peer("carrier").die();
+    world.run_for(seconds(150));
+    world.plan("backup", Answering::after(100).then(1000, Act::Bye));
+    world.call("1003", Placing::to("0171555"));
+    world.run_for(seconds(10));
+    assert!(world.sent_to("carrier", "INVITE ").is_empty());
+    let now = world.now();
+    world.peer("carrier").revive(now);
+    world.run_for(seconds(60));
+    world.plan("carrier", Answering::after(100).then(1000, Act::Bye));
+    world.call("1003", Placing::to("0171555"));
+    world.run_for(seconds(10));
+    assert_eq!(world.sent_to("carrier", "INVITE ").len(), 1);
     world.finish();
 }
