@@ -8,6 +8,7 @@
 mod auth;
 
 pub mod corpus;
+mod dialogs;
 mod edit;
 mod framing;
 mod message;
@@ -23,6 +24,7 @@ mod whole_core;
 mod worker;
 
 pub use auth::auth;
+pub use dialogs::dialogs;
 pub use framing::framing;
 pub use message::message;
 pub use negotiation::negotiation;
@@ -39,19 +41,32 @@ pub struct Target {
     pub name: &'static str,
     /// Runs it once.
     pub run: fn(&[u8]),
+    /// Whether its input is steps to do, not something from the wire.
+    pub script: bool,
+}
+
+impl Target {
+    const fn input(name: &'static str, run: fn(&[u8])) -> Self {
+        Self { name, run, script: false }
+    }
+
+    const fn script(name: &'static str, run: fn(&[u8])) -> Self {
+        Self { name, run, script: true }
+    }
 }
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    Target { name: "message", run: message },
-    Target { name: "framing", run: framing },
-    Target { name: "values", run: values },
-    Target { name: "auth", run: auth },
-    Target { name: "sdp", run: sdp },
-    Target { name: "negotiation", run: negotiation },
-    Target { name: "rtp", run: rtp },
-    Target { name: "rtcp", run: rtcp },
-    Target { name: "keep_alive", run: keep_alive },
-    Target { name: "worker", run: worker },
-    Target { name: "whole_core", run: whole_core },
+    Target::input("message", message),
+    Target::input("framing", framing),
+    Target::input("values", values),
+    Target::input("auth", auth),
+    Target::input("sdp", sdp),
+    Target::script("negotiation", negotiation),
+    Target::input("rtp", rtp),
+    Target::input("rtcp", rtcp),
+    Target::input("keep_alive", keep_alive),
+    Target::script("worker", worker),
+    Target::script("dialogs", dialogs),
+    Target::script("whole_core", whole_core),
 ];

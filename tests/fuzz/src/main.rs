@@ -93,6 +93,10 @@ fn libfuzzer(target: &Target, seconds: u64) -> bool {
     command.arg(grown).args(corpus::directories(target.name)).arg("--");
     command.args([format!("-max_total_time={seconds}"), "-print_final_stats=1".into()]);
     command.args(["-timeout=10", "-dict=libfuzzer/sip.dict"]);
+    if target.script {
+        // Long runs at once: short ones reach no call that is up.
+        command.args(["-len_control=0", "-max_len=1024"]);
+    }
     command.status().is_ok_and(|status| status.success())
 }
 

@@ -24,7 +24,7 @@ pub(super) fn config(choice: u16) -> Config {
         carrier.register = Some(Duration::from_secs(3600));
     }
     if has(3) {
-        backup.options_interval = Some(Duration::from_secs(600));
+        backup.options_interval = Some(Duration::from_secs(1500));
     }
     if has(4) {
         carrier.codecs = vec!["PCMA".into()];
@@ -39,7 +39,7 @@ pub(super) fn config(choice: u16) -> Config {
         config.media.rtp_timeout = Some(Duration::from_secs(30));
     }
     if has(8) {
-        config.registrar.qualify = Some(Duration::from_secs(300));
+        config.registrar.qualify = Some(Duration::from_secs(1500));
     }
     if has(9) {
         // Ports for three legs.

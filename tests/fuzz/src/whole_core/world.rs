@@ -9,12 +9,15 @@
 //! - a restored snapshot equals its core;
 //! - two hours after the last input nothing is left.
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use b2bua::Core;
 use b2bua::config::Config;
 use b2bua::io::{Event, Input, Output, QueryId, StoreWrite};
 use base::{Time, WallTime};
+use bytes::Bytes;
 use media::command::MediaEvent;
 use sip::message::{Message, Method};
 use sip::registrar::BindingRecord;
@@ -29,6 +32,8 @@ const OUTPUTS_MAX: usize = 64;
 const OUTPUTS_PER_CALL: usize = 16;
 /// Ticks in a pause: none of a few calls' timers is shorter than some milliseconds for long.
 const TICKS_MAX: usize = 50_000;
+/// Messages remembered, to know retransmissions: more than a few calls repeat at once.
+const SENT_MAX: usize = 64;
 /// After which nothing is left: the longest registration and session, and some.
 const REST: Duration = Duration::from_secs(2 * 3600);
 
@@ -47,8 +52,10 @@ pub(super) struct World {
     speaker: Option<usize>,
     /// What it said cannot be read, nor maybe the answer, which repeats it.
     unreadable: bool,
+    /// It said ACK.
+    says_ack: bool,
     /// What was sent to known peers, to tell repetitions.
-    sent: Vec<Vec<u8>>,
+    sent: VecDeque<Bytes>,
     /// SIP status of every call that is over.
     pub(super) results: Vec<u16>,
 }
@@ -70,7 +77,8 @@ impl World {
             drained: false,
             speaker: None,
             unreadable: false,
-            sent: Vec::new(),
+            says_ack: false,
+            sent: VecDeque::new(),
             results: Vec::new(),
         };
         world.start();
@@ -93,6 +101,7 @@ impl World {
         self.speaker = Some(from);
         let message = super::parsed(bytes);
         self.unreadable = message.is_err();
+        self.says_ack = bytes.starts_with(b"ACK ");
         self.handle(Input::Sip { source, message });
         (self.speaker, self.unreadable) = (None, false);
     }
@@ -165,12 +174,10 @@ impl World {
         self.speaker = speaker;
     }
 
-    fn sent(
-        &mut self,
-        to: std::net::SocketAddr,
-        bytes: bytes::Bytes,
-        transaction: Option<TransactionId>,
-    ) {
+    fn sent(&mut self, to: SocketAddr, bytes: Bytes, transaction: Option<TransactionId>) {
+        if self.sent.contains(&bytes) {
+            return; // a retransmission
+        }
         let message = sip::message::parse_datagram(bytes.clone());
         if message.is_err() && self.unreadable && bytes.starts_with(b"SIP/2.0 ") {
             return;
@@ -178,12 +185,16 @@ impl World {
         let message = message.unwrap_or_else(|error| panic!("we sent {error}: {bytes:?}"));
         if let Message::Response(response) = &message {
             let method = response.cseq().map(|cseq| cseq.method);
-            assert!(method != Ok(Method::Ack), "an ACK was answered: {response:?}");
+            let is_to_ack = self.says_ack && method == Ok(Method::Ack);
+            assert!(!is_to_ack, "an ACK was answered: {response:?}");
         }
         if let Some(transaction) = transaction {
             remember(&mut self.transactions, transaction);
         }
-        remember(&mut self.sent, bytes.to_vec());
+        if self.sent.len() == SENT_MAX {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(bytes);
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.address == to) {
             peer.receive(&message);
         }
@@ -193,7 +204,7 @@ impl World {
     fn harmless(&self, output: &Output) {
         match output {
             Output::Send { target, bytes, .. } => {
-                let repeated = self.sent.iter().any(|sent| sent[..] == bytes[..]);
+                let repeated = self.sent.contains(bytes);
                 let own = target.addr.ip() == self.peers[STRANGER].address.ip();
                 assert!(own || repeated, "a stranger made us write to {}", target.addr);
             }
