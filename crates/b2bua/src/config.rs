@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base::Redacted;
-pub use sip::auth::Algorithm;
 use serde::{Deserialize, Serialize};
+pub use sip::auth::Algorithm;
 use sip::transport::Transport;
 
 /// Everything the core needs to know.

@@ -22,7 +22,9 @@ pub(crate) fn transactions(config: &Config, rng: &mut Rng) -> Transactions {
 }
 
 pub(crate) fn authenticator(config: &Config, rng: &mut Rng) -> Authenticator {
-    Authenticator::new(&config.realm, config.security.nonce_lifetime, rng).with_hosts(hosts(config)).with_algorithms(&config.security.digest_algorithms)
+    Authenticator::new(&config.realm, config.security.nonce_lifetime, rng)
+        .with_hosts(hosts(config))
+        .with_algorithms(&config.security.digest_algorithms)
 }
 
 /// The names and addresses that are ours.

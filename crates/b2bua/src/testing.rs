@@ -7,8 +7,8 @@ use base::Redacted;
 use sip::transport::Transport;
 
 use crate::config::{
-    Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, Listen, MediaConfig, Network,
-    NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits, Trunk,
+    Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, Listen, MediaConfig,
+    Network, NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits, Trunk,
 };
 
 /// A node at 127.0.0.1:5060 with extensions 1001–1004, trunk `carrier` at 127.0.0.2 and trunk

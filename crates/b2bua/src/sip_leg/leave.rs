@@ -253,10 +253,6 @@ fn is_of(dialog: &Dialog, response: &Response) -> bool {
     tag.unwrap_or_default() == *dialog.id().remote_tag
 }
 
-/// Sequence numbers left free for the PRACKs that an unwanted dialog may have had (RFC 3261
-/// §12.2.1.1 asks for growing numbers, not for adjacent ones).
-const BYE_GAP: u32 = 64;
-
 /// The ACK and BYE for a 2xx to an INVITE whose leg we no longer have, made of the 2xx alone.
 pub(crate) fn ack_and_bye(response: &Response) -> Option<(Request, Request)> {
     let cseq = response.headers.cseq().ok().filter(|cseq| cseq.method == Method::Invite)?;

@@ -64,6 +64,8 @@ struct Fork {
     dialog: Dialog,
     negotiation: Negotiation,
     reliable: ReliableUac,
+    /// Whether its answer came reliably, so that no later one counts (RFC 6337 §2.2).
+    settled: bool,
 }
 
 impl Placing {
@@ -150,6 +152,8 @@ impl SipLeg {
     /// Sends the INVITE to the present target.
     pub(crate) fn send_invite(&mut self, cx: &mut Cx<'_>) {
         let State::Placing(placing) = &mut self.state else { return };
+        placing.forks.clear(); // of an INVITE that this one takes the place of
+        placing.heard = None;
         let Some(target) = placing.way.targets.get(placing.at).cloned() else {
             return self.refused(Cause::CONGESTION, cx);
         };
@@ -178,8 +182,6 @@ impl SipLeg {
     /// RFC 3263 §4.3: a new request, with a new branch, to the next address.
     fn next_target(&mut self, cause: Cause, cx: &mut Cx<'_>) {
         let State::Placing(placing) = &mut self.state else { return };
-        placing.forks.clear();
-        placing.heard = None;
         placing.at += 1;
         if placing.at >= placing.way.targets.len() {
             return self.refused(cause, cx);
@@ -285,13 +287,18 @@ impl SipLeg {
         let State::Placing(placing) = &mut self.state else { return false };
         let to = response.headers.to().ok();
         let Some(tag) = to.as_ref().and_then(NameAddr::tag) else { return false };
+        if response.status == StatusCode::EARLY_DIALOG_TERMINATED {
+            placing.forks.remove(tag); // RFC 6228
+            return false;
+        }
         if !placing.forks.contains_key(tag) {
             let dialog = Dialog::uac(&placing.invite, response);
             let (Ok(dialog), true) = (dialog, placing.forks.len() < FORKS_MAX) else {
                 return false;
             };
             let negotiation = self.negotiation.clone();
-            let fork = Fork { dialog, negotiation, reliable: ReliableUac::default() };
+            let fork =
+                Fork { dialog, negotiation, reliable: ReliableUac::default(), settled: false };
             placing.forks.insert(tag.into(), fork);
         }
         let Some(fork) = placing.forks.get_mut(tag) else { return false };
@@ -301,10 +308,13 @@ impl SipLeg {
             sip::dialog::Reliable::Repeated | sip::dialog::Reliable::OutOfOrder => return false,
         };
         let session = Self::sdp(&response.headers, &response.body).ok().flatten();
-        let media = session.is_some_and(|session| {
-            fork.negotiation.state() == sdp::State::LocalOffer
-                && fork.negotiation.receive_answer(session).is_ok()
+        let before = fork.negotiation.agreed();
+        let taken = session.is_some_and(|session| {
+            !fork.settled && fork.negotiation.receive_answer(session).is_ok()
         });
+        let media =
+            taken && (fork.negotiation.agreed() != before || placing.heard.as_deref() != Some(tag));
+        fork.settled |= taken && prack.is_some();
         if let Some(rack) = prack {
             let mut request = fork.dialog.request(Method::Prack);
             request.headers.push(Name::RAck, rack.to_string());
@@ -328,9 +338,9 @@ impl SipLeg {
         };
         let tag = response.headers.to().ok().and_then(|to| to.tag().map(Box::<str>::from));
         let fork = tag.and_then(|tag| placing.forks.remove(&tag));
-        let (dialog, negotiation) = match fork {
-            Some(fork) => (Ok(fork.dialog), fork.negotiation),
-            None => (Dialog::uac(&placing.invite, response), self.negotiation.clone()),
+        let (dialog, negotiation, settled) = match fork {
+            Some(fork) => (Ok(fork.dialog), fork.negotiation, fork.settled),
+            None => (Dialog::uac(&placing.invite, response), self.negotiation.clone(), false),
         };
         let Ok(mut dialog) = dialog else {
             // No dialog can be made of it: neither an ACK nor a BYE could be sent.
@@ -347,15 +357,14 @@ impl SipLeg {
         up.learn_capabilities(&response.headers);
         up.acks.remember(placing.invite.headers.cseq().map(|c| c.seq).unwrap_or_default(), ack);
         self.state = State::Up(Box::new(up));
-        self.described(response, cx);
+        self.described(response, settled, cx);
     }
 
     /// The answer in a 2xx, or in the 18x before it.
-    fn described(&mut self, response: &Response, cx: &mut Cx<'_>) {
+    fn described(&mut self, response: &Response, settled: bool, cx: &mut Cx<'_>) {
         let session = Self::sdp(&response.headers, &response.body).ok().flatten();
-        if self.negotiation.state() == sdp::State::LocalOffer
-            && let Some(session) = session
-        {
+        // What an unreliable 18x said was a preview: the 2xx decides.
+        if !settled && let Some(session) = session {
             let _ = self.negotiation.receive_answer(session);
         }
         if self.negotiation.agreed().is_none() {

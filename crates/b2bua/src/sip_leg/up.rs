@@ -7,7 +7,7 @@ use call::{Cause, LegEvent};
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
-use sip::dialog::{Accept, Dialog, ReliableUas, allow};
+use sip::dialog::{self, Accept, Dialog, Outstanding, ReliableUas, UnderWay, allow};
 use sip::message::{Headers, Method, Name, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
@@ -227,9 +227,7 @@ impl SipLeg {
                 theirs: up.pending.as_ref().map(Pending::change),
             },
             // The INVITE itself waits for its answer.
-            State::Early(_) => {
-                UnderWay { offer, ours: None, theirs: Some(dialog::Change::Invite) }
-            }
+            State::Early(_) => UnderWay { offer, ours: None, theirs: Some(dialog::Change::Invite) },
             State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {
                 return Some(request.response(StatusCode::CALL_DOES_NOT_EXIST));
             }

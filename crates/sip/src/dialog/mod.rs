@@ -4,9 +4,7 @@
 mod accept;
 pub mod allow;
 mod dialog_state;
-mod forks;
 mod glare;
-mod offer_answer;
 mod reliable_uac;
 mod reliable_uas;
 mod session_timer;
@@ -17,9 +15,7 @@ mod tests;
 
 pub use accept::Accept;
 pub use dialog_state::{Dialog, DialogId, NoDialog, ROUTE_SET_MAX};
-pub use forks::{FORKS_MAX, Forks, Late, STRAYS_MAX, Settled};
 pub use glare::{COLLISIONS_MAX, Change, Glare, Outstanding, Refusal, UnderWay};
-pub use offer_answer::{Carrier, Role, Standing};
 pub use reliable_uac::{Reliable, ReliableUac};
 pub use reliable_uas::{QUEUE_MAX, ReliableUas};
 pub use session_timer::{MIN_SE, SessionDue, SessionTimer};
