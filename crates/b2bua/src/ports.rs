@@ -20,14 +20,19 @@ pub struct PortPool {
     /// Used before, in the order in which they become free.
     resting: VecDeque<(Time, PortPair)>,
     quarantine: Duration,
+    /// Could not be bound: somebody else's. Tried again after [`FOREIGN`].
+    foreign: VecDeque<(Time, PortPair)>,
 }
+
+/// How long a port that somebody else holds is left alone.
+const FOREIGN: Duration = Duration::from_secs(600);
 
 impl PortPool {
     /// A pool over the ports `min..=max`. An odd `min` starts at the next even port.
     pub fn new(min: u16, max: u16, quarantine: Duration) -> Self {
         let first = u32::from(min).next_multiple_of(2);
         let end = u32::from(max) + 1;
-        Self { fresh: (first, end), resting: VecDeque::new(), quarantine }
+        Self { fresh: (first, end), resting: VecDeque::new(), quarantine, foreign: VecDeque::new() }
     }
 
     /// A pair nobody has used for the quarantine; `None` when all are in use or resting.
@@ -38,12 +43,21 @@ impl PortPool {
             *next += 2;
             return pair;
         }
-        let &(free_at, pair) = self.resting.front()?;
-        if free_at > now {
-            return None;
+        for queue in [&mut self.resting, &mut self.foreign] {
+            if let Some(&(free_at, pair)) = queue.front()
+                && free_at <= now
+            {
+                queue.pop_front();
+                return Some(pair);
+            }
         }
-        self.resting.pop_front();
-        Some(pair)
+        None
+    }
+
+    /// A pair could not be bound: it is left alone for a while. To be called instead of
+    /// [`Self::give_back`].
+    pub fn is_foreign(&mut self, now: Time, pair: PortPair) {
+        self.foreign.push_back((now + FOREIGN, pair));
     }
 
     /// Gives a pair back.
@@ -67,6 +81,17 @@ mod tests {
         pool.give_back(Time::ZERO, PortPair(20004));
         assert_eq!(pool.take(Time::ZERO + 29 * SECOND), None);
         assert_eq!(pool.take(Time::ZERO + 30 * SECOND), Some(PortPair(20004)));
+    }
+
+    #[test]
+    fn a_port_that_somebody_else_holds_is_left_alone_for_long() {
+        let mut pool = PortPool::new(20000, 20003, SECOND);
+        let (a, b) = (pool.take(Time::ZERO).unwrap(), pool.take(Time::ZERO).unwrap());
+        pool.is_foreign(Time::ZERO, a);
+        pool.give_back(Time::ZERO, b);
+        assert_eq!(pool.take(Time::ZERO + 2 * SECOND), Some(b));
+        assert_eq!(pool.take(Time::ZERO + 599 * SECOND), None);
+        assert_eq!(pool.take(Time::ZERO + 600 * SECOND), Some(a));
     }
 
     #[test]

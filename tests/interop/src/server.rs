@@ -112,6 +112,11 @@ impl Server {
         self.ports.take()
     }
 
+    /// The first of so many ports in a row.
+    pub fn ports(&mut self, len: u16) -> u16 {
+        *self.ports.take_range(len, 1).start()
+    }
+
     /// An address of this test's own.
     pub fn address(&mut self, ip: impl Into<IpAddr>) -> SocketAddr {
         SocketAddr::new(ip.into(), self.port())
@@ -168,7 +173,7 @@ impl Drop for Server {
 }
 
 fn places(setup: &Setup, ports: &mut Ports) -> Places {
-    let rtp_len = 56 + (setup.port_blocks - 1) * 100;
+    let rtp_len = 48 + (setup.port_blocks - 1) * 100;
     let loopback = |last: u8, port| SocketAddr::from(([127, 0, 0, last], port));
     Places {
         sip: ports.take(),

@@ -42,7 +42,7 @@ pub struct Setup {
     pub trunks_by_tcp: bool,
     /// Whether there are TLS and secure WebSocket listeners.
     pub tls: bool,
-    /// Blocks of ports; each is good for some 15 calls at once.
+    /// Blocks of ports; the first is good for a dozen calls at once, each other for 25.
     pub port_blocks: u16,
     /// Lines for `[net]`.
     pub net: &'static str,

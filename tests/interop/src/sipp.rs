@@ -50,8 +50,9 @@ impl Sipp {
             limit: LIMIT,
             arguments: Vec::new(),
         };
-        let (local, media, control) =
-            (address.ip().to_string(), server.port().to_string(), server.port().to_string());
+        let local = address.ip().to_string();
+        // SIPp binds its media port and the one after the next.
+        let (media, control) = (server.ports(3).to_string(), server.port().to_string());
         let port = address.port().to_string();
         sipp = sipp.with(&[&server.sip().to_string(), "-sf", &file.to_string_lossy()]);
         sipp = sipp.with(&["-i", &local, "-mi", &local, "-bind_local", "-p", &port]);

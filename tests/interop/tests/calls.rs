@@ -98,7 +98,7 @@ fn nobody_answers_in_time() {
         .agent("1001", "agent-is-cancelled")
         .customer("customer-gets-480", ENTRY)
         .record();
-    ends(&record, 480, "system", &[]);
+    ends(&record, 480, "callee", &[]);
 }
 
 #[test]

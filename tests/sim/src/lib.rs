@@ -25,6 +25,6 @@ pub use attacker::Attack;
 pub use digest::Hash;
 pub use net::Link;
 pub use operation::Operation;
-pub use random::{random_calls, restored};
+pub use random::{census, random_calls, restored};
 pub use script::{Act, Answering, Codecs, Hold, Placing, Refresher, Reliable, Step};
 pub use world::{Trace, World};

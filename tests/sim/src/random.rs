@@ -1,23 +1,43 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Rng;
 
 use crate::net::Link;
 use crate::operation::{GATEWAYS, Operation, PHONES, PLAY};
+use crate::text::Msg;
 use crate::world::{Trace, World};
 
 /// A random world: peers that call each other, hold, change, hang up and die, over networks that
 /// lose, double and reorder. Panics, naming the seed, when anything is wrong.
 pub fn random_calls(seed: u64) -> Trace {
-    run(seed, None)
+    run(seed, None).trace()
 }
 
 /// The same world, whose core is replaced by its own snapshot at one step.
 pub fn restored(seed: u64, step: u64) -> Trace {
-    run(seed, Some(step))
+    let world = run(seed, Some(step));
+    assert!(world.was_restored(), "seed {seed} has no step {step}");
+    world.trace()
 }
 
-fn run(seed: u64, restore_at: Option<u64>) -> Trace {
+/// How often each kind of message was seen in a random world: `< INVITE` left the server, `> 491
+/// INVITE` reached it.
+pub fn census(seed: u64) -> BTreeMap<String, u64> {
+    let mut seen = BTreeMap::new();
+    for line in run(seed, None).wire {
+        let Some(msg) = Msg::parse(&line.bytes) else { continue };
+        let arrow = if line.from_server { '<' } else { '>' };
+        let kind = match msg.status() {
+            Some(status) => format!("{arrow} {status} {}", msg.method()),
+            None => format!("{arrow} {}", msg.method()),
+        };
+        *seen.entry(kind).or_default() += 1;
+    }
+    seen
+}
+
+fn run(seed: u64, restore_at: Option<u64>) -> World {
     let mut rng = Rng::from_u64(seed ^ 0x5eed);
     let link = if rng.chance(30) { Link::GOOD } else { Link::BAD };
     let keeps_house = rng.chance(25);
@@ -52,5 +72,5 @@ fn run(seed: u64, restore_at: Option<u64>) -> Trace {
     }
     world.run_for(PLAY + Duration::from_secs(200));
     world.finish();
-    world.trace()
+    world
 }

@@ -83,6 +83,7 @@ pub struct World {
     steps: u64,
     /// Replaces the core by its restored snapshot at this step.
     pub(crate) restore_at: Option<u64>,
+    was_restored: bool,
     /// A panic inside the core is what the test wants.
     pub expects_poison: bool,
     /// Whether something runs for ever: OPTIONS to trunks, a registration at one.
@@ -191,6 +192,7 @@ impl World {
             strangers: (0, 0),
             steps: 0,
             restore_at: None,
+            was_restored: false,
             expects_poison: false,
             keeps_house,
         };
@@ -384,12 +386,17 @@ impl World {
         self.input(Input::Restore { wall, bindings });
     }
 
+    pub(crate) fn was_restored(&self) -> bool {
+        self.was_restored
+    }
+
     /// Replaces the core by what its snapshot brings back.
     fn restore(&mut self) {
         let saved = serde_json::to_string(&self.core).expect("the core can be saved");
         let restored: Core = serde_json::from_str(&saved).expect("and restored");
         assert!(restored == self.core, "seed {}: a restored core differs", self.seed);
         self.core = restored;
+        self.was_restored = true;
     }
 
     fn arrived(&mut self, packet: Packet) {

@@ -200,6 +200,9 @@ impl Core {
         match event {
             MediaEvent::BindFailed { stream, error } => {
                 tracing::error!(leg = %leg_of(stream), error, "no socket");
+                if let Some(leg) = self.legs.get_mut(&leg_of(stream)) {
+                    leg.media_failed();
+                }
                 self.end_by_media(now, stream, Cause::CONGESTION, out);
             }
             MediaEvent::RtpTimeout { stream } => {

@@ -34,7 +34,10 @@ impl Core {
         self.wire.askers.retain(|_, asker| *asker != crate::wire::Asker::Leg(leg));
         let stream = Self::stream_of(leg);
         out.push(Output::Media(MediaCommand::Close { stream }));
-        self.ports.give_back(now, gone.media().ports);
+        match gone.has_media() {
+            true => self.ports.give_back(now, gone.media().ports),
+            false => self.ports.is_foreign(now, gone.media().ports),
+        }
         let Some(state) = self.calls.get_mut(&gone.call()) else { return };
         state.closing += 1;
         self.closing.insert(stream, (gone.call(), state.finished.len()));

@@ -126,6 +126,7 @@ impl SipLeg {
             held: false,
             final_status: 0,
             codec: None,
+            no_media: false,
         })
     }
 

@@ -162,6 +162,8 @@ pub(crate) struct SipLeg {
     final_status: u16,
     /// Codec used last, for the record.
     codec: Option<Box<str>>,
+    /// Whether its sockets could not be bound.
+    no_media: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -200,6 +202,15 @@ impl SipLeg {
     /// Call-ID and our tag: what every request inside the dialog carries.
     pub(crate) fn key(&self) -> (Box<str>, Box<str>) {
         (self.call_id.clone(), self.local_tag.clone())
+    }
+
+    /// Its ports are somebody else's.
+    pub(crate) fn media_failed(&mut self) {
+        self.no_media = true;
+    }
+
+    pub(crate) fn has_media(&self) -> bool {
+        !self.no_media
     }
 
     pub(crate) fn final_status(&self) -> u16 {
