@@ -162,9 +162,9 @@ impl World {
         let saved = serde_json::to_value(&self.core).expect("the core can be saved");
         let mut wrong = Vec::new();
         let ports = &saved["ports"];
-        let (fresh, resting) = (ports["fresh"][0].as_u64(), ports["resting"].as_array());
-        let used = fresh.map(|fresh| (fresh - 20_000) / 2);
-        if used != resting.map(|resting| resting.len() as u64) {
+        let used = ports["fresh"][0].as_u64().map(|fresh| (fresh - 20_000) / 2);
+        let free = |queue: &str| ports[queue].as_array().map_or(0, |free| free.len() as u64);
+        if used != Some(free("resting") + free("foreign")) {
             wrong.push(format!("ports are lost: {used:?} were used"));
         }
         for map in ["calls", "legs", "dialogs", "invites", "closing"] {

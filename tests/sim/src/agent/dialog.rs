@@ -211,7 +211,14 @@ impl Dialog {
                 self.wish = Direction::SendRecv;
                 self.unaddressed = false;
             }
-            Act::Codecs(codecs) => sdp.codecs = codecs.list(),
+            Act::Codecs(codecs) => {
+                let able = self.able.list();
+                let mut wanted = codecs.list();
+                wanted.retain(|(_, name)| able.iter().any(|(_, known)| known == name));
+                if wanted.iter().any(|(_, name)| name != "telephone-event") {
+                    sdp.codecs = wanted;
+                }
+            }
             Act::Offerless
             | Act::Refresh
             | Act::Update
