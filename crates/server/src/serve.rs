@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use b2bua::io::{Input, Output};
 use base::{Rng, Time, WallTime};
+use media::command::MediaEvent;
 use media_net::{MediaNet, MediaNetConfig};
 use sip::transport::Transport;
 use sip_net::{
@@ -198,17 +199,12 @@ fn net_config(settings: &Settings, known: &Arc<KnownSources>) -> NetConfig {
 
 fn start_media(settings: &Settings, inputs: mpsc::Sender<Input>) -> Result<MediaNet, ServeError> {
     let engine = &settings.engine;
-    let media = &settings.core.media;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let udp = settings.core.listen.iter().filter(|listen| listen.transport == Transport::Udp);
-    let mut own_ports: Vec<_> =
-        udp.map(|listen| listen.address.port()..=listen.address.port()).collect();
-    // ATTACKS 4: no media to our own ports. On the loopback a phone beside us may well have a port
-    // of the same range.
-    let is_loopback = |ip: Option<std::net::IpAddr>| ip.is_none_or(|ip| ip.is_loopback());
-    if !(is_loopback(media.ipv4) && is_loopback(media.ipv6)) {
-        own_ports.push(media.port_min..=media.port_max);
-    }
+    // ATTACKS 4: no media to our own ports. The engine itself refuses those of its streams; a phone
+    // beside us may have another one of the same range.
+    let own_ports =
+        udp.map(|listen| listen.address.port()..=listen.address.port()).collect::<Vec<_>>();
     let config = MediaNetConfig {
         workers: engine.workers.unwrap_or(cpus / 2).max(1),
         music: engine.music.clone(),
@@ -218,8 +214,14 @@ fn start_media(settings: &Settings, inputs: mpsc::Sender<Input>) -> Result<Media
         ..MediaNetConfig::default()
     };
     let events = move |event| {
-        if inputs.try_send(Input::Media(event)).is_err() {
-            tracing::error!("an event of a stream is lost: the core does not keep up");
+        let ends_a_stream = matches!(event, MediaEvent::Closed { .. });
+        match inputs.try_send(Input::Media(event)) {
+            // The record of its call waits for this one. The core never waits for us: no deadlock.
+            Err(mpsc::error::TrySendError::Full(event)) if ends_a_stream => {
+                let _ = inputs.blocking_send(event);
+            }
+            Err(_) => tracing::error!("an event of a stream is lost: the core does not keep up"),
+            Ok(()) => {}
         }
     };
     MediaNet::start(config, events).map_err(ServeError::failed)

@@ -255,10 +255,9 @@ impl SipLeg {
         config: &crate::config::Config,
     ) -> Option<StreamConfig> {
         let agreed = self.negotiation()?.agreed()?;
-        let own = |addr: SocketAddr| own_port(config, addr);
         let family = self.media().bind.is_ipv4();
-        let good =
-            |addr: SocketAddr| sdp::is_sendable(addr) && !own(addr) && addr.is_ipv4() == family;
+        // That it is none of our own open ports (ATTACKS 4) is seen to where these are known.
+        let good = |addr: SocketAddr| sdp::is_sendable(addr) && addr.is_ipv4() == family;
         let rtp = agreed.remote_rtp;
         // RFC 3605 may name another host for RTCP: it must be as harmless as that of RTP.
         let rtcp = Some(agreed.remote_rtcp).filter(|&rtcp| good(rtcp)).unwrap_or(rtp);
@@ -295,14 +294,6 @@ impl SipLeg {
         }
         signalling
     }
-}
-
-/// Whether an address is one of our own RTP ports: sending there would be a loop (ATTACKS 4).
-fn own_port(config: &crate::config::Config, addr: SocketAddr) -> bool {
-    let media = &config.media;
-    let ours = [media.ipv4, media.ipv6, media.advertise_ipv4, media.advertise_ipv6];
-    (media.port_min..=media.port_max).contains(&addr.port())
-        && ours.into_iter().flatten().any(|ip| ip == addr.ip().to_canonical())
 }
 
 fn leg_of(stream: StreamId) -> LegId {

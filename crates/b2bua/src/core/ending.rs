@@ -41,7 +41,7 @@ impl Core {
         let Some(state) = self.calls.get_mut(&gone.call()) else { return };
         state.closing += 1;
         self.closing.insert(stream, (gone.call(), state.finished.len()));
-        state.finished.push(leg_record(&gone, &self.config));
+        state.finished.push((leg, leg_record(&gone, &self.config)));
         state.hearing.retain(|(listener, _)| *listener != stream);
         self.invites.retain(|_, owner| *owner != leg);
     }
@@ -57,7 +57,7 @@ impl Core {
         let Some((call, leg)) = self.closing.remove(&stream) else { return };
         let Some(state) = self.calls.get_mut(&call) else { return };
         state.closing -= 1;
-        let record = &mut state.finished[leg];
+        let record = &mut state.finished[leg].1;
         record.packets_received = stats.packets_received;
         record.packets_sent = stats.packets_sent;
         record.packets_lost = stats.lost;
@@ -87,6 +87,8 @@ impl Core {
     }
 
     fn call_record(&self, now: Time, call: CallId, state: CallState) -> CallRecord {
+        let mut placed = state.finished;
+        placed.sort_by_key(|(leg, _)| *leg);
         let times = state.call.times();
         let ended = times.ended.unwrap_or(now);
         let outcome = state.call.outcome();
@@ -106,7 +108,7 @@ impl Core {
             sip_status: cause.status(),
             q850_cause: cause.q850(),
             reason: cause.text().to_owned(),
-            legs: state.finished,
+            legs: placed.into_iter().map(|(_, record)| record).collect(),
         }
     }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Rng, Time, WallTime};
+use call::record::LegRecord;
 use call::{Call, CallId, LegId};
 use media::command::{BridgeId, StreamId};
 use sdp::Codec;
@@ -122,7 +123,7 @@ struct CallState {
     counted: Vec<Party>,
     redirects: u8,
     /// Records of legs that are gone, and how many of them await their last figures.
-    finished: Vec<call::record::LegRecord>,
+    finished: Vec<(LegId, LegRecord)>,
     closing: usize,
 }
 

@@ -166,7 +166,9 @@ impl SipLeg {
         if placing.transaction.is_none() {
             return self.refused(Cause::CONGESTION, cx);
         }
-        self.arm(cx, Timer::Silence, Some(cx.now + cx.config.sip.trunk_timeout));
+        // A phone has until timer B; a gateway that is silent costs the customer's patience.
+        let patience = self.party.trunk(cx.config).map(|_| cx.now + cx.config.sip.trunk_timeout);
+        self.arm(cx, Timer::Silence, patience);
     }
 
     /// The present target has not said a word: try the next, if there is one.
