@@ -125,13 +125,8 @@ impl Client {
 
     fn new(link: Link, local: SocketAddr, server: SocketAddr) -> Self {
         let identity = format!("{:x}-{:x}", std::process::id(), local.port());
-        let client = Self {
-            link,
-            local,
-            server,
-            count: Cell::new(0),
-            identity: RefCell::new(identity),
-        };
+        let client =
+            Self { link, local, server, count: Cell::new(0), identity: RefCell::new(identity) };
         client.renew();
         client
     }

@@ -6,6 +6,8 @@
 //! message with the server's own crates. Whatever is started is ended by its process id.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a harness fails loudly
 
+mod baresip;
+pub mod certificates;
 mod child;
 pub mod client;
 pub mod digest;
@@ -17,6 +19,7 @@ mod setup;
 mod sipp;
 pub mod tone;
 
+pub use baresip::Baresip;
 pub use child::{Child, eventually};
 pub use ports::Ports;
 pub use record::Record;

@@ -57,7 +57,14 @@ impl Sipp {
         sipp = sipp.with(&[&server.sip().to_string(), "-sf", &file.to_string_lossy()]);
         sipp = sipp.with(&["-i", &local, "-mi", &local, "-bind_local", "-p", &port]);
         sipp = sipp.with(&["-mp", &media, "-cp", &control, "-nostdin"]);
-        sipp.with(&["-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages"])
+        sipp.with(&[
+            "-trace_err",
+            "-error_file",
+            "errors",
+            "-trace_msg",
+            "-message_file",
+            "messages",
+        ])
     }
 
     /// More arguments.

@@ -67,7 +67,8 @@ mod tests {
     fn a_tone_is_found_among_others() {
         let rate = 8000.0;
         let tone = |at: usize, hz: f64, gain: f64| gain * (TAU * hz * at as f64 / rate).sin();
-        let both: Vec<_> = (0..8000).map(|at| tone(at, 400.0, 0.5) + tone(at, 900.0, 0.1)).collect();
+        let both: Vec<_> =
+            (0..8000).map(|at| tone(at, 400.0, 0.5) + tone(at, 900.0, 0.1)).collect();
         assert!((amplitude(&both, rate, 400.0) - 0.5).abs() < 0.01);
         assert!((amplitude(&both, rate, 900.0) - 0.1).abs() < 0.01);
         assert!(amplitude(&both, rate, 650.0) < 0.01);

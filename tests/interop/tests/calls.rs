@@ -176,8 +176,7 @@ fn a_trunk_that_says_nothing_is_passed_over() {
     let scene = Scene::with(&setup);
     // Somebody is there, but mute: not even a port unreachable comes back.
     let _mute = std::net::UdpSocket::bind(scene.server.carrier()).unwrap();
-    let record =
-        scene.backup("carrier-answers").phone("phone-calls", "1001", "030123456").record();
+    let record = scene.backup("carrier-answers").phone("phone-calls", "1001", "030123456").record();
     ends(&record, 200, "caller", BOTH_PCMU);
 }
 

@@ -84,7 +84,8 @@ fn registrations_survive_a_restart() {
     assert_eq!(client.register("1001", 600).status(), 200);
     let kept = std::env::temp_dir().join(format!("hookflash-kept-{}", std::process::id()));
     first.stop_and(|_| std::fs::rename(&database, &kept).unwrap());
-    let second = Server::start_with(&setup, |dir| std::fs::rename(&kept, dir.join("data")).unwrap());
+    let second =
+        Server::start_with(&setup, |dir| std::fs::rename(&kept, dir.join("data")).unwrap());
     assert!(second.log().contains("registrations=1"), "{}", second.log());
     second.stop();
 }

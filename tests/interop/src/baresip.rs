@@ -1,0 +1,134 @@
+//! baresip 1.0 as a phone without sound hardware: it speaks a tone and records what it hears.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::{Child, Server, eventually, password, tone};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running baresip.
+#[derive(Debug)]
+pub struct Baresip {
+    process: Child,
+    dir: PathBuf,
+    control: TcpStream,
+    /// Events of its control connection that nobody has asked for yet.
+    events: String,
+    server: SocketAddr,
+    suffix: &'static str,
+}
+
+impl Baresip {
+    /// A phone of `extension` that speaks a tone of `hz`, registered over UDP.
+    pub fn start(server: &mut Server, extension: &str, hz: u32) -> Self {
+        Self::start_at(server, server.sip(), "", extension, hz)
+    }
+
+    /// The same over TLS; the server's certificate must be good.
+    pub fn start_by_tls(server: &mut Server, extension: &str, hz: u32) -> Self {
+        Self::start_at(server, server.tls(), ";transport=tls", extension, hz)
+    }
+
+    fn start_at(
+        server: &mut Server,
+        registrar: SocketAddr,
+        suffix: &'static str,
+        extension: &str,
+        hz: u32,
+    ) -> Self {
+        let dir = server.dir().join(format!("baresip-{extension}"));
+        fs::create_dir_all(&dir).unwrap();
+        let local = Ipv4Addr::LOCALHOST;
+        // baresip listens for TLS at the port after that for UDP and TCP.
+        let (sip, control, rtp) = (server.ports(2), server.port(), server.ports(10));
+        let (path, ca) = (dir.display(), server.dir().join("ca.pem"));
+        let trust =
+            if ca.exists() { format!("sip_cafile {}", ca.display()) } else { String::new() };
+        let config = format!(
+            "poll_method epoll\nsip_listen {local}:{sip}\n{trust}\ncall_max_calls 4\n\
+             audio_player aubridge,heard\naudio_source ausine,{hz}\naudio_alert aubridge,alert\n\
+             ausrc_srate 48000\nausrc_channels 2\naudio_buffer 20-160\n\
+             rtp_ports {rtp}-{}\nnet_interface {local}\nsnd_path {path}\n\
+             module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule sndfile.so\n\
+             module aubridge.so\nmodule ausine.so\nmodule_tmp account.so\nmodule_app menu.so\n\
+             module_app ctrl_tcp.so\nctrl_tcp_listen {local}:{control}\n",
+            rtp + 9
+        );
+        fs::write(dir.join("config"), config).unwrap();
+        let account = format!(
+            "<sip:{extension}@{registrar}{suffix}>;auth_user={extension};auth_pass={};\
+             regint=60;answermode=auto\n",
+            password(extension)
+        );
+        fs::write(dir.join("accounts"), account).unwrap();
+        fs::write(dir.join("contacts"), "").unwrap();
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(&dir).arg("-v");
+        let process = Child::start(command, "baresip", &dir.join("screen"));
+        let address = SocketAddr::from((local, control));
+        let control = eventually(PATIENCE, || TcpStream::connect(address).ok());
+        let control = control.expect("baresip's control port");
+        control.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let phone =
+            Self { process, dir, control, events: String::new(), server: registrar, suffix };
+        let registered = format!("registration extension={extension} contacts=1");
+        let known = eventually(PATIENCE, || server.log().contains(&registered).then_some(()));
+        assert!(known.is_some(), "baresip does not register:\n{}", phone.screen());
+        phone
+    }
+
+    /// Gives it a command, RFC-less but documented: netstrings of JSON.
+    pub fn command(&mut self, command: &str, parameters: &str) {
+        let text = format!(r#"{{"command":"{command}","params":"{parameters}","token":"t"}}"#);
+        write!(self.control, "{}:{text},", text.len()).unwrap();
+    }
+
+    /// Calls an extension.
+    pub fn dial(&mut self, number: &str) {
+        let uri = format!("sip:{number}@{}{}", self.server, self.suffix);
+        self.command("dial", &uri);
+    }
+
+    /// Waits for an event such as `CALL_ESTABLISHED`, and forgets those before it.
+    pub fn expect_event(&mut self, event: &str) {
+        let end = Instant::now() + PATIENCE;
+        let wanted = format!(r#""type":"{event}""#);
+        loop {
+            if let Some(at) = self.events.find(&wanted) {
+                self.events.drain(..at + wanted.len());
+                return;
+            }
+            assert!(Instant::now() < end, "no {event}:\n{}\n{}", self.events, self.screen());
+            let mut buffer = [0; 4096];
+            if let Ok(len) = self.control.read(&mut buffer) {
+                self.events.push_str(&String::from_utf8_lossy(&buffer[..len]));
+            }
+        }
+    }
+
+    fn screen(&self) -> String {
+        fs::read_to_string(self.dir.join("screen")).unwrap_or_default()
+    }
+
+    /// Ends it; everything it heard, and the rate in Hz.
+    pub fn heard(mut self) -> (Vec<f64>, f64) {
+        self.process.terminate();
+        assert!(self.process.wait(PATIENCE).is_some(), "baresip does not end");
+        let entries = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> =
+            entries.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect();
+        files.sort();
+        let mut all = (Vec::new(), 8000.0);
+        for file in files {
+            let (samples, rate) = tone::read_wav(&file);
+            all.0.extend(samples);
+            all.1 = rate;
+        }
+        all
+    }
+}

@@ -1,0 +1,36 @@
+//! Certificates made on the spot by the openssl command.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Makes `ca.pem`, `server.pem` and `server.key` for 127.0.0.1, and `trunk.pem` and `trunk.key` for
+/// a client named `trunk.test`, in `dir`.
+pub fn make(dir: &Path) {
+    openssl(dir, "req -x509 -nodes -days 2 -keyout ca.key -out ca.pem -subj /CN=interop");
+    issue(dir, "server", "subjectAltName=IP:127.0.0.1,DNS:localhost");
+    issue(dir, "trunk", "subjectAltName=DNS:trunk.test");
+}
+
+fn issue(dir: &Path, name: &str, extension: &str) {
+    fs::write(dir.join("extension"), extension).unwrap();
+    openssl(dir, &format!("req -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+    openssl(
+        dir,
+        &format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+             -out {name}.pem -extfile extension"
+        ),
+    );
+}
+
+fn openssl(dir: &Path, arguments: &str) {
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+    let mut command = Command::new("openssl");
+    command.args(arguments.split_whitespace()).current_dir(dir);
+    if arguments.starts_with("req") {
+        command.args(key);
+    }
+    let output = command.output().expect("openssl runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
