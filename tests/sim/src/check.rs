@@ -174,6 +174,15 @@ impl World {
                 wrong.push(format!("{map} is not empty: {}", saved[map]));
             }
         }
+        if !self.keeps_house && !self.core.is_at_rest() {
+            wrong.push(format!("owners: {}", saved["wire"]["owners"]));
+            wrong.push(format!("transactions: {}", saved["wire"]["transactions"]["table"]));
+            for counted in ["extensions", "trunks"] {
+                let calls = saved[counted].as_array().into_iter().flatten();
+                let calls: Vec<_> = calls.map(|state| state["calls"].to_string()).collect();
+                wrong.push(format!("{counted} count {calls:?}"));
+            }
+        }
         if !self.keeps_house && saved["wire"]["timers"].as_array().is_none_or(|t| !t.is_empty()) {
             wrong.push(format!("deadlines are left: {}", saved["wire"]["timers"]));
         }

@@ -33,7 +33,7 @@ fn a_run_is_a_function_of_its_seed() {
 fn a_restored_core_goes_on_as_the_one_before_it_would_have() {
     for seed in 1000..1000 + variable("SIM_SNAPSHOTS", 10) {
         let whole = random_calls(seed);
-        for step in [40, 150 + seed * 37 % 500, 700 + seed * 71 % 400] {
+        for step in [40, 150 + seed * 37 % 300, 450 + seed * 71 % 300] {
             assert_eq!(restored(seed, step), whole, "seed {seed}, restored at step {step}");
         }
     }

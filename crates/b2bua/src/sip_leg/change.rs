@@ -16,7 +16,7 @@ use crate::wire::{Owner, Purpose};
 pub(super) struct Change {
     what: What,
     request: Request,
-    transaction: Option<TransactionId>,
+    pub(super) transaction: Option<TransactionId>,
     glare: Glare,
     challenged: bool,
 }
@@ -127,6 +127,9 @@ impl SipLeg {
             self.change_refused(cx);
             return false;
         }
+        // RFC 3261 §17.1.1.2 lets an INVITE ring for ever; nobody is asked for a change that long.
+        let patience = cx.config.sip.t1 * 64;
+        self.arm(cx, Timer::Retry, Some(cx.now + patience));
         true
     }
 
@@ -145,6 +148,7 @@ impl SipLeg {
         if current != Some(transaction) {
             return self.acknowledge_again(response, cx);
         }
+        self.arm(cx, Timer::Retry, None);
         match response.status.0 {
             200..=299 => self.change_accepted(response, cx),
             401 | 407 => self.change_challenged(response, cx),
@@ -252,14 +256,24 @@ impl SipLeg {
         }
     }
 
-    /// The wait after a 491 is over.
+    /// The wait after a 491 is over, or our patience with a change that gets no final answer.
     pub(super) fn retry_due(&mut self, cx: &mut Cx<'_>) {
+        self.cancel_change(cx);
         if let State::Up(up) = &mut self.state
             && let Some(queued) = &mut up.queued
         {
             queued.waits = false;
         }
         self.send_queued(cx);
+    }
+
+    /// Gives up a re-INVITE of ours, else it waits for its final answer for ever.
+    pub(super) fn cancel_change(&self, cx: &mut Cx<'_>) {
+        if let State::Up(up) = &self.state
+            && let Some(transaction) = up.change.as_ref().and_then(|change| change.transaction)
+        {
+            cx.wire.cancel(cx.now, transaction, None);
+        }
     }
 
     fn change_refused(&mut self, cx: &mut Cx<'_>) {
@@ -291,6 +305,7 @@ impl SipLeg {
         if current != Some(transaction) {
             return;
         }
+        self.arm(cx, Timer::Retry, None);
         match failure {
             // RFC 3261 §12.2.1.2: a time-out ends the dialog.
             Failure::TimedOut => self.dialog_lost(cx),

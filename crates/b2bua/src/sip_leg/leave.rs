@@ -42,6 +42,7 @@ impl SipLeg {
 
     /// Hangs up a dialog that is up.
     pub(super) fn bye(&mut self, cause: Cause, cx: &mut Cx<'_>) {
+        self.cancel_change(cx);
         let state = std::mem::replace(&mut self.state, State::Moving);
         let State::Up(mut up) = state else {
             self.state = state;
@@ -209,6 +210,7 @@ impl SipLeg {
 
     /// Nothing is left on the wire.
     pub(super) fn gone(&mut self, cx: &mut Cx<'_>) {
+        self.cancel_change(cx);
         if self.state != State::Gone {
             self.state = State::Gone;
             self.disarm_all(&mut cx.wire.timers);
@@ -233,6 +235,9 @@ impl SipLeg {
                 }
             }
             State::Up(mut up) => {
+                if let Some(transaction) = up.change.take().and_then(|change| change.transaction) {
+                    wire.cancel(now, transaction, None);
+                }
                 if let Some(pending) = up.pending.take() {
                     let (transaction, request) = pending.into_parts();
                     let response = request.response(StatusCode::SERVER_INTERNAL_ERROR);

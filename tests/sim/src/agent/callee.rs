@@ -273,6 +273,12 @@ impl Agent {
 
     /// A CANCEL for an INVITE.
     pub(super) fn cancelled(&mut self, now: Time, server: u64) {
+        let is_asked = |dialog: &&mut Dialog| dialog.asked.as_ref().is_some_and(|a| a.0 == server);
+        if let Some((server, asked)) =
+            self.dialogs.values_mut().find(is_asked).and_then(|d| d.asked.take())
+        {
+            return self.respond(now, server, Msg::response(&asked, 487, ""));
+        }
         let found = self.incoming.iter().find(|(_, incoming)| incoming.server == server);
         let Some((&id, incoming)) = found else { return };
         if incoming.is_over || incoming.answering.ignores_cancel {

@@ -204,7 +204,9 @@ impl Agent {
             if let Some(dialog) = self.dialogs.get_mut(&id) {
                 dialog.asked = Some((server, msg));
             }
-            self.timers.arm(Timer::Reply(id), now + wait);
+            if !self.hesitates {
+                self.timers.arm(Timer::Reply(id), now + wait);
+            }
         } else {
             self.accept(now, id, server, &msg);
         }

@@ -81,6 +81,8 @@ pub struct Agent {
     pub(crate) is_dead: bool,
     /// Answers may come to what it does not know, e.g. to what it asked before it died.
     has_restarted: bool,
+    /// Says 100 to a re-INVITE and nothing more, until it is cancelled.
+    pub hesitates: bool,
     /// Does not even say 100 before its first step.
     pub is_slow: bool,
     pub(crate) outbox: Vec<Vec<u8>>,
@@ -114,6 +116,7 @@ impl Agent {
             profile,
             is_dead: false,
             has_restarted: false,
+            hesitates: false,
             is_slow: false,
             outbox: Vec::new(),
             wrong: Vec::new(),

@@ -207,3 +207,16 @@ fn a_held_side_hears_silence_where_that_is_configured() {
     world.run_for(seconds(10));
     assert_eq!(world.heard_by("1003"), "Silence");
 }
+
+#[test]
+fn a_change_that_gets_no_final_answer_is_cancelled() {
+    let mut world = world();
+    world.plan("1001", Answering::after(1000).then(5000, Act::Codecs(Codecs::MuLaw)));
+    world.call("1003", Placing { codecs: Codecs::ALaw, ..Placing::to("1001") });
+    world.peer("1003").hesitates = true;
+    world.run_for(seconds(60));
+    assert_eq!(world.sent_to("1003", "CANCEL ").len(), 1);
+    assert!(answers(&world, "1001", "INVITE").contains(&488));
+    assert!(world.has_call("1001") && world.has_call("1003"));
+    world.finish();
+}
