@@ -14,11 +14,16 @@ pub fn random_calls(seed: u64) -> Trace {
     run(seed, None).trace()
 }
 
-/// The same world, whose core is replaced by its own snapshot at one step.
-pub fn restored(seed: u64, step: u64) -> Trace {
-    let world = run(seed, Some(step));
-    assert!(world.was_restored(), "seed {seed} has no step {step}");
-    world.trace()
+/// The same world and, for each of these shares of its steps in per cent, one whose core is
+/// replaced by its own snapshot there.
+pub fn restored(seed: u64, shares: &[u64]) -> (Trace, Vec<Trace>) {
+    let whole = run(seed, None);
+    let again = |share: &u64| {
+        let world = run(seed, Some(1 + whole.steps() * share / 100));
+        assert!(world.was_restored());
+        world.trace()
+    };
+    (whole.trace(), shares.iter().map(again).collect())
 }
 
 /// How often each kind of message was seen in a random world: `< INVITE` left the server, `> 491

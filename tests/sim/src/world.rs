@@ -386,6 +386,10 @@ impl World {
         self.input(Input::Restore { wall, bindings });
     }
 
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
     pub(crate) fn was_restored(&self) -> bool {
         self.was_restored
     }

@@ -32,10 +32,9 @@ fn a_run_is_a_function_of_its_seed() {
 #[test]
 fn a_restored_core_goes_on_as_the_one_before_it_would_have() {
     for seed in 1000..1000 + variable("SIM_SNAPSHOTS", 10) {
-        let whole = random_calls(seed);
-        for step in [40, 150 + seed * 37 % 300, 450 + seed * 71 % 300] {
-            assert_eq!(restored(seed, step), whole, "seed {seed}, restored at step {step}");
-        }
+        let shares = [5 + seed % 20, 30 + seed * 7 % 20, 55 + seed * 11 % 20];
+        let (whole, again) = restored(seed, &shares);
+        assert_eq!(again, [whole; 3], "seed {seed}, restored at {shares:?} per cent");
     }
 }
 
