@@ -50,16 +50,16 @@ fn step(legs: &mut [Negotiation; 2], from: usize, reader: &mut Reader<'_>, hones
     };
     let answer = on_the_way(&answer, reader, honest);
     let agreed = legs[from].agreed();
-    let Ok(answer) = parse(&answer) else { return failed(&mut legs[from], honest) };
+    let Ok(answer) = parse(&answer) else { return failed(&mut legs[from], *honest) };
     if legs[from].receive_answer(answer).is_err() {
         assert!(legs[from].agreed() == agreed, "a bad answer changes nothing");
-        failed(&mut legs[from], honest);
+        failed(&mut legs[from], *honest);
     }
 }
 
 /// One end took the exchange for done and the other did not.
-fn failed(leg: &mut Negotiation, honest: &mut bool) {
-    assert!(!*honest, "an answer of ours was not understood");
+fn failed(leg: &mut Negotiation, honest: bool) {
+    assert!(!honest, "an answer of ours was not understood");
     leg.offer_failed();
 }
 
@@ -94,7 +94,7 @@ fn codecs(reader: &mut Reader<'_>) -> Vec<Codec> {
     let mut codecs = standard_codecs(&names);
     if reader.one_in(4) {
         let number = reader.byte() & 127;
-        codecs.push(Codec::new(number, *reader.pick::<&str>(NAMES), 8000, 1).with_fmtp("mode=20"));
+        codecs.push(Codec::new(number, reader.pick::<&str>(NAMES), 8000, 1).with_fmtp("mode=20"));
     }
     codecs
 }

@@ -102,7 +102,7 @@ const EXTRAS: &[&str] = &[
 ];
 
 pub(super) fn extras(reader: &mut Reader<'_>) -> &'static str {
-    *reader.pick::<&str>(EXTRAS)
+    reader.pick::<&str>(EXTRAS)
 }
 
 /// A body: mostly a session description that can be agreed on.

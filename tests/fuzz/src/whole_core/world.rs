@@ -109,7 +109,7 @@ impl World {
     /// A request, and once more with credentials if it is challenged.
     pub(super) fn ask(&mut self, from: usize, text: &[u8]) {
         self.deliver(from, text);
-        let Ok(Message::Request(mut request)) = super::parsed(text) else { return };
+        let Ok(Message::Request(request)) = super::parsed(text) else { return };
         let (method, uri) = (request.method.to_string(), request.uri.to_string());
         let Some(line) = self.peers[from].authorization(&method, &uri) else { return };
         let text = String::from_utf8_lossy(text);
@@ -117,7 +117,6 @@ impl World {
         // Another branch and number, else it would be taken for the first.
         let branch = |text: &str| text.replacen(";branch=z9hG4bK", ";branch=z9hG4bKa", 1);
         let number = |text: String| text.replacen("CSeq: 1 ", "CSeq: 2 ", 1);
-        request.headers.remove(sip::message::Name::Authorization);
         let again = format!("{head}\r\n{line}{}", number(branch(rest)));
         self.deliver(from, again.as_bytes());
     }
