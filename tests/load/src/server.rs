@@ -142,6 +142,9 @@ impl Server {
     }
 
     fn terminate(&mut self) -> io::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         let pid = self.child.id().to_string();
         Command::new("kill").arg("-TERM").arg(pid).status()?;
         let asked = Instant::now();
