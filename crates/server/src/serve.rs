@@ -31,6 +31,10 @@ const INPUTS_MAX: usize = 65_536;
 /// How long the last registrations and call records may take to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
+/// How long after the drain's limit the last BYEs and CANCELs may take: a peer that says nothing
+/// would keep us for 64*T1.
+const GOODBYES_MAX: Duration = Duration::from_secs(5);
+
 /// Why the server did not run, or did not go on.
 #[derive(Debug)]
 pub(crate) enum ServeError {
@@ -247,7 +251,10 @@ fn watch_signals(
         tracing::info!(limit_s = limit.as_secs(), "draining: no new calls");
         // The core is gone: nothing is left to drain.
         let _ = inputs.send(Input::Drain { limit }).await;
-        signalled().await;
+        tokio::select! {
+            () = signalled() => {}
+            () = tokio::time::sleep(limit + GOODBYES_MAX) => {}
+        }
         let _ = stop.send(());
     };
     let thread = std::thread::Builder::new().name("signals".into());

@@ -1,8 +1,12 @@
 //! Certificates made on the spot by the openssl command.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use crate::{Child, Server, eventually};
 
 /// Makes `ca.pem`, `server.pem` and `server.key` for 127.0.0.1, and `trunk.pem` and `trunk.key` for
 /// a client named `trunk.test`, in `dir`.
@@ -10,6 +14,23 @@ pub fn make(dir: &Path) {
     openssl(dir, "req -x509 -nodes -days 2 -keyout ca.key -out ca.pem -subj /CN=interop");
     issue(dir, "server", "subjectAltName=IP:127.0.0.1,DNS:localhost");
     issue(dir, "trunk", "subjectAltName=DNS:trunk.test");
+}
+
+/// Sends a request over TLS by `openssl s_client`: all that comes back until the final answer.
+pub fn ask(server: &Server, arguments: &[&str], request: &str) -> String {
+    let output = server.dir().join(format!("s_client-{}", arguments.len()));
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-verify_return_error", "-CAfile", "ca.pem", "-connect"]);
+    command.arg(server.tls().to_string()).args(arguments).current_dir(server.dir());
+    let mut client = Child::start(command, "openssl", &output);
+    let mut input = client.stdin().expect("its input");
+    input.write_all(request.as_bytes()).expect("it reads");
+    let read = || fs::read_to_string(&output).unwrap_or_default();
+    let is_final = |text: &str| {
+        ["2", "3", "4", "5", "6"].iter().any(|c| text.contains(&format!("SIP/2.0 {c}")))
+    };
+    eventually(Duration::from_secs(5), || Some(read()).filter(|text| is_final(text)))
+        .unwrap_or_else(read)
 }
 
 fn issue(dir: &Path, name: &str, extension: &str) {

@@ -20,6 +20,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message as a client would send it.
+    pub fn of(text: &str) -> Self {
+        Self { text: text.to_owned() }
+    }
+
     /// Request or status line.
     pub fn start(&self) -> &str {
         self.text.lines().next().unwrap_or("")
@@ -37,6 +42,12 @@ impl Message {
     /// Method of a request, or of the request that is answered.
     pub fn method(&self) -> &str {
         self.header("CSeq").and_then(|cseq| cseq.split(' ').nth(1)).unwrap_or("")
+    }
+
+    /// Number of CSeq; 0 when there is none.
+    pub fn seq(&self) -> u32 {
+        let number = self.header("CSeq").and_then(|cseq| cseq.split(' ').next());
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
     /// All values of a header, in order.
@@ -81,6 +92,39 @@ impl Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// What requests inside a dialog carry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dialog {
+    /// Request-URI.
+    pub target: String,
+    /// From, with our tag.
+    pub from: String,
+    /// To, with theirs.
+    pub to: String,
+    /// Call-ID.
+    pub call_id: String,
+}
+
+impl Dialog {
+    /// That of the caller, by the answer to its INVITE.
+    pub fn of_caller(answer: &Message) -> Self {
+        Self::new(answer, answer, "From", "To")
+    }
+
+    /// That of the callee, by the INVITE and the answer that it sent.
+    pub fn of_callee(invite: &Message, answer: &Message) -> Self {
+        Self::new(invite, answer, "To", "From")
+    }
+
+    fn new(contact: &Message, answer: &Message, from: &str, to: &str) -> Self {
+        let header = |name: &str| answer.header(name).unwrap_or("").to_owned();
+        let contact = contact.header("Contact").unwrap_or("");
+        let target = contact.trim_start_matches('<').split('>').next().unwrap_or("");
+        let (from, to, call_id) = (header(from), header(to), header("Call-ID"));
+        Self { target: target.to_owned(), from, to, call_id }
     }
 }
 
@@ -268,6 +312,13 @@ impl Client {
         }
     }
 
+    /// The next request, which must be of this method.
+    pub fn receive_request(&self, method: &str) -> Message {
+        let message = self.receive();
+        assert!(message.start().starts_with(method), "{message}");
+        message
+    }
+
     /// Sends a request and returns the final answer.
     pub fn ask(&self, request: &str) -> Message {
         self.send(request);
@@ -310,6 +361,41 @@ impl Client {
         let answer =
             Credentials::answer(challenge, "REGISTER", &uri, extension, password(extension));
         self.ask(&request(&[&expires, &format!("Authorization: {}", answer.header())]))
+    }
+
+    /// An answer to a request: its Via, From, To (with `tag` when it has none), Call-ID and CSeq,
+    /// then more header lines and a body (SDP).
+    pub fn reply(&self, to: &Message, status: &str, lines: &[&str], body: &str) -> String {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
+            for value in to.headers(name) {
+                let tag = if name == "To" && !value.contains("tag=") { ";tag=callee" } else { "" };
+                text.push_str(&format!("{name}: {value}{tag}\r\n"));
+            }
+        }
+        text.push_str(&format!("Contact: <sip:client@{}>\r\n", self.local));
+        for line in lines {
+            text.push_str(&format!("{line}\r\n"));
+        }
+        if !body.is_empty() {
+            text.push_str("Content-Type: application/sdp\r\n");
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        text
+    }
+
+    /// A request inside a dialog.
+    pub fn within(&self, dialog: &Dialog, method: &str, seq: u32, body: &str) -> String {
+        let Dialog { target, from, to, call_id } = dialog;
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        format!(
+            "{method} {target} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
+             To: {to}\r\nCall-ID: {call_id}\r\nCSeq: {seq} {method}\r\n\
+             Contact: <sip:client@{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            self.via(),
+            self.local,
+            body.len()
+        )
     }
 
     /// An SDP of this client: PCMU and PCMA.

@@ -50,6 +50,8 @@ pub struct Setup {
     pub security: &'static str,
     /// Lines for the trunk `carrier`.
     pub carrier: &'static str,
+    /// Lines for the credentials that the trunk `carrier` gets.
+    pub carrier_realm: &'static str,
     /// Lines for every extension.
     pub extension: &'static str,
 }
@@ -70,6 +72,7 @@ impl Default for Setup {
             net: "",
             security: "",
             carrier: "",
+            carrier_realm: "",
             extension: "",
         }
     }
@@ -157,7 +160,7 @@ impl Setup {
              [[trunk]]\nname = \"carrier\"\ntargets = [\"sip:{carrier}{by}\"]\n\
              networks = [\"127.0.0.3/32\"]\noptions_interval_s = 0\n\
              caller_id = \"p-asserted-identity\"\n{extra}\n\
-             [trunk.credentials]\nusername = \"customer-4711\"\npassword = \"{TRUNK_PASSWORD}\"\n\
+             [trunk.credentials]\nusername = \"customer-4711\"\npassword = \"{TRUNK_PASSWORD}\"\n{realm}\n\
              [trunk.outbound_numbers]\nrules = [{{ prefix = \"0\", replacement = \"+49\" }}]\n\n\
              [[trunk]]\nname = \"backup\"\ntargets = [\"sip:{backup}{by}\"]\n\
              networks = [\"127.0.0.4/32\"]\noptions_interval_s = 0\n\
@@ -169,6 +172,7 @@ impl Setup {
             carrier = places.carrier,
             backup = places.backup,
             extra = self.carrier,
+            realm = self.carrier_realm,
         );
         if self.tls {
             text.push_str(

@@ -149,7 +149,7 @@ fn a_trunk_s_redirection_is_followed_within_the_trunk() {
         .phone("phone-calls", "1001", "030123456")
         .record();
     ends(&record, 200, "caller", BOTH_PCMU);
-    assert_eq!(record.legs(), [("carrier", 302), ("1001", 200), ("carrier", 200)]);
+    assert_eq!(record.legs(), [("1001", 200), ("carrier", 302), ("carrier", 200)]);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_trunk_that_answers_503_is_passed_over() {
         .phone("phone-calls", "1001", "030123456")
         .record();
     ends(&record, 200, "caller", BOTH_PCMU);
-    assert_eq!(record.legs(), [("carrier", 503), ("1001", 200), ("backup", 200)]);
+    assert_eq!(record.legs(), [("1001", 200), ("carrier", 503), ("backup", 200)]);
 }
 
 #[test]
