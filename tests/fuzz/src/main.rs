@@ -1,7 +1,7 @@
 //! `make fuzz`: every target, or those named, for some seconds each. By libFuzzer through cargo-fuzz
 //! where that is installed, else by blind mutation of the corpus.
 //!
-//! `fuzz --seconds 60 [--blind] [TARGET…]`
+//! `fuzz --seconds 60 [--blind [--seed 1]] [TARGET…]`
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
 use std::path::Path;
@@ -18,6 +18,7 @@ const BATCH: u64 = 64;
 struct Options {
     seconds: u64,
     blind: bool,
+    seed: u64,
     targets: Vec<Target>,
 }
 
@@ -35,11 +36,8 @@ fn main() -> ExitCode {
     }
     let mut failed = Vec::new();
     for target in &options.targets {
-        let fine = if guided {
-            libfuzzer(target, options.seconds)
-        } else {
-            blind(target, options.seconds)
-        };
+        let fine =
+            if guided { libfuzzer(target, options.seconds) } else { blind(target, &options) };
         if !fine {
             failed.push(target.name);
         }
@@ -52,12 +50,16 @@ fn main() -> ExitCode {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { seconds: 60, blind: false, targets: Vec::new() };
+    let mut options = Options { seconds: 60, blind: false, seed: 1, targets: Vec::new() };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seconds" => {
                 let seconds = words.next().and_then(|n| n.parse().ok());
                 options.seconds = seconds.ok_or("--seconds needs a number")?;
+            }
+            "--seed" => {
+                let seed = words.next().and_then(|n| n.parse().ok());
+                options.seed = seed.ok_or("--seed needs a number")?;
             }
             "--blind" => options.blind = true,
             name => {
@@ -100,7 +102,7 @@ fn libfuzzer(target: &Target, seconds: u64) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn blind(target: &Target, seconds: u64) -> bool {
+fn blind(target: &Target, options: &Options) -> bool {
     let seeds = match corpus::inputs(target.name) {
         Ok(seeds) => seeds.into_iter().map(|(_, bytes)| bytes).collect(),
         Err(problem) => {
@@ -108,8 +110,8 @@ fn blind(target: &Target, seconds: u64) -> bool {
             return false;
         }
     };
-    let mut mutator = Mutator::new(seeds, 1);
-    let (start, limit) = (Instant::now(), Duration::from_secs(seconds));
+    let mut mutator = Mutator::new(seeds, options.seed);
+    let (start, limit) = (Instant::now(), Duration::from_secs(options.seconds));
     let mut runs = 0;
     while start.elapsed() < limit {
         for _ in 0..BATCH {
@@ -122,7 +124,7 @@ fn blind(target: &Target, seconds: u64) -> bool {
             runs += 1;
         }
     }
-    println!("{}: {runs} runs in {seconds} s", target.name);
+    println!("{}: {runs} runs in {} s", target.name, options.seconds);
     true
 }
 

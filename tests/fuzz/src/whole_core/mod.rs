@@ -131,9 +131,10 @@ fn by_the_book(world: &mut World, reader: &mut Reader<'_>) {
     }
 }
 
-/// Somebody we do not know, who says what a trunk or a phone would say, or had said.
+/// Somebody we do not know, who knows everything that was said, and says what a trunk or a phone
+/// would say, or has said.
 fn stranger(world: &mut World, reader: &mut Reader<'_>) {
-    let text = match reader.below(5) {
+    let text = match reader.below(8) {
         0 => world.peers[STRANGER].invite("+4930100", text::body(reader), text::extras(reader)),
         1 => world.peers[STRANGER].register("600"),
         2 => {
@@ -145,6 +146,21 @@ fn stranger(world: &mut World, reader: &mut Reader<'_>) {
         3 => {
             let method = *reader.pick(text::METHODS);
             world.peers[STRANGER].request(method, "1001", text::body(reader), text::extras(reader))
+        }
+        4 | 5 => {
+            let peer = trusted(reader);
+            let Some(known) = reader.recent(&world.peers[peer].dialogs).cloned() else { return };
+            let method = *reader.pick(text::IN_DIALOG);
+            world.peers[peer].inside(&known, method, text::body(reader), text::extras(reader))
+        }
+        6 => {
+            let overheard = &world.peers[trusted(reader)].sent;
+            let Some(said) = reader.recent(overheard) else { return };
+            // ATTACKS 14: who knows our branches can forge responses.
+            if said.starts_with(b"SIP/2.0") {
+                return;
+            }
+            String::from_utf8_lossy(said).into_owned()
         }
         _ => return world.deliver(STRANGER, reader.some(RAW_MAX)),
     };

@@ -211,8 +211,9 @@ impl Peer {
             seq = known_seq;
             let via = headers.via().ok().filter(|_| matches!(known, Message::Response(_)));
             let theirs = via.as_ref().and_then(|via| via.branch());
-            let failed = matches!(known, Message::Response(r) if !r.status.is_success());
-            if let Some(theirs) = theirs.filter(|_| failed) {
+            // RFC 3261 §17.1.1.3: the ACK of a 2xx is a transaction of its own.
+            let accepted = matches!(known, Message::Response(r) if r.status.is_success());
+            if let Some(theirs) = theirs.filter(|_| !accepted) {
                 branch = theirs.to_owned();
             }
         }
