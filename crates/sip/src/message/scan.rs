@@ -336,7 +336,8 @@ pub(super) fn escape_into(s: &str, place: Place, out: &mut String) {
     for &b in s.as_bytes() {
         let alnum = b.is_ascii_alphanumeric() || contains(b"-_.!~*'()", b);
         let extra: &[u8] = match place {
-            Place::User => b"&=+$,;?/",
+            // `?` might stand there too, but reads as the begin of headers to many a parser.
+            Place::User => b"&=+$,;/",
             Place::Param => b"[]/:&+$",
             Place::Header => b"[]/?:+$",
         };
