@@ -161,9 +161,10 @@ impl World {
         core_seed[..8].copy_from_slice(&seed.to_be_bytes());
         let keeps_house =
             config.trunks.iter().any(|t| t.options_interval.is_some() || t.register.is_some());
-        let agents: Vec<_> =
+        let mut agents: Vec<_> =
             profiles().into_iter().map(|profile| Agent::new(profile, rng.next_u64())).collect();
         let peers = agents.len();
+        agents.iter_mut().for_each(|agent| agent.expects_refresh = link == Link::GOOD);
         let mut world = Self {
             seed,
             now: Time::ZERO,

@@ -215,6 +215,9 @@ impl Agent {
     /// A 2xx says how the session is kept alive.
     pub(super) fn start_session(&mut self, now: Time, id: u64, answer: &Msg, we_asked: bool) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        if dialog.state == State::Ended {
+            return;
+        }
         dialog.session = Session::of(answer, we_asked);
         let Some(session) = dialog.session else { return self.timers.disarm(Timer::Session(id)) };
         let whole = Duration::from_secs(session.interval);

@@ -193,7 +193,9 @@ fn challenges_inside_the_dialog_are_answered_too() {
     let session = Some((90, Refresher::Uac));
     world.plan("carrier", Answering { session, takes_update: false, ..Answering::after(1000) });
     world.call("1003", Placing::to("0171555").then(120_000, Act::Bye));
-    world.run_for(seconds(200));
+    world.run_for(seconds(115));
+    assert!(world.has_call("carrier"));
+    world.run_for(seconds(30));
     assert!(!world.has_call("carrier"));
     assert_eq!(world.records()[0].sip_status, 200);
     world.finish();
