@@ -220,3 +220,18 @@ fn a_change_that_gets_no_final_answer_is_cancelled() {
     assert!(world.has_call("1001") && world.has_call("1003"));
     world.finish();
 }
+
+#[test]
+fn our_own_offer_is_made_again_after_it_collided() {
+    let mut world = world();
+    world.plan("1001", Answering::after(1000).then(5000, Act::Codecs(Codecs::MuLaw)));
+    // The caller's hold crosses the offer that the callee's change makes us send it.
+    let placing = Placing::to("1001").then(1000, Act::Codecs(Codecs::ALaw));
+    world.call("1003", placing.then(4990, Act::Hold(Hold::SendOnly)));
+    world.run_for(seconds(60));
+    assert_eq!(world.got_from("1003", "SIP/2.0 491").len(), 1);
+    assert!(answers(&world, "1003", "INVITE").contains(&491));
+    assert_eq!(answers(&world, "1001", "INVITE"), [100, 200]);
+    assert_eq!(world.heard_by("1001"), "Music");
+    world.finish();
+}
