@@ -374,6 +374,13 @@ impl Watch {
         }
     }
 
+    /// The connection of a call broke: what waits for an answer over it has failed (RFC 3261
+    /// §8.1.3.1), an offer too.
+    pub(crate) fn lost(&mut self, call_id: &str) {
+        let of_call = self.tracks.iter_mut().filter(|(key, _)| key.0 == call_id);
+        of_call.for_each(|(_, track)| track.ours = None);
+    }
+
     /// The core has done all that the last input causes.
     pub(crate) fn step_done(&mut self) {
         for ((call_id, ..), cseq) in std::mem::take(&mut self.owed) {

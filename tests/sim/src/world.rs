@@ -306,6 +306,9 @@ impl World {
 
     fn break_connection(&mut self, who: usize) {
         if let Some(flow) = self.flows[who].take() {
+            for dialog in self.agents[who].dialogs.values() {
+                self.watch.lost(&dialog.call_id);
+            }
             self.input(Input::FlowClosed(flow));
             if self.agents[who].registration.wanted {
                 self.agents[who].register(self.now); // over a new one
