@@ -202,7 +202,12 @@ impl SipLeg {
             Described::Answered | Described::Offering => None,
             Described::Offerless => self.negotiation.offer(codecs, BOTH).ok(),
         };
-        if body.is_none() && matches!(early.described, Described::Offered | Described::Offerless) {
+        let is_agreed = match early.described {
+            Described::Offered | Described::Previewed | Described::Offerless => body.is_some(),
+            // A PRACK may have left our offer without an answer.
+            Described::Answered | Described::Offering => self.negotiation.agreed().is_some(),
+        };
+        if !is_agreed {
             // Nothing both could speak; the caller gets the refusal, its partner a BYE.
             self.final_answer(StatusCode::NOT_ACCEPTABLE_HERE, None, cx);
             self.tell(cx, LegEvent::HungUp(Cause::INCOMPATIBLE));

@@ -180,7 +180,10 @@ impl Agent {
                 let Some(ours) = dialog.answer(&theirs) else {
                     // Nothing in common: a caller gives up here.
                     self.request(now, prack, Purpose::Prack(id));
-                    return self.cancel_due(now, id);
+                    if !self.cancels_nothing {
+                        self.cancel_due(now, id);
+                    }
+                    return;
                 };
                 prack = prack.with_sdp(ours.print());
                 dialog.ours = ours;

@@ -81,6 +81,8 @@ pub struct Agent {
     pub(crate) is_dead: bool,
     /// Answers may come to what it does not know, e.g. to what it asked before it died.
     has_restarted: bool,
+    /// Waits for the refusal of a call that it cannot speak in.
+    pub cancels_nothing: bool,
     /// Says 100 to a re-INVITE and nothing more, until it is cancelled.
     pub hesitates: bool,
     /// Does not even say 100 before its first step.
@@ -116,6 +118,7 @@ impl Agent {
             profile,
             is_dead: false,
             has_restarted: false,
+            cancels_nothing: false,
             hesitates: false,
             is_slow: false,
             outbox: Vec::new(),

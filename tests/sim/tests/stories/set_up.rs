@@ -243,3 +243,16 @@ fn a_request_without_hops_left_goes_no_further() {
     assert_eq!(header(&hops[0], "Max-Forwards"), Some("69"), "{}", start(&hops[0]));
     world.finish();
 }
+
+#[test]
+fn an_offer_of_ours_that_a_prack_leaves_unanswered_ends_the_call() {
+    let mut world = world();
+    world.plan("1001", Answering::after(3000));
+    let placing = Placing { offer: false, codecs: Codecs::Foreign, ..Placing::to("1001") };
+    world.call("1003", Placing { reliable: Reliable::Required, ..placing });
+    world.peer("1003").cancels_nothing = true;
+    world.run_for(seconds(10));
+    assert_eq!(answers(&world, "1003", "INVITE"), [401, 100, 180, 488]);
+    assert!(!world.has_call("1001"));
+    world.finish();
+}
