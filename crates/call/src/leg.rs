@@ -13,10 +13,13 @@ pub enum LegEvent {
     Answered,
     /// The far end put us on hold, or took us back (H3).
     Held(bool),
-    /// A leg we placed was refused, or got no answer.
+    /// A leg we placed was refused by its far end.
     Refused(Cause),
-    /// The far end hung up, cancelled, or was lost. The leg is already being taken down.
+    /// The far end hung up or cancelled. The leg is already being taken down.
     HungUp(Cause),
+    /// We gave the far end up: no word in time, no way to it, nothing in common. The leg is already
+    /// being taken down.
+    Lost(Cause),
     /// Nothing of the leg is left on the wire.
     Gone,
 }

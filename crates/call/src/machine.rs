@@ -121,7 +121,7 @@ impl Call {
     /// The target being dialled has no phone to ring, or none that could be reached.
     pub fn target_failed(&mut self, now: Time, cause: Cause, out: &mut Vec<Output>) {
         if let State::Dialling(dialling) = &mut self.state {
-            dialling.failed(cause);
+            dialling.failed(cause, EndedBy::System);
             self.dial_on(now, out);
         }
     }
@@ -190,20 +190,11 @@ impl Call {
             (State::Dialling(_), LegEvent::EarlyMedia) => self.early_media(now, at, out),
             (State::Dialling(_), LegEvent::Answered) => self.answered(now, at, out),
             (_, LegEvent::Held(holds)) => self.held(now, at, holds),
-            (State::Dialling(mut dialling), LegEvent::Refused(cause) | LegEvent::HungUp(cause))
-                if side == Side::Callee =>
-            {
-                self.participants[at].presence = Presence::Leaving;
-                dialling.failed(cause);
-                self.state = State::Dialling(dialling);
-                self.dial_on(now, out);
-            }
             (_, LegEvent::Refused(cause) | LegEvent::HungUp(cause)) => {
-                self.participants[at].presence = Presence::Leaving;
-                // A phone that lost the race for the call hangs up without ending it.
-                if side == Side::Caller || self.connected_callee().is_none() {
-                    self.end(now, Outcome { cause, by: by(side) }, out);
-                }
+                self.left(now, at, Outcome { cause, by: by(side) }, out);
+            }
+            (_, LegEvent::Lost(cause)) => {
+                self.left(now, at, Outcome { cause, by: EndedBy::System }, out);
             }
             (State::Talking { .. }, LegEvent::Ringing | LegEvent::EarlyMedia) => {}
             // The caller's ACK; nothing changes.
@@ -215,7 +206,7 @@ impl Call {
     pub fn fired(&mut self, now: Time, timer: Timer, out: &mut Vec<Output>) {
         let cause = match (self.state, timer) {
             (State::Dialling(mut dialling), Timer::Ring) => {
-                dialling.failed(Cause::UNAVAILABLE);
+                dialling.timed_out();
                 self.state = State::Dialling(dialling);
                 self.release_callees(Cause::CANCELLED, false, out);
                 self.dial_on(now, out);
@@ -235,6 +226,25 @@ impl Call {
     pub fn release(&mut self, now: Time, cause: Cause, out: &mut Vec<Output>) {
         if self.state != State::Ending {
             self.end(now, Outcome { cause, by: EndedBy::System }, out);
+        }
+    }
+
+    /// A participant is on its way out: the last phone of a target makes room for the next target,
+    /// else the call ends.
+    fn left(&mut self, now: Time, at: usize, outcome: Outcome, out: &mut Vec<Output>) {
+        let side = self.participants[at].side;
+        self.participants[at].presence = Presence::Leaving;
+        match &mut self.state {
+            State::Dialling(dialling) if side == Side::Callee => {
+                dialling.failed(outcome.cause, outcome.by);
+                self.dial_on(now, out);
+            }
+            // A phone that lost the race for the call hangs up without ending it.
+            State::Dialling(_) | State::Talking { .. } | State::Ending => {
+                if side == Side::Caller || self.connected_callee().is_none() {
+                    self.end(now, outcome, out);
+                }
+            }
         }
     }
 
@@ -307,8 +317,8 @@ impl Call {
             out.push(Output::Arm(Timer::Ring, self.limits.ring));
             out.push(Output::Dial { target });
         } else {
-            let outcome = Outcome { cause: dialling.verdict(), by: EndedBy::Callee };
-            self.end(now, outcome, out);
+            let (cause, by) = dialling.verdict();
+            self.end(now, Outcome { cause, by }, out);
         }
     }
 
@@ -339,17 +349,15 @@ impl Call {
     fn gone(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
         let gone = self.participants.remove(at);
         if gone.presence != Presence::Leaving {
-            // A leg that vanished without a word: act as if it had hung up.
+            // A leg that vanished without a word: as if it had been lost.
+            let outcome = Outcome { cause: Cause::CONGESTION, by: EndedBy::System };
             match self.state {
                 State::Dialling(mut dialling) if gone.side == Side::Callee => {
-                    dialling.failed(Cause::CONGESTION);
+                    dialling.failed(outcome.cause, outcome.by);
                     self.state = State::Dialling(dialling);
                     self.dial_on(now, out);
                 }
-                State::Dialling(_) | State::Talking { .. } => {
-                    let outcome = Outcome { cause: Cause::CONGESTION, by: by(gone.side) };
-                    self.end(now, outcome, out);
-                }
+                State::Dialling(_) | State::Talking { .. } => self.end(now, outcome, out),
                 State::Ending => {}
             }
         }

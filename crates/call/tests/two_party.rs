@@ -121,6 +121,24 @@ fn nobody_answers_in_time() {
     let out = world.fired(Timer::Ring);
     let cancel = release(B, Cause::CANCELLED);
     assert_eq!(out, [cancel, Output::Disarm(Timer::Ring), release(A, Cause::UNAVAILABLE)]);
+    assert_eq!(world.call.outcome().map(|outcome| outcome.by), Some(EndedBy::System));
+}
+
+#[test]
+fn who_decided_the_end_is_who_ended_the_call() {
+    for (leg, event, by) in [
+        (B, LegEvent::Refused(Cause::BUSY), EndedBy::Callee),
+        (B, LegEvent::Lost(Cause::TIMEOUT), EndedBy::System),
+        (B, LegEvent::Gone, EndedBy::System),
+        (A, LegEvent::HungUp(Cause::CANCELLED), EndedBy::Caller),
+        (A, LegEvent::Lost(Cause::TIMEOUT), EndedBy::System),
+    ] {
+        for mut world in [World::ringing(&[B]), World::talking()] {
+            world.on(leg, event);
+            let outcome = world.call.outcome().map(|outcome| outcome.by);
+            assert_eq!(outcome, Some(by), "{event:?} of {leg}");
+        }
+    }
 }
 
 #[test]
@@ -161,6 +179,7 @@ fn a_target_without_phones_is_unavailable() {
     let mut out = Vec::new();
     world.call.target_failed(Time::ZERO, Cause::UNAVAILABLE, &mut out);
     assert_eq!(out.last(), Some(&release(A, Cause::UNAVAILABLE)));
+    assert_eq!(world.call.outcome().map(|outcome| outcome.by), Some(EndedBy::System));
 }
 
 fn any_event() -> impl Strategy<Value = LegEvent> {
@@ -171,7 +190,8 @@ fn any_event() -> impl Strategy<Value = LegEvent> {
         Just(LegEvent::Answered),
         any::<bool>().prop_map(LegEvent::Held),
         statuses.clone().prop_map(|status| LegEvent::Refused(Cause::from_status(status))),
-        statuses.prop_map(|status| LegEvent::HungUp(Cause::from_status(status))),
+        statuses.clone().prop_map(|status| LegEvent::HungUp(Cause::from_status(status))),
+        statuses.prop_map(|status| LegEvent::Lost(Cause::from_status(status))),
         Just(LegEvent::Gone),
     ]
 }

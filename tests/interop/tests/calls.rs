@@ -78,7 +78,7 @@ fn an_extension_without_the_route_may_not_call_out() {
 #[test]
 fn nobody_registered_is_480() {
     let record = Scene::new().customer("customer-gets-480", ENTRY).record();
-    ends(&record, 480, "callee", &[]);
+    ends(&record, 480, "system", &[]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn nobody_answers_in_time() {
         .agent("1001", "agent-is-cancelled")
         .customer("customer-gets-480", ENTRY)
         .record();
-    ends(&record, 480, "callee", &[]);
+    ends(&record, 480, "system", &[]);
 }
 
 #[test]

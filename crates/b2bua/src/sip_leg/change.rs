@@ -314,7 +314,7 @@ impl SipLeg {
     }
 
     fn dialog_lost(&mut self, cx: &mut Cx<'_>) {
-        self.tell(cx, LegEvent::HungUp(Cause::TIMEOUT));
+        self.tell(cx, LegEvent::Lost(Cause::TIMEOUT));
         self.bye(Cause::TIMEOUT, cx);
     }
 

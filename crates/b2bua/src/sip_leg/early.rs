@@ -210,7 +210,7 @@ impl SipLeg {
         if !is_agreed {
             // Nothing both could speak; the caller gets the refusal, its partner a BYE.
             self.final_answer(StatusCode::NOT_ACCEPTABLE_HERE, None, cx);
-            self.tell(cx, LegEvent::HungUp(Cause::INCOMPATIBLE));
+            self.tell(cx, LegEvent::Lost(Cause::INCOMPATIBLE));
             return self.gone(cx);
         }
         let offering = early.described == Described::Offerless;
@@ -336,7 +336,7 @@ impl SipLeg {
             // RFC 3262 §3: after 64*T1 the INVITE is refused with a 5xx.
             None => {
                 self.final_answer(StatusCode::SERVER_TIMEOUT, None, cx);
-                self.tell(cx, LegEvent::HungUp(Cause::TIMEOUT));
+                self.tell(cx, LegEvent::Lost(Cause::TIMEOUT));
                 self.gone(cx);
             }
         }

@@ -144,7 +144,7 @@ impl SipLeg {
     pub(crate) fn resolved(&mut self, targets: Vec<Target>, cx: &mut Cx<'_>) {
         let State::Placing(placing) = &mut self.state else { return };
         if targets.is_empty() {
-            return self.refused(Cause::CONGESTION, cx); // RFC 3263 §4.3: as a 503
+            return self.lost(Cause::CONGESTION, cx); // RFC 3263 §4.3: as a 503
         }
         placing.way.targets = targets;
         self.send_invite(cx);
@@ -156,7 +156,7 @@ impl SipLeg {
         placing.forks.clear(); // of an INVITE that this one takes the place of
         placing.heard = None;
         let Some(target) = placing.way.targets.get(placing.at).cloned() else {
-            return self.refused(Cause::CONGESTION, cx);
+            return self.lost(Cause::CONGESTION, cx);
         };
         self.peer = target.clone();
         let contact = wire::contact(cx.config, target.transport, target.addr.ip());
@@ -164,7 +164,7 @@ impl SipLeg {
         let owner = Owner::Leg(self.id, Purpose::Invite);
         placing.transaction = cx.wire.request(cx.now, placing.invite.clone(), target, owner);
         if placing.transaction.is_none() {
-            return self.refused(Cause::CONGESTION, cx);
+            return self.lost(Cause::CONGESTION, cx);
         }
         // A phone has until timer B; a gateway that is silent costs the customer's patience.
         let patience = self.party.trunk(cx.config).map(|_| cx.now + cx.config.sip.trunk_timeout);
@@ -179,17 +179,20 @@ impl SipLeg {
             cx.wire.owners.insert(transaction, Owner::Nobody);
             cx.wire.cancel(cx.now, transaction, None);
         }
-        self.next_target(Cause::TIMEOUT, cx);
+        if !self.next_target(cx) {
+            self.lost(Cause::TIMEOUT, cx);
+        }
     }
 
-    /// RFC 3263 §4.3: a new request, with a new branch, to the next address.
-    fn next_target(&mut self, cause: Cause, cx: &mut Cx<'_>) {
-        let State::Placing(placing) = &mut self.state else { return };
+    /// RFC 3263 §4.3: a new request, with a new branch, to the next address. False: there is none.
+    fn next_target(&mut self, cx: &mut Cx<'_>) -> bool {
+        let State::Placing(placing) = &mut self.state else { return true };
         placing.at += 1;
-        if placing.at >= placing.way.targets.len() {
-            return self.refused(cause, cx);
+        let is_there = placing.at < placing.way.targets.len();
+        if is_there {
+            self.send_invite(cx);
         }
-        self.send_invite(cx);
+        is_there
     }
 
     /// The INVITE got no answer.
@@ -197,9 +200,12 @@ impl SipLeg {
         let State::Placing(placing) = &mut self.state else { return };
         placing.transaction = None;
         self.arm(cx, Timer::Silence, None);
-        match failure {
-            Failure::TimedOut => self.next_target(Cause::TIMEOUT, cx),
-            Failure::Transport => self.next_target(Cause::CONGESTION, cx),
+        if !self.next_target(cx) {
+            let cause = match failure {
+                Failure::TimedOut => Cause::TIMEOUT,
+                Failure::Transport => Cause::CONGESTION,
+            };
+            self.lost(cause, cx);
         }
     }
 
@@ -242,8 +248,7 @@ impl SipLeg {
                 self.gone(cx);
             }
             // RFC 3263 §4.3: this address is out of service, the next may not be.
-            503 => self.next_target(Cause::CONGESTION, cx),
-            408 => self.next_target(Cause::TIMEOUT, cx),
+            503 | 408 if self.next_target(cx) => {}
             _ => self.refused(Cause::from_status(status), cx),
         }
     }
@@ -348,7 +353,7 @@ impl SipLeg {
         let Ok(mut dialog) = dialog else {
             // No dialog can be made of it: neither an ACK nor a BYE could be sent.
             self.state = State::Placing(placing);
-            return self.refused(Cause::INTERNAL, cx);
+            return self.lost(Cause::INTERNAL, cx);
         };
         dialog.confirm_by(response);
         self.negotiation = negotiation;
@@ -373,7 +378,7 @@ impl SipLeg {
         if self.negotiation.agreed().is_none() {
             // RFC 3261 §13.2.2.4: a 2xx that can't be used is ACKed, then ended.
             self.final_status = StatusCode::NOT_ACCEPTABLE_HERE.0;
-            self.tell(cx, LegEvent::Refused(Cause::INCOMPATIBLE));
+            self.tell(cx, LegEvent::Lost(Cause::INCOMPATIBLE));
             return self.bye(Cause::INCOMPATIBLE, cx);
         }
         self.session.accepted(cx.now, response);
@@ -449,12 +454,21 @@ impl SipLeg {
         }
     }
 
+    /// The far end does not want the leg.
+    fn refused(&mut self, cause: Cause, cx: &mut Cx<'_>) {
+        self.not_placed(LegEvent::Refused(cause), cause, cx);
+    }
+
     /// The leg cannot be placed.
-    pub(super) fn refused(&mut self, cause: Cause, cx: &mut Cx<'_>) {
+    fn lost(&mut self, cause: Cause, cx: &mut Cx<'_>) {
+        self.not_placed(LegEvent::Lost(cause), cause, cx);
+    }
+
+    fn not_placed(&mut self, event: LegEvent, cause: Cause, cx: &mut Cx<'_>) {
         if self.final_status < 300 {
             self.final_status = cause.status();
         }
-        self.tell(cx, LegEvent::Refused(cause));
+        self.tell(cx, event);
         self.gone(cx);
     }
 

@@ -369,7 +369,7 @@ impl SipLeg {
         up.unacked = None;
         let cause = up.bye_after_ack.take();
         if cause.is_none() {
-            self.tell(cx, LegEvent::HungUp(Cause::TIMEOUT));
+            self.tell(cx, LegEvent::Lost(Cause::TIMEOUT));
         }
         self.bye(cause.unwrap_or(Cause::TIMEOUT), cx);
     }
@@ -399,7 +399,7 @@ impl SipLeg {
                     self.negotiation.offer_failed(); // as before: a bad answer costs no call
                 }
                 Some(false) | None => {
-                    self.tell(cx, LegEvent::HungUp(Cause::INCOMPATIBLE));
+                    self.tell(cx, LegEvent::Lost(Cause::INCOMPATIBLE));
                     return self.bye(Cause::INCOMPATIBLE, cx);
                 }
             }
