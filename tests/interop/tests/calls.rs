@@ -61,6 +61,15 @@ fn a_trunk_that_wants_a_digest_gets_its_own_credentials() {
 }
 
 #[test]
+fn a_trunk_that_wants_a_digest_inside_the_dialog_gets_it_too() {
+    let record = Scene::new()
+        .carrier("carrier-challenges-inside")
+        .phone("phone-calls", "1001", "030123456")
+        .record();
+    ends(&record, 200, "caller", BOTH_PCMU);
+}
+
+#[test]
 fn what_is_no_entry_point_is_404_to_a_trunk() {
     // 1002 exists, but no customer may dial it (invariant 7).
     for number in ["+4930999", "1002", "030123456"] {

@@ -127,7 +127,7 @@ impl SipLeg {
                 State::Leaving(_) => self.acknowledge_only(response, cx),
                 State::Early(_) | State::Placing(_) | State::Moving | State::Gone => {}
             },
-            Purpose::Prack => {}
+            Purpose::Prack => self.prack_answered(transaction, response, cx),
             Purpose::Bye => self.bye_answered(response, cx),
         }
     }

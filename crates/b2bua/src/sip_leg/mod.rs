@@ -6,11 +6,12 @@
 //!  INVITE out ─▶ Placing ──2xx in──▶ Up
 //!                  └─CANCEL out──▶ Leaving ──final in─────────────────────▲
 //! ```
-//! `early` is the UAS before its final answer, `placing` the UAC before one, `up` what both do
-//! afterwards, `change` our own re-INVITEs and UPDATEs, `leave` the ways out.
+//! `early` is the UAS before its final answer, `placing` the UAC before one with its `forks`, `up`
+//! what both do afterwards, `change` our own re-INVITEs and UPDATEs, `leave` the ways out.
 
 mod change;
 mod early;
+mod forks;
 mod leave;
 mod placing;
 mod up;

@@ -1,4 +1,4 @@
-//! The UAC side before a final answer: targets in turn, challenges, forks, PRACK, early media.
+//! The UAC side before a final answer: targets in turn, challenges, the answer.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,17 @@ use call::{Cause, LegEvent, LegId, Side};
 use sdp::Negotiation;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
-use sip::dialog::{Dialog, ReliableUac, SessionTimer, allow};
+use sip::dialog::{Dialog, SessionTimer, allow};
 use sip::message::{Method, Name, NameAddr, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
-use sip::transport::{Source, Target, Transport};
+use sip::transport::{Target, Transport};
 
+use super::forks::Fork;
 use super::leave::Leaving;
 use super::up::Up;
 use super::{
-    BOTH, Cx, Failure, MediaPlace, Outgoing, Report, SDP, SipLeg, State, Timer, introduce,
-    kept_headers, name_addr, new_negotiation,
+    BOTH, Cx, Failure, MediaPlace, Outgoing, Report, SDP, SipLeg, State, Timer, kept_headers,
+    name_addr, new_negotiation,
 };
 use crate::config::{CallerIdStyle, Config};
 use crate::party::{self, Identity, Party};
@@ -35,8 +36,6 @@ pub(crate) struct Way {
     pub(crate) keep_to_target: bool,
 }
 
-/// Early dialogs of one INVITE (a proxy behind us may fork it).
-const FORKS_MAX: usize = 8;
 /// Challenges answered for one INVITE.
 const CHALLENGES_MAX: u8 = 2;
 
@@ -52,20 +51,10 @@ pub(super) struct Placing {
     pub(super) auth: ClientAuth,
     challenges: u8,
     /// Early dialogs by the far end's tag.
-    forks: BTreeMap<Box<str>, Fork>,
+    pub(super) forks: BTreeMap<Box<str>, Fork>,
     /// The fork whose early media is heard: the one that spoke last.
-    heard: Option<Box<str>>,
+    pub(super) heard: Option<Box<str>>,
     rang: bool,
-}
-
-/// One early dialog.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Fork {
-    dialog: Dialog,
-    negotiation: Negotiation,
-    reliable: ReliableUac,
-    /// Whether its answer came reliably, so that no later one counts (RFC 6337 §2.2).
-    settled: bool,
 }
 
 impl Placing {
@@ -290,53 +279,6 @@ impl SipLeg {
         }
     }
 
-    /// Keeps the early dialog of a 1xx, PRACKs it, reads its SDP. True when its media is new.
-    fn early_dialog(&mut self, response: &Response, cx: &mut Cx<'_>) -> bool {
-        let State::Placing(placing) = &mut self.state else { return false };
-        let to = response.headers.to().ok();
-        let Some(tag) = to.as_ref().and_then(NameAddr::tag) else { return false };
-        if response.status == StatusCode::EARLY_DIALOG_TERMINATED {
-            placing.forks.remove(tag); // RFC 6228
-            return false;
-        }
-        if !placing.forks.contains_key(tag) {
-            let dialog = Dialog::uac(&placing.invite, response);
-            let (Ok(dialog), true) = (dialog, placing.forks.len() < FORKS_MAX) else {
-                return false;
-            };
-            let negotiation = self.negotiation.clone();
-            let fork =
-                Fork { dialog, negotiation, reliable: ReliableUac::default(), settled: false };
-            placing.forks.insert(tag.into(), fork);
-        }
-        let Some(fork) = placing.forks.get_mut(tag) else { return false };
-        let prack = match fork.reliable.receive(response) {
-            sip::dialog::Reliable::Unreliable => None,
-            sip::dialog::Reliable::Fresh(rack) => Some(rack),
-            sip::dialog::Reliable::Repeated | sip::dialog::Reliable::OutOfOrder => return false,
-        };
-        let session = Self::sdp(&response.headers, &response.body).ok().flatten();
-        let before = fork.negotiation.agreed();
-        let taken = session.is_some_and(|session| {
-            !fork.settled && fork.negotiation.receive_answer(session).is_ok()
-        });
-        let media =
-            taken && (fork.negotiation.agreed() != before || placing.heard.as_deref() != Some(tag));
-        fork.settled |= taken && prack.is_some();
-        if let Some(rack) = prack {
-            let mut request = fork.dialog.request(Method::Prack);
-            request.headers.push(Name::RAck, rack.to_string());
-            let dialog = fork.dialog.clone();
-            let target = self.target(&dialog);
-            cx.wire.request(cx.now, request, target, Owner::Leg(self.id, Purpose::Prack));
-        }
-        let State::Placing(placing) = &mut self.state else { return false };
-        if media {
-            placing.heard = Some(tag.into());
-        }
-        media
-    }
-
     /// A 2xx: this fork wins.
     fn accepted(&mut self, response: &Response, cx: &mut Cx<'_>) {
         let state = std::mem::replace(&mut self.state, State::Moving);
@@ -346,9 +288,9 @@ impl SipLeg {
         };
         let tag = response.headers.to().ok().and_then(|to| to.tag().map(Box::<str>::from));
         let fork = tag.and_then(|tag| placing.forks.remove(&tag));
-        let (dialog, negotiation, settled) = match fork {
-            Some(fork) => (Ok(fork.dialog), fork.negotiation, fork.settled),
-            None => (Dialog::uac(&placing.invite, response), self.negotiation.clone(), false),
+        let (dialog, negotiation, settled, prack) = match fork {
+            Some(fork) => (Ok(fork.dialog), fork.negotiation, fork.settled, fork.prack),
+            None => (Dialog::uac(&placing.invite, response), self.negotiation.clone(), false, None),
         };
         let Ok(mut dialog) = dialog else {
             // No dialog can be made of it: neither an ACK nor a BYE could be sent.
@@ -361,6 +303,7 @@ impl SipLeg {
         cx.wire.ack(ack.0.clone(), ack.1.clone());
         let mut up = Up::new(dialog, None);
         up.auth = placing.auth;
+        up.prack = prack;
         up.answer_headers = kept_headers(response);
         up.learn_capabilities(&response.headers);
         up.acks.remember(placing.invite.headers.cseq().map(|c| c.seq).unwrap_or_default(), ack);
@@ -386,72 +329,6 @@ impl SipLeg {
         self.tell(cx, LegEvent::Answered);
         self.report(cx, Report::Agreed);
         self.note_hold(cx);
-    }
-
-    /// A request of the callee inside an early dialog.
-    pub(super) fn early_request(
-        &mut self,
-        request: &Request,
-        _source: &Source,
-        transaction: TransactionId,
-        cx: &mut Cx<'_>,
-    ) {
-        let allowed = self.party.codecs(cx.config).to_vec();
-        let contact = self.contact(cx.config);
-        let State::Placing(placing) = &mut self.state else { return };
-        let from = request.headers.from().ok();
-        let fork = from.as_ref().and_then(NameAddr::tag).and_then(|tag| placing.forks.get_mut(tag));
-        let Some(fork) = fork else {
-            return self.respond(transaction, request, StatusCode::CALL_DOES_NOT_EXIST, cx);
-        };
-        if let Err(status) = fork.dialog.check_request(request) {
-            return self.respond(transaction, request, status, cx);
-        }
-        match request.method {
-            // RFC 3311 §5.2: an offer in an early dialog whose first exchange is done.
-            Method::Update => {
-                let offer = match Self::sdp(&request.headers, &request.body) {
-                    Ok(offer) => offer,
-                    Err(status) => return self.respond(transaction, request, status, cx),
-                };
-                let mut response = request.response(StatusCode::OK);
-                introduce(&mut response.headers, &contact);
-                if let Some(offer) = offer {
-                    let taken = fork.negotiation.receive_offer(offer);
-                    let offered = taken.map(|remote| remote.codecs.clone());
-                    let answer = offered.map_err(|error| error.status()).and_then(|offered| {
-                        let codecs = sdp::pass_through(&offered, &allowed, sdp::Order::Offer);
-                        fork.negotiation.answer(&codecs, BOTH).map_err(|error| error.status())
-                    });
-                    match answer {
-                        Ok(answer) => response.set_body(SDP, answer),
-                        Err(status) => {
-                            fork.negotiation.reject_offer();
-                            return self.respond(transaction, request, StatusCode(status), cx);
-                        }
-                    }
-                    self.report(cx, Report::Agreed);
-                }
-                cx.wire.respond(cx.now, transaction, response);
-            }
-            // RFC 3261 §15: the callee never ends an early dialog by BYE.
-            Method::Bye => self.respond(transaction, request, StatusCode::CALL_DOES_NOT_EXIST, cx),
-            Method::Options => self.respond(transaction, request, StatusCode::OK, cx),
-            Method::Ack
-            | Method::Cancel
-            | Method::Info
-            | Method::Invite
-            | Method::Message
-            | Method::Notify
-            | Method::Prack
-            | Method::Publish
-            | Method::Refer
-            | Method::Register
-            | Method::Subscribe
-            | Method::Other(_) => {
-                self.respond(transaction, request, StatusCode::METHOD_NOT_ALLOWED, cx);
-            }
-        }
     }
 
     /// The far end does not want the leg.

@@ -13,6 +13,7 @@ use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
 
 use super::change::{Change, Queued};
+use super::forks::Prack;
 use super::{BOTH, Cx, Report, SDP, SipLeg, State, Timer, introduce};
 
 /// A dialog that is up.
@@ -30,6 +31,8 @@ pub(super) struct Up {
     /// Codecs to offer as soon as nothing else is in flight.
     pub(super) queued: Option<Queued>,
     pub(super) auth: ClientAuth,
+    /// A PRACK that may be challenged still.
+    pub(super) prack: Option<Prack>,
     /// Headers of the 2xx that brought it up.
     pub(super) answer_headers: Headers,
     /// Whether the far end understands UPDATE.
@@ -109,6 +112,7 @@ impl Up {
             change: None,
             queued: None,
             auth: ClientAuth::default(),
+            prack: None,
             answer_headers: Headers::new(),
             takes_update: false,
             acks: LastAck::default(),

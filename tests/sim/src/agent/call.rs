@@ -127,7 +127,7 @@ impl Agent {
         if let Some(contact) = msg.contact() {
             dialog.target = contact;
         }
-        let may_ask = matches!(msg.method(), "BYE" | "INVITE" | "UPDATE");
+        let may_ask = matches!(msg.method(), "BYE" | "INVITE" | "PRACK" | "UPDATE");
         if self.challenges_inside && may_ask && !self.lets_in(&msg) {
             let response = self.challenged(&msg);
             return self.respond(now, server, response);

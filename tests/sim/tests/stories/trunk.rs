@@ -186,19 +186,31 @@ fn strangers_change_nothing_and_reach_nothing() {
     world.finish();
 }
 
+/// INTEROP 12: PRACK, UPDATE or re-INVITE, and BYE.
 #[test]
 fn challenges_inside_the_dialog_are_answered_too() {
-    let mut world = world();
-    world.peer("carrier").challenges_inside = true;
-    let session = Some((90, Refresher::Uac));
-    world.plan("carrier", Answering { session, takes_update: false, ..Answering::after(1000) });
-    world.call("1003", Placing::to("0171555").then(120_000, Act::Bye));
-    world.run_for(seconds(115));
-    assert!(world.has_call("carrier"));
-    world.run_for(seconds(30));
-    assert!(!world.has_call("carrier"));
-    assert_eq!(world.records()[0].sip_status, 200);
-    world.finish();
+    for (takes_update, refresh) in [(false, "INVITE "), (true, "UPDATE ")] {
+        let mut world = world();
+        world.peer("carrier").challenges_inside = true;
+        let session = Some((90, Refresher::Uac));
+        let steps = [(100, Step::Early { fork: 0, reliable: true }), (1000, Step::Answer(0))];
+        let answering = Answering { session, takes_update, ..Answering::by(&steps) };
+        world.plan("carrier", answering);
+        world.call("1003", Placing::to("0171555").then(120_000, Act::Bye));
+        world.run_for(seconds(115));
+        assert!(world.has_call("carrier"));
+        world.run_for(seconds(30));
+        assert!(!world.has_call("carrier"));
+        assert_eq!(world.records()[0].sip_status, 200);
+        for method in ["PRACK ", refresh, "BYE "] {
+            let sent = world.sent_to("carrier", method);
+            let proved = sent.last().is_some_and(|last| header(last, "Authorization").is_some());
+            assert!(proved, "{method}: {}", sent.len());
+        }
+        // The first of all was challenged; what it taught serves the rest of the dialog.
+        assert_eq!(world.sent_to("carrier", "PRACK ").len(), 2);
+        world.finish();
+    }
 }
 
 #[test]
