@@ -3,6 +3,7 @@
 //! Knows RTP and codecs; knows neither SDP nor SIP nor calls, and has no clock, thread or socket.
 
 pub mod command;
+pub mod denoise;
 pub mod latch;
 pub mod player;
 pub mod reception;

@@ -1,0 +1,155 @@
+//! Noise removal on one stream (N1): speech stays, what surrounds it goes down to a floor.
+//!
+//! ```text
+//!            ┌─ delay ───────────────────────────┐
+//! pcm ─▶ 10 ms frames ─▶ level ─▶ suppressor ─▶ cross-fade ─▶ pcm, late by `delay_samples`
+//! ```
+//! The delayed original is always there, so switching (N3), silence and tones (N4) are only a
+//! matter of the cross-fade: nothing jumps in time. Knows samples; knows no packets and no clock.
+
+mod fade;
+mod framing;
+mod polyphase;
+mod settings;
+mod suppressor;
+#[cfg(test)]
+mod tests;
+
+use fade::Fade;
+use framing::Framing;
+pub use settings::DenoiseSettings;
+use suppressor::Suppressor;
+
+/// Rates that can be cleaned, hertz: 10 ms are a divisor of the network's frame.
+pub const RATES_HZ: [u32; 4] = [8000, 16_000, 24_000, 48_000];
+
+/// Samples of a frame at the highest rate.
+const FRAME_MAX: usize = 480;
+const FRAMES_PER_SECOND: u32 = 100;
+/// Length of the cross-fade in frames: 20 ms (N3).
+const FADE_FRAMES: usize = 2;
+/// Largest sample of a frame that counts as silence (N4): two steps of the µ-law around 0.
+const SILENCE_PEAK: u16 = 16;
+/// Frames of silence after which nothing of the speech before is left in the suppressor.
+const SILENT_FRAMES: u8 = 4;
+/// Frames that the suppressor needs before its output is whole again.
+const WARM_FRAMES: u8 = 3;
+
+/// Noise removal for one stream. Allocates only when it is made.
+pub struct Denoiser {
+    framing: Framing,
+    stream: Stream,
+}
+
+/// Everything behind the framing.
+struct Stream {
+    frame: usize,
+    floor: f32,
+    enabled: bool,
+    fade: Fade,
+    suppressor: Suppressor,
+    /// The original, late by as much as the suppressor.
+    dry: Box<[i16]>,
+    /// Frames of silence in a row, up to [`SILENT_FRAMES`].
+    silent: u8,
+    /// Frames that the suppressor has seen in a row, up to [`WARM_FRAMES`].
+    warm: u8,
+}
+
+impl Denoiser {
+    /// For a stream of `rate_hz`, one of [`RATES_HZ`]; switched on.
+    pub fn new(rate_hz: u32, settings: DenoiseSettings) -> Option<Self> {
+        if !RATES_HZ.contains(&rate_hz) {
+            return None;
+        }
+        let frame = (rate_hz / FRAMES_PER_SECOND) as usize;
+        let suppressor = Suppressor::new(frame);
+        let stream = Stream {
+            frame,
+            floor: settings.floor(),
+            enabled: true,
+            fade: Fade::new(1.0, FADE_FRAMES * frame),
+            dry: vec![0; suppressor.delay() + frame].into(),
+            suppressor,
+            silent: SILENT_FRAMES,
+            warm: WARM_FRAMES,
+        };
+        Some(Self { framing: Framing::new(frame), stream })
+    }
+
+    /// Cleans `pcm` in place. Any length does; lengths of whole 10 ms add no delay of their own.
+    pub fn process(&mut self, pcm: &mut [i16]) {
+        let Self { framing, stream } = self;
+        framing.run(pcm, |frame| stream.run(frame, false));
+    }
+
+    /// As [`Self::process`], for samples known to hold no speech, as comfort noise: they are only
+    /// delayed and lowered to the floor (N4).
+    pub fn process_silence(&mut self, pcm: &mut [i16]) {
+        let Self { framing, stream } = self;
+        framing.run(pcm, |frame| stream.run(frame, true));
+    }
+
+    /// Switches on or off by a cross-fade of 20 ms (N3). The delay stays.
+    pub fn set_enabled(&mut self, enabled: bool) {
+        self.stream.enabled = enabled;
+    }
+
+    /// Whether noise removal is switched on.
+    pub fn is_enabled(&self) -> bool {
+        self.stream.enabled
+    }
+
+    /// Whether it is switched off and the cross-fade is over: the output is the delayed input.
+    pub fn is_settled_off(&self) -> bool {
+        self.stream.is_settled_off()
+    }
+
+    /// Samples by which the output is late. Changes only at the first slice of a length that is
+    /// not made of whole 10 ms.
+    pub fn delay_samples(&self) -> usize {
+        self.framing.delay() + self.stream.suppressor.delay()
+    }
+}
+
+impl Stream {
+    /// One frame in place.
+    fn run(&mut self, pcm: &mut [i16], no_speech: bool) {
+        debug_assert_eq!(pcm.len(), self.frame, "whole frames only");
+        let is_silent = no_speech || pcm.iter().all(|x| x.unsigned_abs() <= SILENCE_PEAK);
+        self.silent = if is_silent { (self.silent + 1).min(SILENT_FRAMES) } else { 0 };
+        let mut wet = [0.0; FRAME_MAX];
+        let wet = &mut wet[..self.frame];
+        if self.silent == SILENT_FRAMES {
+            // What the suppressor remembers is silence, too: it can go on at any time.
+            self.warm = WARM_FRAMES;
+        } else if self.is_settled_off() {
+            self.warm = 0;
+        } else {
+            self.suppressor.run(pcm, wet);
+            self.warm = (self.warm + 1).min(WARM_FRAMES);
+        }
+        self.delay(pcm);
+        let cleans = self.enabled && self.warm == WARM_FRAMES;
+        if !cleans && self.fade.is_off() {
+            return;
+        }
+        for (x, wet) in pcm.iter_mut().zip(wet) {
+            let dry = f32::from(*x);
+            let share = self.fade.next(cleans) * (1.0 - self.floor);
+            *x = (dry + share * (*wet - dry)).round() as i16;
+        }
+    }
+
+    fn is_settled_off(&self) -> bool {
+        !self.enabled && self.fade.is_off()
+    }
+
+    /// Exchanges a frame for the one that is due.
+    fn delay(&mut self, pcm: &mut [i16]) {
+        let newest = self.dry.len() - self.frame;
+        self.dry.copy_within(self.frame.., 0);
+        self.dry[newest..].copy_from_slice(pcm);
+        pcm.copy_from_slice(&self.dry[..self.frame]);
+    }
+}

@@ -1,0 +1,143 @@
+use std::f64::consts::TAU;
+
+use base::Rng;
+use proptest::prelude::*;
+
+use super::*;
+
+fn denoiser(rate_hz: u32) -> Denoiser {
+    Denoiser::new(rate_hz, DenoiseSettings::default()).expect("a rate of the list")
+}
+
+/// White noise of a given peak.
+fn noise(seed: u64, peak: i16, len: usize) -> Vec<i16> {
+    let mut rng = Rng::from_u64(seed);
+    let span = 2 * u64::from(peak.unsigned_abs()) + 1;
+    (0..len).map(|_| (rng.below(span) as i64 - i64::from(peak)) as i16).collect()
+}
+
+fn in_slices(denoiser: &mut Denoiser, pcm: &[i16], len: usize) -> Vec<i16> {
+    let mut out = pcm.to_vec();
+    out.chunks_mut(len).for_each(|slice| denoiser.process(slice));
+    out
+}
+
+fn power_db(pcm: &[i16]) -> f64 {
+    let sum: f64 = pcm.iter().map(|x| f64::from(*x).powi(2)).sum();
+    10.0 * (sum / pcm.len() as f64).max(1e-9).log10()
+}
+
+#[test]
+fn steady_noise_goes_down_to_the_floor() {
+    for rate in RATES_HZ {
+        let input = noise(1, 1000, 3 * rate as usize);
+        let output = in_slices(&mut denoiser(rate), &input, rate as usize / 50);
+        let last = 2 * rate as usize;
+        let change = power_db(&output[last..]) - power_db(&input[last..]);
+        assert!((-23.0..-12.0).contains(&change), "{rate} Hz: {change} dB");
+    }
+}
+
+#[test]
+fn a_rate_that_is_no_divisor_is_refused() {
+    assert!(Denoiser::new(44_100, DenoiseSettings::default()).is_none());
+    assert!(Denoiser::new(0, DenoiseSettings::default()).is_none());
+}
+
+#[test]
+fn switched_off_it_is_a_delay() {
+    for rate in RATES_HZ {
+        let mut denoiser = denoiser(rate);
+        denoiser.set_enabled(false);
+        in_slices(&mut denoiser, &noise(2, 9000, rate as usize / 10), rate as usize / 50);
+        assert!(denoiser.is_settled_off());
+        let input = noise(3, 32_767, rate as usize);
+        let output = in_slices(&mut denoiser, &input, rate as usize / 50);
+        let delay = denoiser.delay_samples();
+        assert_eq!(output[delay..], input[..input.len() - delay], "{rate} Hz");
+    }
+}
+
+#[test]
+fn the_delay_at_telephone_band_is_at_most_17_ms() {
+    assert!(denoiser(8000).delay_samples() <= 17 * 8);
+}
+
+#[test]
+fn silence_stays_silence_and_speech_is_cleaned_right_after_it() {
+    let mut denoiser = denoiser(8000);
+    let silence = in_slices(&mut denoiser, &vec![0; 8000], 160);
+    assert!(silence.iter().all(|x| *x == 0));
+    let noisy = in_slices(&mut denoiser, &noise(4, 1000, 800), 160);
+    assert!(power_db(&noisy) < power_db(&noise(4, 1000, 800)), "no burst of the original");
+}
+
+#[test]
+fn a_limit_of_0_db_changes_nothing() {
+    let settings = DenoiseSettings { attenuation_limit_db: 0 };
+    let mut denoiser = Denoiser::new(8000, settings).expect("a rate of the list");
+    let input = noise(5, 20_000, 4000);
+    let output = in_slices(&mut denoiser, &input, 160);
+    let delay = denoiser.delay_samples();
+    assert_eq!(output[delay..], input[..input.len() - delay]);
+}
+
+#[test]
+fn a_tone_keeps_its_phase_while_switching() {
+    let mut denoiser = denoiser(8000);
+    let tone = |n: usize| (8000.0 * (TAU * 1000.0 * n as f64 / 8000.0).sin()) as i16;
+    for packet in 0..200 {
+        denoiser.set_enabled(packet % 7 < 3);
+        let mut pcm: Vec<i16> = (160 * packet..).take(160).map(tone).collect();
+        denoiser.process(&mut pcm);
+        let steepest = pcm.windows(2).map(|pair| (pair[1] - pair[0]).abs()).max();
+        assert!(steepest < Some(6500), "packet {packet}: a step of {steepest:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn slices_of_any_length_give_the_same_samples(
+        seed: u64,
+        lengths in proptest::collection::vec(1_usize..700, 1..8),
+    ) {
+        let input = noise(seed, 12_000, 4800);
+        let mut odd = denoiser(8000);
+        // An odd slice of one sample first: the delay grows once, before the speech.
+        odd.process(&mut [0]);
+        let mut output = Vec::new();
+        let mut rest = &input[..];
+        for len in lengths.iter().cycle() {
+            let (slice, later) = rest.split_at(rest.len().min(*len));
+            let mut slice = slice.to_vec();
+            odd.process(&mut slice);
+            output.extend(slice);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let mut shifted = denoiser(8000);
+        let reference = in_slices(&mut shifted, &[&[0][..], &input[..4799]].concat(), 160);
+        let late = odd.delay_samples() - shifted.delay_samples();
+        let expected = &reference[1..][..output.len() - late];
+        prop_assert!(output[late..] == *expected, "late by {late}");
+    }
+
+    #[test]
+    fn any_input_is_survived(
+        pcm in proptest::collection::vec(
+            prop_oneof![Just(i16::MIN), Just(i16::MAX), Just(0_i16), any::<i16>()], 0..2000),
+        switches in proptest::collection::vec(any::<bool>(), 1..10),
+    ) {
+        let mut denoiser = denoiser(8000);
+        for (slice, on) in pcm.chunks(161).zip(switches.iter().cycle()) {
+            denoiser.set_enabled(*on);
+            denoiser.process(&mut slice.to_vec());
+        }
+        let quiet = in_slices(&mut denoiser, &[0; 1600], 160);
+        prop_assert!(quiet[800..].iter().all(|x| *x == 0));
+    }
+}
