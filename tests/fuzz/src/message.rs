@@ -1,6 +1,7 @@
 //! One datagram: read, looked at from all sides, printed, read again.
 
 use bytes::Bytes;
+use sip::dialog::body;
 use sip::message::{
     Headers, MAX_HEADERS, Message, Name, ParseError, Response, StatusCode, parse_datagram,
     parse_headers,
@@ -27,7 +28,12 @@ fn survey(message: &Message) {
     assert_eq!(parse_datagram(printed).as_ref(), Ok(message), "printed and read again");
     look(message.headers());
     let _ = format!("{message:?}");
+    let description = body::description(message.headers(), message.body());
+    assert!(description.is_none_or(|d| d.len() <= message.body().len()));
     let Message::Request(request) = message else { return };
+    if let Err(refusal) = body::check(request) {
+        answer(&refusal);
+    }
     for status in [StatusCode::TRYING, StatusCode::RINGING, StatusCode::OK, StatusCode::BUSY_HERE] {
         answer(&request.response(status));
     }

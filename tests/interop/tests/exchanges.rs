@@ -85,6 +85,14 @@ fn another_codec_that_the_far_side_refuses_changes_nothing() {
     assert_eq!(record.codecs(), ["PCMU", "PCMU"]);
 }
 
+/// RFC 5621: in the first INVITE, its 200 and a re-INVITE.
+#[test]
+fn a_description_may_be_a_part_of_a_multipart_body() {
+    let record = call("customer-sends-multipart", "agent-answers-multipart");
+    assert_eq!(record.codecs(), ["PCMU", "PCMU"]);
+    assert!(record.number("holdMs") >= 250, "{record:?}");
+}
+
 #[test]
 fn a_second_invite_before_the_first_is_answered_is_500() {
     call("customer-overlaps", "agent-thinks");
@@ -181,6 +189,7 @@ fn requests_that_cannot_be_taken_get_what_the_rfc_says() {
         "customer-asks-options",
         "customer-uses-unknown-methods",
         "customer-sends-unknown-body",
+        "customer-sends-unknown-part",
     ] {
         let ended = Scene::new().customer(customer, ENTRY).end();
         assert!(ended.records.iter().all(|record| !record.is_answered()), "{customer}");

@@ -4,7 +4,7 @@ use base::Rng;
 use call::{Cause, LegEvent, LegId, Side};
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
-use sip::dialog::{Dialog, ReliableUas, SessionTimer, allow};
+use sip::dialog::{Dialog, ReliableUas, SessionTimer, allow, body};
 use sip::message::{Name, Request, Response, StatusCode};
 use sip::transaction::TransactionId;
 
@@ -73,7 +73,7 @@ impl SipLeg {
     ) -> Result<Self, Box<Response>> {
         let Incoming { call, party, request, source, transaction } = incoming;
         let refuse = |status: StatusCode| Box::new(request.response(status));
-        allow::check_body(&request)?;
+        body::check(&request)?;
         let local_tag = rng.token(12);
         let dialog =
             Dialog::uas(&request, &local_tag).map_err(|_| refuse(StatusCode::BAD_REQUEST))?;
@@ -264,6 +264,9 @@ impl SipLeg {
             let status = self.prack_after_answer(request);
             return self.respond(transaction, request, status, cx);
         };
+        if let Err(refusal) = body::check(request) {
+            return cx.wire.respond(cx.now, transaction, *refusal);
+        }
         let known = request.headers.rack().is_ok_and(|rack| early.reliable.acknowledge(&rack));
         if !known {
             return self.respond(transaction, request, StatusCode::CALL_DOES_NOT_EXIST, cx);

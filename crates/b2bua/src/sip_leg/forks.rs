@@ -3,7 +3,7 @@
 use sdp::Negotiation;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
-use sip::dialog::{Dialog, ReliableUac};
+use sip::dialog::{Dialog, ReliableUac, body};
 use sip::message::{Method, Name, NameAddr, RAck, Request, Response, StatusCode};
 use sip::transaction::TransactionId;
 use sip::transport::Source;
@@ -179,6 +179,9 @@ impl SipLeg {
         match request.method {
             // RFC 3311 §5.2: an offer in an early dialog whose first exchange is done.
             Method::Update => {
+                if let Err(refusal) = body::check(request) {
+                    return cx.wire.respond(cx.now, transaction, *refusal);
+                }
                 let offer = match Self::sdp(&request.headers, &request.body) {
                     Ok(offer) => offer,
                     Err(status) => return self.respond(transaction, request, status, cx),

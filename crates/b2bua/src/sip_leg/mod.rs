@@ -351,9 +351,9 @@ impl SipLeg {
 
     /// Reads SDP out of a body. `Ok(None)` when there is none.
     fn sdp(headers: &Headers, body: &Bytes) -> Result<Option<sdp::Session>, StatusCode> {
-        // What must be understood and is not SDP was refused by `allow::check_body`.
-        let described = sip::dialog::allow::description(headers, body);
-        let session = described.map(|body| sdp::parse(body)).transpose();
+        // What must be understood and is not SDP was refused by `body::check`.
+        let described = sip::dialog::body::description(headers, body);
+        let session = described.map(|body| sdp::parse(&body)).transpose();
         session.map_err(|error| StatusCode(error.status()))
     }
 

@@ -7,7 +7,7 @@ use call::{Cause, LegEvent};
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
-use sip::dialog::{self, Accept, Dialog, Outstanding, ReliableUas, UnderWay, allow};
+use sip::dialog::{self, Accept, Dialog, Outstanding, ReliableUas, UnderWay, allow, body};
 use sip::message::{Headers, Method, Name, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
@@ -236,11 +236,11 @@ impl SipLeg {
                 return Some(request.response(StatusCode::CALL_DOES_NOT_EXIST));
             }
         };
-        let with_offer = allow::description(&request.headers, &request.body).is_some();
+        let with_offer = body::description(&request.headers, &request.body).is_some();
         if let Err(refusal) = under_way.admit(change_of(&request.method), with_offer) {
             return Some(refusal.response(request, &mut cx.wire.rng));
         }
-        if let Err(response) = allow::check_body(request) {
+        if let Err(response) = body::check(request) {
             return Some(*response);
         }
         self.session.check_request(request).err().map(|response| *response)

@@ -3,6 +3,7 @@
 
 mod accept;
 pub mod allow;
+pub mod body;
 mod dialog_state;
 mod glare;
 mod reliable_uac;
