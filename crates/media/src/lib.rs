@@ -11,5 +11,6 @@ pub mod resample;
 pub mod rtcp;
 pub mod rtp;
 pub mod sender;
+pub mod srtp;
 pub mod stream;
 pub mod worker;

@@ -11,6 +11,7 @@ use base::{Time, WallTime};
 use media::command::{Codec, Hear, MediaEvent, Payload, Remote, StreamConfig, StreamId};
 use media::player::Music;
 use media::rtp::{HEADER_LEN, Header, write_header};
+use media::srtp::{Keying, MasterKey, OVERHEAD_MAX, Profile, Reason, Srtp};
 use media::stream::Numbers;
 use media::worker::{Channel, Sink, Slot, TICK, Worker};
 
@@ -113,4 +114,29 @@ fn packets_allocate_nothing() {
     let relayed = usize::from(PACKETS - PACKETS / 20) * 2;
     assert_eq!(sink.rtp, relayed + usize::from(PACKETS));
     assert_eq!(sink.events, 2, "two first packets");
+}
+
+#[test]
+fn srtp_allocates_nothing() {
+    const LEN: usize = HEADER_LEN + 160;
+    for profile in Profile::ALL {
+        let key = |seed| MasterKey::new(profile, &vec![seed; profile.key_and_salt_len()]).unwrap();
+        let mut here = Srtp::new(Keying { profile, send: key(1), receive: key(2) });
+        let mut there = Srtp::new(Keying { profile, send: key(2), receive: key(1) });
+        let mut packet = [0; LEN + OVERHEAD_MAX];
+        let before = ALLOCATIONS.with(Cell::get);
+        for n in 0..1000 {
+            let header =
+                Header { marker: false, payload_type: 0, sequence: n, timestamp: 0, ssrc: 7 };
+            write_header(&mut packet, &header);
+            let len = here.protect_rtp(&mut packet, LEN).unwrap();
+            assert_eq!(there.unprotect_rtp(&mut packet[..len]), Ok(LEN));
+            assert!(there.unprotect_rtp(&mut packet[..len]).is_err());
+            packet[1] = 200;
+            let len = here.protect_rtcp(&mut packet, 28).unwrap();
+            assert_eq!(there.unprotect_rtcp(&mut packet[..len]), Ok(28));
+            assert_eq!(there.unprotect_rtcp(&mut packet[..5]), Err(Reason::Malformed));
+        }
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{profile:?}");
+    }
 }
