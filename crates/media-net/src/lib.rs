@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -91,6 +92,8 @@ struct Handle {
     queue: SyncSender<MediaCommand>,
     inbox: Arc<Inbox>,
     waker: Arc<Waker>,
+    /// Whether there is something the worker was not woken for. Only the posting side uses it.
+    posted: AtomicBool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -125,12 +128,13 @@ impl MediaNet {
         Ok(Self { workers, places: Mutex::default() })
     }
 
-    /// Hands a command to the worker of its stream.
+    /// Hands a command to the worker of its stream. The worker sleeps on until [`Self::wake`]: a
+    /// call's set-up is several commands, and each waking costs more than obeying.
     ///
     /// # Errors
     /// When the worker does not keep up. [`MediaCommand::Close`] and [`MediaCommand::Shutdown`]
     /// are always taken.
-    pub fn send(&self, command: MediaCommand) -> Result<(), Full> {
+    pub fn post(&self, command: MediaCommand) -> Result<(), Full> {
         let place = match &command {
             MediaCommand::Open { stream, bridge, .. } => {
                 let place = (bridge.0 % self.workers.len() as u64) as usize;
@@ -147,10 +151,29 @@ impl MediaNet {
                 return Ok(());
             }
         };
-        let result = self.workers[place].send(command);
+        let result = self.workers[place].post(command);
         if let Err(Full(MediaCommand::Open { stream, .. })) = &result {
             self.places().remove(stream);
         }
+        result
+    }
+
+    /// Lets the workers see what was posted since the last time.
+    pub fn wake(&self) {
+        for worker in &self.workers {
+            if worker.posted.swap(false, Ordering::Relaxed) {
+                worker.waker.wake();
+            }
+        }
+    }
+
+    /// [`Self::post`] and [`Self::wake`].
+    ///
+    /// # Errors
+    /// Those of [`Self::post`].
+    pub fn send(&self, command: MediaCommand) -> Result<(), Full> {
+        let result = self.post(command);
+        self.wake();
         result
     }
 
@@ -196,14 +219,14 @@ impl Handle {
         let worker = thread::Thread::new(setup, events)?;
         let thread =
             std::thread::Builder::new().name(format!("media-{index}")).spawn(|| worker.run())?;
-        Ok(Self { queue, inbox, waker, thread: Some(thread) })
+        Ok(Self { queue, inbox, waker, posted: AtomicBool::new(false), thread: Some(thread) })
     }
 
     fn letter_box(&self) -> (Arc<Inbox>, Arc<Waker>) {
         (Arc::clone(&self.inbox), Arc::clone(&self.waker))
     }
 
-    fn send(&self, command: MediaCommand) -> Result<(), Full> {
+    fn post(&self, command: MediaCommand) -> Result<(), Full> {
         let result = match self.queue.try_send(command) {
             // A stream that cannot be closed would be there for ever.
             Err(TrySendError::Full(MediaCommand::Close { stream })) => {
@@ -215,7 +238,7 @@ impl Handle {
             }
             Ok(()) => Ok(()),
         };
-        self.waker.wake();
+        self.posted.store(true, Ordering::Relaxed);
         result
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use media::command::LocalPorts;
 use media::latch::same;
@@ -17,7 +17,14 @@ use crate::sys;
 /// RFC 4594 §4.1: telephony is Expedited Forwarding, in the upper six bits.
 const DSCP_EF: u32 = 46 << 2;
 /// Some seconds of audio: a stalled worker loses nothing, a flood holds little memory.
-pub(crate) const RECEIVE_BUFFER: usize = 256 * 1024;
+pub(crate) const RECEIVE_BUFFER: usize = 192 * 1024;
+
+/// Whether this machine's sockets have such a buffer by themselves.
+static DEFAULT_SUFFICES: OnceLock<bool> = OnceLock::new();
+
+fn suffices(socket: &Socket) -> bool {
+    socket.recv_buffer_size().is_ok_and(|size| size >= RECEIVE_BUFFER)
+}
 
 /// One or two bound sockets.
 pub(crate) struct Ports {
@@ -97,9 +104,12 @@ impl Drop for Ports {
 
 impl Port {
     fn bind(at: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        let kind = Type::DGRAM.nonblocking();
+        let socket = Socket::new(Domain::for_address(at), kind, Some(Protocol::UDP))?;
+        // Four sockets a call: a system call that changes nothing is left out.
+        if !*DEFAULT_SUFFICES.get_or_init(|| suffices(&socket)) {
+            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        }
         if at.is_ipv6() {
             socket.set_only_v6(true)?;
             socket.set_tclass_v6(DSCP_EF)?;

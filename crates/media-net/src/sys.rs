@@ -5,6 +5,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Sockets told ready by one system call.
@@ -71,27 +72,38 @@ impl Epoll {
 }
 
 /// Wakes a thread out of [`Epoll::wait`].
-pub(crate) struct Waker(OwnedFd);
+pub(crate) struct Waker {
+    fd: OwnedFd,
+    /// Woken and not yet awake: to wake it again would be a system call for nothing.
+    rung: AtomicBool,
+}
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: no memory is passed.
-        own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
+        let fd = own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        Ok(Self { fd, rung: AtomicBool::new(false) })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 
+    /// Call it after what the thread shall find is there.
     pub(crate) fn wake(&self) {
+        if self.rung.swap(true, Ordering::SeqCst) {
+            return;
+        }
         let one = 1u64;
         // SAFETY: 8 bytes of a live variable are read. It fails only when the counter is full, and
         // then the thread is awake anyway.
-        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
+        unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), 8) };
     }
 
+    /// Call it before looking at what is there.
     pub(crate) fn clear(&self) {
-        read_counter(&self.0);
+        read_counter(&self.fd);
+        self.rung.store(false, Ordering::SeqCst);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::f64::consts::TAU;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use audio_codec::Decoder;
@@ -448,14 +449,28 @@ fn ipv6_works_the_same() {
 
 #[test]
 fn a_full_queue_refuses_calls_but_never_their_end() {
-    let engine = Engine::start(MediaNetConfig { queue: 1, ..MediaNetConfig::default() });
-    let phone = engine.phone(0, &[PCMU]);
-    let refused = (0..100_000).any(|_| {
-        let command = MediaCommand::Hear { listener: phone.stream, source: Hear::Music };
-        matches!(engine.media.send(command), Err(Full(MediaCommand::Hear { .. })))
+    let gate = Arc::new(Mutex::new(()));
+    let (tell, events) = channel();
+    let config = MediaNetConfig { queue: 1, ..MediaNetConfig::default() };
+    let shut = gate.lock().unwrap();
+    let at_the_gate = Arc::clone(&gate);
+    let media = MediaNet::start(config, move |event| {
+        let _ = tell.send(event);
+        drop(at_the_gate.lock());
     });
-    assert!(refused, "a queue of one fills up");
-    engine.close(&phone);
+    let media = media.unwrap();
+    let ends = |stream| media.send(MediaCommand::Close { stream });
+    let told = || events.recv_timeout(PATIENCE);
+    ends(StreamId(1)).unwrap();
+    assert!(matches!(told(), Ok(MediaEvent::Closed { stream: StreamId(1), .. })));
+
+    // The worker stands at the gate.
+    let music = || MediaCommand::Hear { listener: StreamId(2), source: Hear::Music };
+    media.send(music()).unwrap();
+    assert!(matches!(media.send(music()), Err(Full(MediaCommand::Hear { .. }))));
+    ends(StreamId(2)).unwrap();
+    drop(shut);
+    assert!(matches!(told(), Ok(MediaEvent::Closed { stream: StreamId(2), .. })));
 }
 
 #[test]

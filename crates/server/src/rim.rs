@@ -10,7 +10,7 @@ use base::Time;
 use media::command::{MediaCommand, MediaEvent};
 use media_net::{Full, MediaNet};
 use sip::registrar::BindingRecord;
-use sip_net::{Bans, Clock, KnownSources};
+use sip_net::{Bans, Clock, KnownSources, Sink};
 use store::{Store, Write};
 
 /// Address-of-record and key of a binding.
@@ -46,35 +46,8 @@ impl Rim {
         }
     }
 
-    /// Does what an output asks for; what fails comes back as the next input.
-    pub(crate) fn take(&mut self, output: Output) -> Option<Input> {
-        match output {
-            Output::Media(command) => return self.media(command),
-            Output::Store(StoreWrite::Bind(record)) => {
-                self.phone_came(&record);
-                self.save(Write::Bind(record));
-            }
-            Output::Store(StoreWrite::Unbind { aor, key }) => {
-                let key = (aor, key);
-                if let Some(ip) = self.phones.remove(&key) {
-                    self.known.remove(ip);
-                }
-                let (aor, key) = key;
-                self.save(Write::Unbind { aor, key });
-            }
-            Output::CallRecord(record) => self.save(Write::Call(record)),
-            Output::Event(event) => self.event(event),
-            // The network shell's own business.
-            Output::Send { .. }
-            | Output::CloseFlow(_)
-            | Output::Resolve { .. }
-            | Output::Drained => {}
-        }
-        None
-    }
-
     fn media(&self, command: MediaCommand) -> Option<Input> {
-        let Err(Full(command)) = self.media.send(command) else { return None };
+        let Err(Full(command)) = self.media.post(command) else { return None };
         let stream = match command {
             MediaCommand::Open { stream, .. }
             | MediaCommand::Configure { stream, .. }
@@ -128,6 +101,38 @@ impl Rim {
             Event::Limit { limit } => tracing::warn!(limit, "limit met"),
             Event::Poisoned { what } => tracing::error!(what, "a call failed inside and was ended"),
         }
+    }
+}
+
+impl Sink for Rim {
+    fn take(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Media(command) => return self.media(command),
+            Output::Store(StoreWrite::Bind(record)) => {
+                self.phone_came(&record);
+                self.save(Write::Bind(record));
+            }
+            Output::Store(StoreWrite::Unbind { aor, key }) => {
+                let key = (aor, key);
+                if let Some(ip) = self.phones.remove(&key) {
+                    self.known.remove(ip);
+                }
+                let (aor, key) = key;
+                self.save(Write::Unbind { aor, key });
+            }
+            Output::CallRecord(record) => self.save(Write::Call(record)),
+            Output::Event(event) => self.event(event),
+            // The network shell's own business.
+            Output::Send { .. }
+            | Output::CloseFlow(_)
+            | Output::Resolve { .. }
+            | Output::Drained => {}
+        }
+        None
+    }
+
+    fn settle(&mut self) {
+        self.media.wake();
     }
 }
 

@@ -127,8 +127,8 @@ fn run(settings: Settings, data_dir: &Path) -> Result<(), ServeError> {
     inputs.try_send(restore).map_err(ServeError::failed)?;
     let (stop, stopped) = oneshot::channel();
     watch_signals(inputs, stop, settings.drain_limit).map_err(ServeError::failed)?;
-    let sink = Box::new(move |output| rim.take(output));
-    let (core, ended) = bound.run(core, sink, waiting, stopped).map_err(ServeError::failed)?;
+    let (core, ended) =
+        bound.run(core, Box::new(rim), waiting, stopped).map_err(ServeError::failed)?;
     match ended {
         Ended::Drained => tracing::info!("drained: no call is left"),
         Ended::Stopped => tracing::warn!(calls = core.core.calls_len(), "stopped at once"),

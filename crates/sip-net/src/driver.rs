@@ -49,10 +49,21 @@ pub trait Core {
     fn next_timeout(&self) -> Option<Time>;
 }
 
-/// Takes every output that is not for the network: media, store, call records, events, and
-/// [`Output::Drained`]. Runs on the core's thread and must not block. An input it returns (a media
-/// command that could not be queued has failed) is handled next.
-pub type Sink = Box<dyn FnMut(Output) -> Option<Input> + Send>;
+/// Takes every output that is not for the network. Runs on the core's thread and must not block.
+pub trait Sink: Send {
+    /// Media, store, call records, events, and [`Output::Drained`]. An input it returns (a media
+    /// command that could not be queued has failed) is handled next.
+    fn take(&mut self, output: Output) -> Option<Input>;
+
+    /// For now there are no more: what was taken can go out together.
+    fn settle(&mut self) {}
+}
+
+impl<F: FnMut(Output) -> Option<Input> + Send> Sink for F {
+    fn take(&mut self, output: Output) -> Option<Input> {
+        self(output)
+    }
+}
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +159,7 @@ impl Bound {
     pub fn run<C: Core>(
         self,
         core: C,
-        sink: Sink,
+        sink: Box<dyn Sink>,
         inputs: mpsc::Receiver<Input>,
         stop: oneshot::Receiver<()>,
     ) -> Result<(C, Ended), BindError> {

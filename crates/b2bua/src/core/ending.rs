@@ -31,7 +31,6 @@ impl Core {
         let Some(gone) = self.legs.remove(&leg) else { return };
         self.dialogs.remove(&gone.key());
         gone.disarm_all(&mut self.wire.timers);
-        self.wire.askers.retain(|_, asker| *asker != crate::wire::Asker::Leg(leg));
         let stream = Self::stream_of(leg);
         out.push(Output::Media(MediaCommand::Close { stream }));
         match gone.has_media() {
@@ -43,7 +42,6 @@ impl Core {
         self.closing.insert(stream, (gone.call(), state.finished.len()));
         state.finished.push((leg, leg_record(&gone, &self.config)));
         state.hearing.retain(|(listener, _)| *listener != stream);
-        self.invites.retain(|_, owner| *owner != leg);
     }
 
     /// The final figures of a stream.

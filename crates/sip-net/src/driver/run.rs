@@ -49,7 +49,7 @@ pub(super) struct Sources {
 
 pub(super) struct Driver<C> {
     core: C,
-    sink: Sink,
+    sink: Box<dyn Sink>,
     env: Arc<Env>,
     resolver: Resolver,
     streams: tokio::runtime::Handle,
@@ -71,7 +71,7 @@ impl<C: Core> Driver<C> {
     /// Must be called within the runtime.
     pub(super) fn new(
         core: C,
-        sink: Sink,
+        sink: Box<dyn Sink>,
         env: Arc<Env>,
         resolver: Resolver,
         streams: tokio::runtime::Handle,
@@ -227,7 +227,7 @@ impl<C: Core> Driver<C> {
     }
 
     fn tell(&mut self, output: Output) {
-        self.pending.extend((self.sink)(output));
+        self.pending.extend(self.sink.take(output));
     }
 
     fn told(&mut self, told: ToCore) {
@@ -327,6 +327,7 @@ impl<C: Core> Driver<C> {
     }
 
     fn flush(&mut self) {
+        self.sink.settle();
         for socket in &mut self.sockets {
             socket.flush(&self.env.stats, &mut self.failed);
         }
