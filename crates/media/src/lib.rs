@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod denoise;
+pub mod dtmf;
 pub mod latch;
 pub mod player;
 pub mod reception;
@@ -13,4 +14,5 @@ pub mod rtp;
 pub mod sender;
 pub mod srtp;
 pub mod stream;
+pub mod tone;
 pub mod worker;
