@@ -5,8 +5,8 @@ CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
 IMAGE ?= hookflash
 
-# What the tests need beside a Rust toolchain, by Debian name; the build needs the first only.
-PACKAGES := build-essential sip-tester baresip-core sox espeak-ng nodejs openssl procps
+# What the tests need beside a Rust toolchain, by Debian name; the build needs the first two only.
+PACKAGES := build-essential cmake sip-tester baresip-core sox espeak-ng nodejs openssl procps
 
 .PHONY: help deps compiler run test lint bench load fuzz docker
 .DEFAULT_GOAL := help
@@ -26,7 +26,8 @@ deps: ## Install the Debian packages that are missing (nothing when all are ther
 	fi
 
 compiler:
-	@command -v cc >/dev/null || $(MAKE) --no-print-directory deps PACKAGES=build-essential
+	@command -v cc >/dev/null && command -v cmake >/dev/null || \
+	  $(MAKE) --no-print-directory deps PACKAGES="build-essential cmake"
 
 run: compiler ## Start the server with the built-in demo on 127.0.0.1
 	$(CARGO) run --quiet -p server --bin hookflash -- serve

@@ -2,6 +2,7 @@
 //!
 //! Knows RTP and codecs; knows neither SDP nor SIP nor calls, and has no clock, thread or socket.
 
+pub mod codec;
 pub mod command;
 pub mod denoise;
 pub mod dtmf;
@@ -9,6 +10,7 @@ pub mod latch;
 pub mod player;
 pub mod reception;
 pub mod resample;
+pub mod resampler;
 pub mod rtcp;
 pub mod rtp;
 pub mod sender;

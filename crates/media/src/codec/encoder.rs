@@ -1,0 +1,139 @@
+use audio_codec::Encoder as _;
+use audio_codec::g722::G722Encoder;
+use opus::{Application, Bandwidth, Bitrate, Channels, Signal};
+
+use super::{CodecError, Format, g711};
+use crate::command::Codec;
+
+/// From samples to payloads.
+pub enum Encoder {
+    /// G.711 µ-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// Linear, big-endian.
+    L16,
+    /// G.722 at 64 kbit/s.
+    G722(Box<G722Encoder>),
+    /// Opus, mono.
+    Opus(opus::Encoder),
+}
+
+/// What we choose ourselves when we send Opus; the rest is the receiver's choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpusSettings {
+    /// 0–10: 10 costs three times what 0 does.
+    pub complexity: u8,
+    /// Bits a second for speech of the full band; narrower bands get less. The receiver's limit
+    /// goes first.
+    pub bitrate: u32,
+    /// Loss to be prepared for, per cent, where the receiver uses forward error correction.
+    pub expected_loss_percent: u8,
+}
+
+impl Default for OpusSettings {
+    fn default() -> Self {
+        Self { complexity: 5, bitrate: 32_000, expected_loss_percent: 5 }
+    }
+}
+
+impl Encoder {
+    /// An encoder at the beginning of a stream. Allocates; nothing after it does.
+    ///
+    /// # Errors
+    /// [`CodecError::Unsupported`] when the codec can be relayed only.
+    pub fn new(format: &Format, settings: OpusSettings) -> Result<Self, CodecError> {
+        match format.codec {
+            Codec::Pcmu => Ok(Self::Pcmu),
+            Codec::Pcma => Ok(Self::Pcma),
+            Codec::L16 => Ok(Self::L16),
+            Codec::G722 => Ok(Self::G722(Box::new(G722Encoder::new()))),
+            Codec::Opus => {
+                opus_encoder(format, settings).map(Self::Opus).map_err(|_| CodecError::Unsupported)
+            }
+            Codec::TelephoneEvent | Codec::ComfortNoise | Codec::Other => {
+                Err(CodecError::Unsupported)
+            }
+        }
+    }
+
+    /// Encodes one packet to the beginning of `out` and returns its length. Opus returns 1 or 2
+    /// bytes for silence that need not be sent.
+    ///
+    /// # Errors
+    /// [`CodecError::FrameLength`] when `out` is too short, or the samples are odd in number
+    /// (G.722) or none of 2.5, 5, 10, 20, 40, 60, 80, 100, 120 ms (Opus).
+    pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
+        let len = match self {
+            Self::Pcmu | Self::Pcma => samples.len(),
+            Self::L16 => 2 * samples.len(),
+            Self::G722(_) if !samples.len().is_multiple_of(2) => {
+                return Err(CodecError::FrameLength);
+            }
+            Self::G722(_) => samples.len() / 2,
+            Self::Opus(encoder) => {
+                return encoder.encode(samples, out).map_err(|_| CodecError::FrameLength);
+            }
+        };
+        let out = out.get_mut(..len).ok_or(CodecError::FrameLength)?;
+        match self {
+            Self::Pcmu => compress(samples, out, g711::linear_to_ulaw),
+            Self::Pcma => compress(samples, out, g711::linear_to_alaw),
+            Self::L16 => {
+                for (bytes, sample) in out.chunks_exact_mut(2).zip(samples) {
+                    bytes.copy_from_slice(&sample.to_be_bytes());
+                }
+            }
+            Self::G722(encoder) => {
+                return encoder.encode_into(samples, out).map_err(|_| CodecError::FrameLength);
+            }
+            Self::Opus(_) => {}
+        }
+        Ok(len)
+    }
+
+    /// Prepares for this much loss, per cent: what the peer's reports say. Only Opus cares.
+    pub fn expect_loss(&mut self, percent: u8) {
+        if let Self::Opus(encoder) = self {
+            // A refusal leaves the former value: nothing is worse than before.
+            let _ = encoder.set_packet_loss_perc(percent.min(100).into());
+        }
+    }
+}
+
+fn compress(samples: &[i16], out: &mut [u8], to_law: impl Fn(i16) -> u8) {
+    for (byte, sample) in out.iter_mut().zip(samples) {
+        *byte = to_law(*sample);
+    }
+}
+
+/// RFC 7587 §6.1: the receiver's parameters bind the sender.
+fn opus_encoder(format: &Format, settings: OpusSettings) -> opus::Result<opus::Encoder> {
+    let wish = format.opus;
+    let rate = format.sample_rate.min(wish.max_playback_rate);
+    let bandwidth = match rate {
+        ..12_000 => Bandwidth::Narrowband,
+        12_000..16_000 => Bandwidth::Mediumband,
+        16_000..24_000 => Bandwidth::Wideband,
+        24_000..48_000 => Bandwidth::Superwideband,
+        48_000.. => Bandwidth::Fullband,
+    };
+    // RFC 7587 §3.1.1: speech in mono takes 8–12, 16–20 and 28–40 kbit/s by bandwidth.
+    let share = match rate {
+        ..16_000 => 50,
+        16_000..24_000 => 75,
+        24_000.. => 100,
+    };
+    let bitrate = settings.bitrate / 100 * share;
+    let bitrate = wish.max_average_bitrate.map_or(bitrate, |most| bitrate.min(most));
+    let mut encoder = opus::Encoder::new(format.sample_rate, Channels::Mono, Application::Voip)?;
+    encoder.set_max_bandwidth(bandwidth)?;
+    encoder.set_bitrate(Bitrate::Bits(bitrate as i32))?;
+    encoder.set_complexity(settings.complexity.min(10).into())?;
+    encoder.set_signal(Signal::Voice)?;
+    encoder.set_vbr(!wish.cbr)?;
+    encoder.set_inband_fec(wish.fec)?;
+    encoder.set_packet_loss_perc(settings.expected_loss_percent.min(100).into())?;
+    encoder.set_dtx(wish.dtx)?;
+    Ok(encoder)
+}
