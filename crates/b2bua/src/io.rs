@@ -51,6 +51,9 @@ pub enum Input {
         /// How long calls may go on.
         limit: Duration,
     },
+    /// Wait for no far end any longer: what is still up is hung up, and what is being taken down is
+    /// over, so that its record is written.
+    GiveUp,
     /// Bindings the store kept over a restart.
     Restore {
         /// Wall time of the restart.

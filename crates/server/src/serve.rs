@@ -18,7 +18,7 @@ use sip_net::{
     AdmissionConfig, Bound, ConnectionLimits, Ended, KnownSources, ListenSpec, NetConfig, Rate,
     ResolverConfig, TlsClient, TlsFiles,
 };
-use store::{Store, StoreConfig};
+use store::{Store, StoreConfig, Write};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Problem, Settings};
@@ -34,6 +34,10 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// How long after the drain's limit the last BYEs and CANCELs may take: a peer that says nothing
 /// would keep us for 64*T1.
 const GOODBYES_MAX: Duration = Duration::from_secs(5);
+/// The same after a second signal: somebody is in a hurry.
+const HURRIED_GOODBYES_MAX: Duration = Duration::from_secs(2);
+/// How long the last figures of the streams may take after that.
+const FIGURES_MAX: Duration = Duration::from_secs(1);
 
 /// Why the server did not run, or did not go on.
 #[derive(Debug)]
@@ -127,11 +131,18 @@ fn run(settings: Settings, data_dir: &Path) -> Result<(), ServeError> {
     inputs.try_send(restore).map_err(ServeError::failed)?;
     let (stop, stopped) = oneshot::channel();
     watch_signals(inputs, stop, settings.drain_limit).map_err(ServeError::failed)?;
-    let (core, ended) =
+    let (mut core, ended) =
         bound.run(core, Box::new(rim), waiting, stopped).map_err(ServeError::failed)?;
     match ended {
         Ended::Drained => tracing::info!("drained: no call is left"),
-        Ended::Stopped => tracing::warn!(calls = core.core.calls_len(), "stopped at once"),
+        Ended::Stopped => {
+            tracing::warn!(calls = core.core.calls_len(), "stopped without the last figures");
+            for record in core.core.last_records(clock.now()) {
+                if !store.save(Write::Call(Box::new(record))) {
+                    tracing::error!("the store is full: a call record is lost");
+                }
+            }
+        }
     }
     if !store.flush(FLUSH_MAX) {
         tracing::error!(pending = store.stats().pending, "not everything could be stored");
@@ -231,7 +242,8 @@ fn start_media(settings: &Settings, inputs: mpsc::Sender<Input>) -> Result<Media
     MediaNet::start(config, events).map_err(ServeError::failed)
 }
 
-/// The first SIGTERM or SIGINT drains, the second ends at once.
+/// The first SIGTERM or SIGINT drains, the second hangs up what is left. Whoever does not answer a
+/// BYE in time is not waited for: its call is over, and recorded.
 fn watch_signals(
     inputs: mpsc::Sender<Input>,
     stop: oneshot::Sender<()>,
@@ -251,10 +263,17 @@ fn watch_signals(
         tracing::info!(limit_s = limit.as_secs(), "draining: no new calls");
         // The core is gone: nothing is left to drain.
         let _ = inputs.send(Input::Drain { limit }).await;
-        tokio::select! {
-            () = signalled() => {}
-            () = tokio::time::sleep(limit + GOODBYES_MAX) => {}
+        let is_hurried = tokio::select! {
+            () = signalled() => true,
+            () = tokio::time::sleep(limit + GOODBYES_MAX) => false,
+        };
+        if is_hurried {
+            tracing::info!("hanging up: told twice to end");
+            let _ = inputs.send(Input::Drain { limit: Duration::ZERO }).await;
+            tokio::time::sleep(HURRIED_GOODBYES_MAX).await;
         }
+        let _ = inputs.send(Input::GiveUp).await;
+        tokio::time::sleep(FIGURES_MAX).await;
         let _ = stop.send(());
     };
     let thread = std::thread::Builder::new().name("signals".into());

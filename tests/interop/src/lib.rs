@@ -17,6 +17,7 @@ mod scene;
 mod server;
 mod setup;
 mod sipp;
+mod talk;
 pub mod tone;
 
 pub use baresip::Baresip;
@@ -27,3 +28,4 @@ pub use scene::Scene;
 pub use server::{Ended, Server};
 pub use setup::{PASSWORDS, Setup, TRUNK_PASSWORD, password};
 pub use sipp::{Sipp, scenarios};
+pub use talk::{CUSTOMER, PHONE, Talk};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use interop::client::Client;
-use interop::{Record, Scene, Setup};
+use interop::{Record, Scene, Setup, Talk};
 
 const ENTRY: &str = "+4930100"; // leads to 1001
 
@@ -149,16 +149,17 @@ fn a_cancel_after_the_200_changes_nothing() {
 }
 
 #[test]
-fn a_trunk_s_redirection_is_followed_within_the_trunk() {
-    let setup = Setup::default();
-    let scene = Scene::with(&setup);
-    let carrier = scene.server.carrier();
-    let record = scene
-        .gateway("carrier-redirects", carrier, &["-m", "2"])
-        .phone("phone-calls", "1001", "030123456")
-        .record();
-    ends(&record, 200, "caller", BOTH_PCMU);
-    assert_eq!(record.legs(), [("1001", 200), ("carrier", 302), ("carrier", 200)]);
+fn a_trunk_s_redirection_is_followed_within_the_trunk_or_by_the_dial_plan() {
+    for scenario in ["carrier-redirects", "carrier-redirects-to-number"] {
+        let scene = Scene::new();
+        let carrier = scene.server.carrier();
+        let record = scene
+            .gateway(scenario, carrier, &["-m", "2"])
+            .phone("phone-calls", "1001", "030123456")
+            .record();
+        ends(&record, 200, "caller", BOTH_PCMU);
+        assert_eq!(record.legs(), [("1001", 200), ("carrier", 302), ("carrier", 200)]);
+    }
 }
 
 #[test]
@@ -234,6 +235,25 @@ fn listed_headers_pass_and_others_do_not() {
         .record();
     ends(&record, 200, "caller", BOTH_PCMU);
     assert_eq!(record.text("from"), "+4930999");
+}
+
+/// ATTACKS 29. The second SIGTERM is that of `stop`.
+#[test]
+fn a_second_signal_hangs_up_both_sides_and_keeps_the_record() {
+    for answers_bye in [true, false] {
+        let setup = Setup { drain_limit_s: 60, ..Setup::default() };
+        let server = interop::Server::start(&setup);
+        let talk = Talk::start(&server);
+        server.terminate();
+        assert!(!talk.is_hung_up_within(Duration::from_millis(200), false), "calls go on");
+        let told = std::thread::spawn(move || {
+            talk.is_hung_up_within(interop::client::PATIENCE, answers_bye)
+        });
+        let ended = server.stop();
+        assert!(told.join().unwrap(), "both get a BYE");
+        assert_eq!(ended.records.len(), 1, "{}", ended.log);
+        ends(&ended.records[0], 200, "system", BOTH_PCMU);
+    }
 }
 
 #[test]

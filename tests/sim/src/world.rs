@@ -445,6 +445,7 @@ impl World {
 
     /// Gives the core something to do.
     pub fn input(&mut self, input: Input) {
+        self.watch.gave_up |= matches!(input, Input::GiveUp);
         let mut out = Vec::new();
         self.core.handle(self.now, input, &mut out);
         self.outputs(out);

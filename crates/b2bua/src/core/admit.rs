@@ -43,10 +43,11 @@ impl Core {
             Method::Register => self.register(now, &request, source, out),
             Method::Invite => self.invite(now, request, source, out),
             // RFC 3261 §9.2, §15.1.2: nothing here to cancel, end or change.
-            Method::Cancel | Method::Bye | Method::Prack | Method::Update | Method::Info => {
+            Method::Cancel | Method::Bye | Method::Prack | Method::Update => {
                 self.refuse(&request, source, StatusCode::CALL_DOES_NOT_EXIST);
             }
-            Method::Message
+            Method::Info
+            | Method::Message
             | Method::Notify
             | Method::Publish
             | Method::Refer
@@ -89,6 +90,10 @@ impl Core {
         if self.trunk_of(source).is_none() && self.authenticate(now, request, source, out).is_none()
         {
             return;
+        }
+        if request.method == Method::Info {
+            // RFC 6086 §4.2.2: what is only for dialogs finds none here.
+            return self.refuse(request, source, StatusCode::CALL_DOES_NOT_EXIST);
         }
         let mut response = request.response(StatusCode::METHOD_NOT_ALLOWED);
         allow::add_capabilities(&mut response.headers);
@@ -207,13 +212,22 @@ impl Core {
             outside: user.caller_id.clone(),
             private: request.headers.has_token(Name::Privacy, "id"),
         };
-        let entry = self.directory.entry_point(config, &to, None);
-        let inside = entry.map_or(to.as_str(), |entry| entry.extension.as_str());
-        let destinations = match self.directory.extension(inside) {
-            Some(callee) => vec![Destination::Extension(callee)],
-            None => self.way_out(extension, &to)?,
-        };
+        let destinations = self.reached_by(extension, &to)?;
         Ok(Plan { from, to, destinations })
+    }
+
+    /// Where a number leads that this extension dials.
+    pub(super) fn reached_by(
+        &self,
+        extension: usize,
+        number: &str,
+    ) -> Result<Vec<Destination>, StatusCode> {
+        let entry = self.directory.entry_point(&self.config, number, None);
+        let inside = entry.map_or(number, |entry| entry.extension.as_str());
+        match self.directory.extension(inside) {
+            Some(callee) => Ok(vec![Destination::Extension(callee)]),
+            None => self.way_out(extension, number),
+        }
     }
 
     /// Counts one more call for the node and its caller, or names the limit that is met.

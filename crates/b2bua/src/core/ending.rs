@@ -110,8 +110,8 @@ impl Core {
         }
     }
 
-    /// A trunk pointed elsewhere: follow it within the trunk, if its policy says so (ATTACKS 15:
-    /// only the number is taken, and only from contacts that stay with the trunk).
+    /// A trunk pointed elsewhere: follow it if its policy says so. ATTACKS 15: only the number is
+    /// taken, from contacts that stay with the trunk, or from a `tel:` that the caller may dial.
     pub(super) fn redirected(
         &mut self,
         now: Time,
@@ -122,13 +122,16 @@ impl Core {
     ) {
         let Some(this) = self.legs.get(&leg) else { return };
         let (call, party) = (this.call(), this.party().clone());
-        let follow = self.redirect_target(call, &party, contacts);
-        if let Some(destination) = follow
-            && let Some(state) = self.calls.get_mut(&call)
-            && let Some(next) = state.call.redirected()
+        let follow = self.redirect_targets(call, &party, contacts);
+        if let Some(state) = self.calls.get_mut(&call)
+            && !follow.is_empty()
         {
             state.redirects += 1;
-            state.destinations.insert(next, destination);
+            for destination in follow.into_iter().rev() {
+                if let Some(next) = state.call.redirected() {
+                    state.destinations.insert(next, destination);
+                }
+            }
         }
         self.with_call(now, call, out, |state, now, commands| {
             state.call.handle(now, leg, LegEvent::Refused(cause), commands);
@@ -149,6 +152,22 @@ impl Core {
         for call in calls {
             self.release_call(now, call, Cause::NORMAL, out);
         }
+    }
+
+    /// Nobody is waited for any longer (ATTACKS 29: at the limit BYE to all).
+    pub(super) fn give_up(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.drain_is_over(now, out);
+        let legs: Vec<_> = self.legs.keys().copied().collect();
+        for leg in legs {
+            self.with_leg(now, leg, out, |leg, cx| leg.give_up(cx));
+        }
+    }
+
+    /// The records of the calls that still wait for the last figures of their streams, which
+    /// nobody will deliver any more. For the very end; nothing else is to follow.
+    pub fn last_records(&mut self, now: Time) -> Vec<CallRecord> {
+        let calls = std::mem::take(&mut self.calls);
+        calls.into_iter().map(|(call, state)| self.call_record(now, call, state)).collect()
     }
 
     /// Drops a call whose handling panicked, without asking its state anything: its far ends are

@@ -265,6 +265,7 @@ impl Core {
             Input::Media(event) => self.media(now, event, out),
             Input::Tick => {}
             Input::Drain { limit } => self.drain(now, limit),
+            Input::GiveUp => self.give_up(now, out),
             Input::Restore { wall, bindings } => self.registrar.restore(now, wall, bindings),
         }
     }

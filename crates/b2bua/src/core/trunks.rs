@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::Time;
 use call::CallId;
-use sip::message::{Method, Name, NameAddr, Request, Response, StatusCode, Uri};
+use sip::message::{Method, Name, NameAddr, Request, Response, Scheme, StatusCode, Uri};
 use sip::transport::Target;
 
 use super::Core;
@@ -17,6 +17,8 @@ use crate::party::{self, Party};
 use crate::trunk::{RESOLVE_AGAIN, RETRY, shows_life};
 use crate::wire::{self, Asker, Deadline, Owner};
 
+/// Contacts of one redirection that are looked at.
+const REDIRECTS_READ_MAX: usize = 8;
 /// Challenges answered in a row before a registration is given up until the next try.
 const CHALLENGES_MAX: u8 = 2;
 
@@ -192,26 +194,48 @@ impl Core {
     }
 
     /// Where a redirection of a trunk leads, when its policy and ours allow it.
-    pub(super) fn redirect_target(
+    pub(super) fn redirect_targets(
         &self,
         call: CallId,
         party: &Party,
         contacts: &[Uri],
-    ) -> Option<Destination> {
-        let Party::Trunk(at) = *party else { return None };
+    ) -> Vec<Destination> {
+        let Party::Trunk(at) = *party else { return Vec::new() };
         let trunk = &self.config.trunks[at];
-        let state = self.calls.get(&call)?;
+        let Some(state) = self.calls.get(&call) else { return Vec::new() };
         if !trunk.follow_redirects || state.redirects >= self.config.sip.redirects_max {
-            return None;
+            return Vec::new();
         }
-        contacts.iter().find_map(|contact| {
+        let mut contacts = contacts.iter().take(REDIRECTS_READ_MAX);
+        let followed = contacts.find_map(|contact| {
+            let number = dialable(contact)?;
+            if contact.scheme == Scheme::Tel {
+                return self.dialled_anew(&state.caller, trunk, &number);
+            }
             let target = stays_with(trunk, contact)?;
-            let number = numbers::clean(&contact.user_unescaped()?);
-            let dialable = !number.is_empty()
-                && number.chars().all(|c| c.is_ascii_digit() || "+*#".contains(c));
-            dialable.then_some(Destination::Trunk { trunk: at, target, number })
-        })
+            Some(vec![Destination::Trunk { trunk: at, target, number }])
+        });
+        followed.unwrap_or_default()
     }
+
+    /// A `tel:` names no host: its number goes by the dial plan, as if the caller had dialled it.
+    fn dialled_anew(
+        &self,
+        caller: &Party,
+        trunk: &Trunk,
+        number: &str,
+    ) -> Option<Vec<Destination>> {
+        let Party::Extension(extension) = *caller else { return None };
+        let number = trunk.inbound_numbers.apply(number);
+        self.reached_by(extension, &number).ok()
+    }
+}
+
+/// The number that a redirection names.
+fn dialable(contact: &Uri) -> Option<String> {
+    let number = numbers::clean(&contact.user_unescaped()?);
+    let is_number = number.chars().all(|c| c.is_ascii_digit() || "+*#".contains(c));
+    (is_number && !number.is_empty()).then_some(number)
 }
 
 /// The target of `trunk` that a redirection names by host, or the first when its address lies in

@@ -218,6 +218,15 @@ impl SipLeg {
         }
     }
 
+    /// Waits for the far end no longer: neither for the ACK before a BYE nor for an answer.
+    pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>) {
+        if let State::Up(up) = &mut self.state {
+            let cause = up.bye_after_ack.take().unwrap_or(Cause::NORMAL);
+            self.bye(cause, cx);
+        }
+        self.gone(cx);
+    }
+
     /// Tells the far end as well as can be done without asking the leg's state much: its call's
     /// handling panicked.
     pub(crate) fn abandon(&mut self, now: base::Time, wire: &mut Wire) {

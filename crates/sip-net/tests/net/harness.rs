@@ -98,7 +98,7 @@ impl Core for TestCore {
                 Seen::Tick
             }
             Input::Drain { .. } => return out.push(Output::Drained),
-            Input::Media(_) | Input::Restore { .. } => return,
+            Input::GiveUp | Input::Media(_) | Input::Restore { .. } => return,
         };
         let _ = self.seen.send(seen);
     }

@@ -111,6 +111,27 @@ fn a_draining_server_takes_no_calls_and_ends_the_last_ones_at_the_limit() {
 }
 
 #[test]
+fn whoever_does_not_answer_is_not_waited_for_when_the_server_gives_up() {
+    let mut world = world();
+    world.plan("1001", Answering::after(1000).then(2000, Act::Die));
+    world.call("1003", Placing::to("1001"));
+    // One that is answered and never acknowledged.
+    world.plan("1002", Answering::after(1000));
+    world.call("1004", Placing { slow_ack: Some(seconds(3600)), ..Placing::to("1002") });
+    world.run_for(seconds(10));
+    world.input(Input::Drain { limit: seconds(0) });
+    world.run_for(seconds(2));
+    assert!(!world.is_drained());
+    assert!(world.sent_to("1004", "BYE ").is_empty(), "INTEROP 2: it waits for the ACK");
+    world.input(Input::GiveUp);
+    world.run_for(seconds(1));
+    assert!(world.is_drained());
+    assert_eq!(world.sent_to("1004", "BYE ").len(), 1);
+    assert_eq!(world.records().len(), 2);
+    world.finish();
+}
+
+#[test]
 fn a_call_over_a_connection_that_breaks_goes_on_over_the_next_one() {
     let mut world = world();
     world.plan("1001", Answering::after(1000).then(30_000, Act::Bye));

@@ -126,11 +126,19 @@ fn a_challenge_of_a_trunk_is_answered() {
     world.finish();
 }
 
+/// ATTACKS 15.
 #[test]
-fn a_redirection_is_followed_within_its_trunk_only() {
-    for (uri, followed) in
-        [("sip:0777@127.0.0.2:5060", true), ("sip:0777@203.0.113.9", false), ("tel:0777", false)]
-    {
+fn a_redirection_is_followed_within_its_trunk_or_by_the_dial_plan() {
+    for (uri, followed) in [
+        ("sip:0777@127.0.0.2:5060", true),
+        ("sip:0777@203.0.113.9", false),
+        ("tel:0777", true),
+        ("tel:07-77", true),
+        ("tel:+49777", false), // no route takes it
+        ("tel:0777;maddr=203.0.113.9", true),
+        ("http://0777@127.0.0.2", false),
+        ("file:///0777", false),
+    ] {
         let mut world = world();
         world.plan("carrier", Answering::by(&[(100, Step::Redirect(uri.to_owned()))]));
         world.plan("carrier", Answering::after(1000).then(2000, Act::Bye));
@@ -138,7 +146,7 @@ fn a_redirection_is_followed_within_its_trunk_only() {
         world.call("1003", Placing::to("0171555"));
         world.run_for(seconds(20));
         let invites = world.sent_to("carrier", "INVITE ");
-        let to_it = invites.iter().any(|invite| start(invite).contains("0777@127.0.0.2"));
+        let to_it = invites.iter().any(|invite| start(invite).contains("777@127.0.0.2"));
         assert_eq!(to_it, followed, "{uri}");
         world.finish();
     }
