@@ -14,6 +14,7 @@ pub mod resampler;
 pub mod rtcp;
 pub mod rtp;
 pub mod sender;
+pub mod sound;
 pub mod srtp;
 pub mod stream;
 pub mod tone;

@@ -369,7 +369,8 @@ fn a_held_listener_hears_the_music_as_the_same_stream() {
 
 #[test]
 fn music_needs_a_codec_of_ours_and_reports_go_on_without() {
-    let (mut world, a, b) = World::call(&[OPUS], &[OPUS, PCMA]);
+    let other = Payload { codec: Codec::Other, ..OPUS };
+    let (mut world, a, b) = World::call(&[other], &[other, PCMA]);
     world.hear(a, Hear::Music, None);
     world.hear(b, Hear::Music, None);
     world.rtp(a, CUSTOMER, 111, 1);
