@@ -17,6 +17,7 @@ mod slots;
 mod stats;
 mod stun;
 mod tcp;
+pub mod testing;
 mod tls;
 mod udp;
 mod ws;

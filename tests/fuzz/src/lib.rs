@@ -20,6 +20,7 @@ mod sdp;
 #[path = "../../../crates/sip-net/src/stun.rs"]
 mod stun;
 mod values;
+mod websocket;
 mod whole_core;
 mod worker;
 
@@ -31,6 +32,7 @@ pub use negotiation::negotiation;
 pub use rtp::{keep_alive, rtcp, rtp};
 pub use sdp::sdp;
 pub use values::values;
+pub use websocket::websocket;
 pub use whole_core::whole_core;
 pub use worker::worker;
 
@@ -59,6 +61,7 @@ impl Target {
 pub const TARGETS: &[Target] = &[
     Target::input("message", message),
     Target::input("framing", framing),
+    Target::script("websocket", websocket),
     Target::input("values", values),
     Target::input("auth", auth),
     Target::input("sdp", sdp),
