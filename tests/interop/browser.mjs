@@ -5,9 +5,12 @@
 // node browser.mjs HOST PORT EXTENSION PASSWORD moves            register, reconnect, register again;
 //     answer a call, reconnect during it; the far end's BYE must come over the last connection
 //
+// With CA=FILE in the environment: over secure WebSocket, trusting that authority.
 // Prints a word for each step; ends with 0 when all went well.
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 
 const [host, port, extension, password, what, number] = process.argv.slice(2);
 const realm = 'hookflash.test';
@@ -15,6 +18,7 @@ const instance = randomUUID();
 const home = `${randomBytes(6).toString('hex')}.invalid`;
 const contact = `<sip:${extension}@${home};transport=ws>`;
 const PATIENCE_MS = 8000;
+const ca = process.env.CA && readFileSync(process.env.CA);
 
 const md5 = (text) => createHash('md5').update(text).digest('hex');
 const token = () => randomBytes(6).toString('hex');
@@ -33,7 +37,7 @@ class Connection {
 
   static open() {
     const key = randomBytes(16).toString('base64');
-    const request = http.request({ host, port, headers: {
+    const request = (ca ? https : http).request({ host, port, ca, headers: {
       Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
       'Sec-WebSocket-Key': key, 'Sec-WebSocket-Protocol': 'sip',
     } });
@@ -119,7 +123,7 @@ function parse(text) {
   };
 }
 
-const via = () => `Via: SIP/2.0/WS ${home};branch=z9hG4bK${token()}`;
+const via = () => `Via: SIP/2.0/${ca ? 'WSS' : 'WS'} ${home};branch=z9hG4bK${token()}`;
 const sdp = () => `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0 8 101\r\n`
   + 'a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n';
 

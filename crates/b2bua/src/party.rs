@@ -82,6 +82,18 @@ pub(crate) fn dialled(request: &Request) -> String {
     numbers::clean(&request.uri.user_unescaped().unwrap_or_default())
 }
 
+/// The number a call of a trunk is for. One that we register at calls the contact we gave it, by
+/// our name there; the number is in To.
+pub(crate) fn dialled_through(request: &Request, trunk: &Trunk) -> String {
+    let user = request.uri.user_unescaped().unwrap_or_default();
+    let is_ours = trunk.credentials.as_ref().is_some_and(|own| own.username == user);
+    let to = request.headers.to().ok().filter(|_| trunk.register.is_some() && is_ours);
+    match to.and_then(|to| to.uri.user_unescaped().map(|user| numbers::clean(&user))) {
+        Some(number) => number,
+        None => dialled(request),
+    }
+}
+
 /// The trunk a request comes from: by source address and transport, or by the name in its verified
 /// TLS certificate; never by what the message says (ATTACKS 8).
 pub(crate) fn trunk_of(config: &Config, source: &Source) -> Option<usize> {

@@ -43,6 +43,9 @@ pub(crate) struct Registration {
     pub(crate) registered: bool,
     /// Challenges answered since the last success.
     pub(crate) attempts: u8,
+    /// The least time for which the trunk registers anybody, once it has said so (RFC 3261
+    /// §10.2.8).
+    pub(crate) expires_min: Duration,
 }
 
 /// One trunk's state; its configuration stands at the same index.

@@ -11,9 +11,24 @@ use crate::{Child, Server, eventually};
 /// Makes `ca.pem`, `server.pem` and `server.key` for 127.0.0.1, and `trunk.pem` and `trunk.key` for
 /// a client named `trunk.test`, in `dir`.
 pub fn make(dir: &Path) {
-    openssl(dir, "req -x509 -nodes -days 2 -keyout ca.key -out ca.pem -subj /CN=interop");
+    make_authority(dir);
     issue(dir, "server", "subjectAltName=IP:127.0.0.1,DNS:localhost");
     issue(dir, "trunk", "subjectAltName=DNS:trunk.test");
+}
+
+/// Makes the same certificates in `dir`, by the authority in `of`, for a server that is known by
+/// `name` and not by its address.
+pub fn make_named(dir: &Path, of: &Path, name: &str) {
+    for file in ["ca.pem", "ca.key"] {
+        fs::copy(of.join(file), dir.join(file)).unwrap();
+    }
+    issue(dir, "server", &format!("subjectAltName=DNS:{name}"));
+    issue(dir, "trunk", "subjectAltName=DNS:trunk.test");
+}
+
+/// Makes an authority alone.
+pub fn make_authority(dir: &Path) {
+    openssl(dir, "req -x509 -nodes -days 2 -keyout ca.key -out ca.pem -subj /CN=interop");
 }
 
 /// Sends a request over TLS by `openssl s_client`: all that comes back until the final answer.

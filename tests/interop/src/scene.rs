@@ -28,9 +28,12 @@ impl Scene {
 
     /// A server with a configuration of its own.
     pub fn with(setup: &Setup) -> Self {
-        let server = Server::start(setup);
-        let by_tcp = setup.trunks_by_tcp;
-        Self { server, by_tcp, phones: 0, waiting: Vec::new(), acting: Vec::new() }
+        Self { by_tcp: setup.trunks_by_tcp, ..Self::at(Server::start(setup)) }
+    }
+
+    /// A server that runs already.
+    pub fn at(server: Server) -> Self {
+        Self { server, by_tcp: false, phones: 0, waiting: Vec::new(), acting: Vec::new() }
     }
 
     /// An address for one more phone.

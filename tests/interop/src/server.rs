@@ -97,6 +97,11 @@ impl Server {
         self.places.backup
     }
 
+    /// Where it expects the trunk `registrar`.
+    pub fn registrar(&self) -> SocketAddr {
+        self.places.registrar
+    }
+
     /// Its directory; files of the test may live there too.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -187,6 +192,7 @@ fn places(setup: &Setup, ports: &mut Ports) -> Places {
         wss: ports.take(),
         carrier: loopback(3, ports.take()),
         backup: loopback(4, ports.take()),
+        registrar: loopback(5, ports.take()),
         rtp: ports.take_range(rtp_len, 2),
     }
 }

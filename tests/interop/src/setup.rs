@@ -54,6 +54,12 @@ pub struct Setup {
     pub carrier_realm: &'static str,
     /// Lines for every extension.
     pub extension: &'static str,
+    /// Names of the routes that extensions may use, 1004 apart.
+    pub routes: &'static str,
+    /// Whether the trunk `registrar` is there, at which the server registers for a minute each time.
+    pub registers: bool,
+    /// Whatever else the configuration shall have.
+    pub more: String,
 }
 
 impl Default for Setup {
@@ -74,6 +80,9 @@ impl Default for Setup {
             carrier: "",
             carrier_realm: "",
             extension: "",
+            routes: r#""world""#,
+            registers: false,
+            more: String::new(),
         }
     }
 }
@@ -88,6 +97,7 @@ pub(crate) struct Places {
     pub(crate) rtp: RangeInclusive<u16>,
     pub(crate) carrier: SocketAddr,
     pub(crate) backup: SocketAddr,
+    pub(crate) registrar: SocketAddr,
 }
 
 impl Setup {
@@ -120,12 +130,12 @@ impl Setup {
                 text,
                 "[[extension]]\nnumber = \"{number}\"\npassword = \"{password}\"\n\
                  display_name = \"Agent {number}\"\ncaller_id = \"+4930555\"\n{}\n{}\n",
-                if number == "1004" { "" } else { "routes = [\"world\"]" },
+                format_args!("routes = [{}]", if number == "1004" { "" } else { self.routes }),
                 self.extension,
             );
         }
         self.write_trunks(&mut text, places);
-        text
+        text + "\n" + &self.more
     }
 
     fn write_listeners(&self, text: &mut String, places: &Places) {
@@ -174,6 +184,15 @@ impl Setup {
             extra = self.carrier,
             realm = self.carrier_realm,
         );
+        if self.registers {
+            let _ = write!(
+                text,
+                "\n[[trunk]]\nname = \"registrar\"\ntargets = [\"sip:{}\"]\nregister_s = 60\n\
+                 options_interval_s = 0\n[trunk.credentials]\nusername = \"customer-4711\"\n\
+                 password = \"{TRUNK_PASSWORD}\"\n",
+                places.registrar
+            );
+        }
         if self.tls {
             text.push_str(
                 "\n[[trunk]]\nname = \"by-name\"\ntls_name = \"trunk.test\"\noptions_interval_s = 0\n",

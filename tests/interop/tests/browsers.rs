@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use interop::{Child, Scene, Server, Sipp, eventually, password};
+use interop::{Child, Scene, Server, Setup, Sipp, certificates, eventually, password};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -18,7 +18,13 @@ impl Browser {
         let output = server.dir().join("browser");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser.mjs");
         let mut command = Command::new("node");
-        command.arg(script).arg(server.ws().ip().to_string()).arg(server.ws().port().to_string());
+        let authority = server.dir().join("ca.pem");
+        let mut address = server.ws();
+        if authority.exists() {
+            command.env("CA", authority);
+            address = server.wss();
+        }
+        command.arg(script).arg(address.ip().to_string()).arg(address.port().to_string());
         command.args([extension, password(extension)]).args(what);
         Self { process: Child::start(command, "node", &output), output }
     }
@@ -51,6 +57,18 @@ fn a_browser_registers_and_calls_an_extension() {
     let record = scene.record();
     assert_eq!((record.status(), record.ended_by()), (200, "caller"));
     assert_eq!(record.legs(), [("1001", 200), ("1002", 200)]);
+}
+
+#[test]
+fn a_browser_calls_over_secure_web_socket() {
+    let setup = Setup { tls: true, ..Setup::default() };
+    let scene = Scene::at(Server::start_with(&setup, certificates::make));
+    let scene = scene.agent("1002", "agent-answers");
+    let browser = Browser::start(&scene.server, "1001", &["calls", "1002"]);
+    browser.expect("over");
+    browser.finish();
+    let record = scene.record();
+    assert_eq!((record.status(), record.ended_by()), (200, "caller"));
 }
 
 #[test]

@@ -155,15 +155,23 @@ fn an_agent_refreshes_the_session() {
 fn we_refresh_the_session_at_half_its_time() {
     let limit = std::time::Duration::from_secs(60);
     let mut scene = Scene::new();
-    let phone = scene.phone_address();
-    scene.server.register("1001", phone);
-    let agent = Sipp::at(&mut scene.server, "agent-is-refreshed", phone).within(limit).start();
-    let customer = Sipp::new(&mut scene.server, "customer-calls", [127, 0, 0, 2]).within(limit);
-    let customer = customer.calling(ENTRY).with(&["-d", "46500"]).start();
-    customer.finish();
-    agent.finish();
-    let record = scene.record();
-    assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
+    let mut players = Vec::new();
+    for (extension, number, agent) in [
+        ("1001", ENTRY, "agent-is-refreshed"),
+        ("1002", "+4930200", "agent-is-refreshed-by-reinvite"),
+    ] {
+        let phone = scene.phone_address();
+        scene.server.register(extension, phone);
+        players.push(Sipp::at(&mut scene.server, agent, phone).within(limit).start());
+        let customer = Sipp::new(&mut scene.server, "customer-calls", [127, 0, 0, 2]);
+        players.push(customer.within(limit).calling(number).with(&["-d", "46500"]).start());
+    }
+    players.into_iter().for_each(Sipp::finish);
+    let records = scene.end().records;
+    assert_eq!(records.len(), 2);
+    for record in records {
+        assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
+    }
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Core {
     fn plan_from_trunk(&self, trunk: usize, request: &Request) -> Result<Plan, StatusCode> {
         let config = &self.config;
         let configured = &config.trunks[trunk];
-        let to = configured.inbound_numbers.apply(&party::dialled(request));
+        let to = configured.inbound_numbers.apply(&party::dialled_through(request, configured));
         let entry = self.directory.entry_point(config, &to, Some(&configured.name));
         let extension = entry.and_then(|entry| self.directory.extension(&entry.extension));
         let extension = extension.ok_or(StatusCode::NOT_FOUND)?;

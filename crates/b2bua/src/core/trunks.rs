@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use base::Time;
 use call::CallId;
-use sip::message::{Method, Name, NameAddr, Request, Response, Scheme, StatusCode, Uri};
+use sip::message::{
+    ContactList, Method, Name, NameAddr, Request, Response, Scheme, StatusCode, Uri,
+};
 use sip::transport::Target;
 
 use super::Core;
@@ -17,6 +19,8 @@ use crate::party::{self, Party};
 use crate::trunk::{RESOLVE_AGAIN, RETRY, shows_life};
 use crate::wire::{self, Asker, Deadline, Owner};
 
+/// Longest registration that a trunk may demand.
+const EXPIRES_DEMANDED_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Contacts of one redirection that are looked at.
 const REDIRECTS_READ_MAX: usize = 8;
 /// Challenges answered in a row before a registration is given up until the next try.
@@ -128,6 +132,7 @@ impl Core {
             state.from_tag = self.wire.rng.token(10);
         }
         state.cseq += 1;
+        let expires = expires.max(state.expires_min);
         request.headers.push(Name::CallId, state.call_id.clone());
         request.headers.push(Name::CSeq, format!("{} REGISTER", state.cseq));
         let tag = state.from_tag.clone();
@@ -146,6 +151,7 @@ impl Core {
         let config = self.config.clone();
         let trunk = &config.trunks[at];
         let Some(expires) = trunk.register else { return };
+        let ours = self.first_target(at).map(|(_, target)| self.trunk_contact(at, target));
         let state = &mut self.trunks[at];
         let next = match response {
             Some(response) if response.status.is_provisional() => return,
@@ -163,14 +169,22 @@ impl Core {
             Some(response) if response.status.is_success() => {
                 state.registration.attempts = 0;
                 state.registration.registered = true;
-                let granted = response.headers.expires().map(|s| Duration::from_secs(s.into()));
+                let granted = ours.and_then(|ours| granted(response, &ours)).unwrap_or(expires);
                 // Renew well before the end, RFC 3261 §10.2.4.
-                granted.unwrap_or(expires).min(expires).max(RETRY * 2).mul_f32(0.8)
+                granted.max(RETRY * 2).mul_f32(0.8)
+            }
+            Some(response) if response.status == StatusCode::INTERVAL_TOO_BRIEF => {
+                let asked = response.headers.min_expires().unwrap_or(0);
+                let asked = Duration::from_secs(asked.into()).min(EXPIRES_DEMANDED_MAX);
+                let is_news = asked > state.registration.expires_min.max(expires);
+                state.registration.expires_min = state.registration.expires_min.max(asked);
+                if is_news { Duration::ZERO } else { RETRY * 6 }
             }
             Some(_) | None => {
                 state.registration.attempts = 0;
                 state.registration.registered = false;
-                RETRY * 6
+                // No answer has taken its time already.
+                if response.is_some() { RETRY * 6 } else { RETRY }
             }
         };
         self.wire.timers.arm(Deadline::TrunkRegister(at), now + next);
@@ -178,19 +192,29 @@ impl Core {
 
     /// A request to a trunk's first known target, without From, To, Call-ID and CSeq.
     fn trunk_request(&self, at: usize, method: Method) -> Option<(Request, Target)> {
-        let state = &self.trunks[at];
-        let known = state.resolved.iter().position(|targets| !targets.is_empty())?;
-        let target = state.resolved[known].first()?.clone();
+        let (known, target) = self.first_target(at)?;
         let uri: Uri = self.config.trunks[at].targets[known].parse().ok()?;
         let mut request = Request::new(method, uri);
         request.headers.push(Name::MaxForwards, "70");
+        let contact = self.trunk_contact(at, target);
+        request.headers.push(Name::Contact, format!("<{contact}>"));
+        request.headers.push(Name::UserAgent, self.config.product.clone());
+        Some((request, target.clone()))
+    }
+
+    /// The first target of a trunk whose address is known, and its place in the configuration.
+    fn first_target(&self, at: usize) -> Option<(usize, &Target)> {
+        let mut resolved = self.trunks[at].resolved.iter().enumerate();
+        resolved.find_map(|(known, targets)| Some((known, targets.first()?)))
+    }
+
+    /// How the trunk reaches us: where we listen, by the name it knows us by.
+    fn trunk_contact(&self, at: usize, target: &Target) -> Uri {
         let mut contact = wire::contact(&self.config, target.transport, target.addr.ip());
         if let Some(credentials) = &self.config.trunks[at].credentials {
             contact.user = Uri::sip(&credentials.username, contact.host.clone(), None).user;
         }
-        request.headers.push(Name::Contact, format!("<{contact}>"));
-        request.headers.push(Name::UserAgent, self.config.product.clone());
-        Some((request, target))
+        contact
     }
 
     /// Where a redirection of a trunk leads, when its policy and ours allow it.
@@ -231,6 +255,18 @@ impl Core {
     }
 }
 
+/// For how long a trunk has registered us: by our own contact, else for all (RFC 3261 §10.2.4).
+fn granted(response: &Response, ours: &Uri) -> Option<Duration> {
+    let contacts = match response.headers.contacts() {
+        Ok(ContactList::List(contacts)) => contacts,
+        Ok(ContactList::Star) | Err(_) => Vec::new(),
+    };
+    let only = contacts.first().filter(|_| contacts.len() == 1);
+    let mine = contacts.iter().find(|contact| contact.uri.equivalent(ours)).or(only);
+    let seconds = mine.and_then(NameAddr::expires).or_else(|| response.headers.expires())?;
+    Some(Duration::from_secs(seconds.into()))
+}
+
 /// The number that a redirection names.
 fn dialable(contact: &Uri) -> Option<String> {
     let number = numbers::clean(&contact.user_unescaped()?);
@@ -260,4 +296,36 @@ fn add_from_to(request: &mut Request, trunk: &Trunk, realm: &str, tag: &str) {
     let to = if registers { us } else { request.uri.clone() };
     request.headers.push(Name::From, from.to_string());
     request.headers.push(Name::To, NameAddr::new(to).to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use sip::message::{Message, parse_datagram};
+
+    use super::*;
+
+    #[test]
+    fn a_registration_lasts_as_long_as_our_own_contact_says() {
+        let ours = "<sip:us@192.0.2.1:5060>";
+        for (contacts, seconds) in [
+            (format!("Contact: {ours};expires=30"), Some(30)),
+            (format!("Contact: {ours}"), Some(3600)),
+            (format!("Contact: <sip:x@192.0.2.9>;expires=7, {ours};expires=40"), Some(40)),
+            // Rewritten on the way, but the only one.
+            ("Contact: <sip:us@203.0.113.7:40000>;expires=50".to_owned(), Some(50)),
+            ("Contact: <sip:a@192.0.2.9>;expires=7, <sip:b@192.0.2.9>".to_owned(), Some(3600)),
+            ("Contact: *".to_owned(), Some(3600)),
+        ] {
+            let text = format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+                 From: <sip:us@c>;tag=1\r\nTo: <sip:us@c>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\
+                 {contacts}\r\nExpires: 3600\r\n\r\n"
+            );
+            let message = parse_datagram(Bytes::from(text.into_bytes())).unwrap();
+            let Message::Response(response) = message else { panic!("a response") };
+            let granted = granted(&response, &"sip:us@192.0.2.1:5060".parse().unwrap());
+            assert_eq!(granted, seconds.map(Duration::from_secs), "{contacts}");
+        }
+    }
 }

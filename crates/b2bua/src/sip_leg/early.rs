@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sip::dialog::{Dialog, ReliableUas, SessionTimer, allow, body};
 use sip::message::{Name, Request, Response, StatusCode};
 use sip::transaction::TransactionId;
+use sip::transport::Target;
 
 use super::up::{Unacked, Up};
 use super::{BOTH, Cx, Incoming, MediaPlace, Report, SDP, SipLeg, State, Timer};
@@ -100,6 +101,10 @@ impl SipLeg {
             Prack::No
         };
         let reliable = ReliableUas::new(rng);
+        let trunk = party.trunk(config);
+        // Should its connection break, the next one must lead to the same name.
+        let tls_name = trunk.and_then(|trunk| trunk.tls_name.as_deref()).map(Into::into);
+        let keep_to_peer = trunk.is_none();
         let early = Early {
             transaction,
             dialog,
@@ -115,8 +120,8 @@ impl SipLeg {
             side: Side::Caller,
             call_id: early.invite.headers.call_id().unwrap_or_default().into(),
             local_tag: local_tag.into(),
-            peer: source.reply_target(),
-            keep_to_peer: party.trunk(config).is_none(),
+            peer: Target { tls_name, ..source.reply_target() },
+            keep_to_peer,
             party,
             media,
             state: State::Early(Box::new(early)),
