@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base::Redacted;
+use media::denoise::DenoiseSettings;
 use serde::{Deserialize, Serialize};
 pub use sip::auth::Algorithm;
 use sip::transport::Transport;
@@ -131,6 +132,27 @@ pub struct MediaConfig {
     pub hold: HoldSound,
     /// Codec names allowed, most preferred first: PCMU, PCMA, G722, opus, L16, G729.
     pub codecs: Vec<String>,
+    /// Whether legs without a common codec are joined by transcoding. Legs with one never need it.
+    pub transcode: bool,
+    /// What is decided for the whole organisation (N2).
+    pub noise_removal: NoisePolicy,
+}
+
+/// From whom background noise is removed, unless something narrower says otherwise (N1, N2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoisePolicy {
+    /// From what customers say, i.e. from whoever is behind a trunk.
+    pub from_customer: bool,
+    /// From what agents say, i.e. from extensions.
+    pub from_agent: bool,
+    /// How much.
+    pub settings: DenoiseSettings,
+}
+
+impl Default for NoisePolicy {
+    fn default() -> Self {
+        Self { from_customer: true, from_agent: false, settings: DenoiseSettings::default() }
+    }
 }
 
 /// Registrar.
@@ -179,6 +201,9 @@ pub struct Extension {
     pub calls_max: usize,
     /// New calls a minute; ATTACKS 17.
     pub calls_per_minute_max: u32,
+    /// Whether this agent hears customers without their noise; `None` = as the trunk or the
+    /// organisation says (N2).
+    pub noise_removal: Option<bool>,
 }
 
 /// A carrier or another SIP peer.
@@ -216,6 +241,8 @@ pub struct Trunk {
     pub calls_per_second_max: u32,
     /// Whether its 3xx answers are followed.
     pub follow_redirects: bool,
+    /// Whether noise is removed from what its callers say; `None` = as the organisation says (N2).
+    pub noise_removal: Option<bool>,
 }
 
 /// Digest credentials.

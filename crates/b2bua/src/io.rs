@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base::{Time, WallTime, define_id};
 use bytes::Bytes;
+use call::LegId;
 use call::record::CallRecord;
 use media::command::{MediaCommand, MediaEvent};
 use sip::message::{Host, Message, ParseError};
@@ -44,6 +45,13 @@ pub enum Input {
     },
     /// Something happened to a stream.
     Media(MediaEvent),
+    /// Somebody switches noise removal from what one leg says (N3): narrower than any setting.
+    NoiseRemoval {
+        /// Whose noise.
+        leg: LegId,
+        /// On or off.
+        enabled: bool,
+    },
     /// A deadline of [`crate::Core::next_timeout`] has come.
     Tick,
     /// Stop taking calls; end those still up when the limit is over.

@@ -8,7 +8,7 @@ use sip::transport::Transport;
 
 use crate::config::{
     Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, Listen, MediaConfig,
-    Network, NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits, Trunk,
+    Network, NoisePolicy, NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits, Trunk,
 };
 
 /// A node at 127.0.0.1:5060 with extensions 1001–1004, trunk `carrier` at 127.0.0.2 and trunk
@@ -48,6 +48,8 @@ pub fn config() -> Config {
             rtp_timeout: None,
             hold: HoldSound::Music,
             codecs: ["PCMU", "PCMA", "G722"].map(String::from).into(),
+            transcode: true,
+            noise_removal: NoisePolicy::default(),
         },
         registrar: RegistrarConfig {
             expires_min: Duration::from_secs(60),
@@ -103,6 +105,7 @@ pub fn extension(number: &str) -> Extension {
         routes: vec!["out".into()],
         calls_max: 1000,
         calls_per_minute_max: 60_000,
+        noise_removal: None,
     }
 }
 
@@ -125,6 +128,7 @@ pub fn trunk(name: &str) -> Trunk {
         calls_max: 1000,
         calls_per_second_max: 1000,
         follow_redirects: true,
+        noise_removal: None,
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use base::define_id;
 use serde::{Deserialize, Serialize};
 
+use crate::denoise::DenoiseSettings;
+
 define_id!(
     /// One RTP session with one peer, i.e. the audio of one leg.
     StreamId,
@@ -94,6 +96,18 @@ pub struct StreamConfig {
     pub rtp_timeout: Option<Duration>,
     /// Whether packets go to where the peer's come from (RFC 4961), not to what SDP says.
     pub symmetric: bool,
+    /// Noise removal from what the peer says (N1). `None`: never, so that its packets can be
+    /// passed on as they are. Where it may be switched live (N3) it is there, enabled or not.
+    pub noise_removal: Option<NoiseRemoval>,
+}
+
+/// How noise is removed from what a peer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoiseRemoval {
+    /// Whether it is switched on now.
+    pub enabled: bool,
+    /// How much is removed.
+    pub settings: DenoiseSettings,
 }
 
 /// Payloads of one stream used at most.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use base::{Rng, Time};
 
 use crate::command::{Hear, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats};
+use crate::ear::Ear;
 use crate::latch::Latch;
+use crate::mouth::Mouth;
 use crate::reception::Reception;
 use crate::sender::Sender;
 use crate::worker::Channel;
@@ -43,6 +45,12 @@ pub(crate) struct Stream {
     pub(crate) hearers: Vec<usize>,
     /// Next frame of the music.
     pub(crate) music_at: usize,
+    /// Hears the peer, when what it says is needed as samples.
+    pub(crate) ear: Option<Box<Ear>>,
+    /// Speaks to the peer, when what it hears is made of samples.
+    pub(crate) mouth: Option<Box<Mouth>>,
+    /// Whether the last audio came out of the mouth: events follow it.
+    pub(crate) by_mouth: bool,
     pub(crate) silence: Silence,
     pub(crate) reports: Reports,
     pub(crate) cname: Box<str>,
@@ -85,6 +93,7 @@ impl Stream {
             ptime_ms: 20,
             rtp_timeout: None,
             symmetric: true,
+            noise_removal: None,
         };
         Self {
             id,
@@ -98,6 +107,9 @@ impl Stream {
             source: None,
             hearers: Vec::new(),
             music_at: 0,
+            ear: None,
+            mouth: None,
+            by_mouth: false,
             silence: Silence { since: now, told: false },
             reports: Reports { due: now, packets_sent: 0, peers: None },
             cname: rng.token(CNAME_LEN).into(),

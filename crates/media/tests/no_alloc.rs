@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Time, WallTime};
-use media::command::{Codec, Hear, MediaEvent, Payload, Remote, StreamConfig, StreamId};
+use media::command::{
+    Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
+};
+use media::denoise::{DenoiseSettings, Denoiser};
 use media::player::Music;
 use media::rtp::{HEADER_LEN, Header, write_header};
 use media::srtp::{Keying, MasterKey, OVERHEAD_MAX, Profile, Reason, Srtp};
@@ -63,20 +66,35 @@ fn addr(port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], port))
 }
 
-fn open(worker: &mut Worker, id: u64, sink: &mut Count) -> Slot {
+const PCMU: Payload = payload(Codec::Pcmu, 0, 8000);
+const OPUS: Payload = payload(Codec::Opus, 96, 48_000);
+const NOISE: NoiseRemoval =
+    NoiseRemoval { enabled: true, settings: DenoiseSettings { attenuation_limit_db: 22 } };
+
+const fn payload(codec: Codec, number: u8, clock_rate: u32) -> Payload {
+    Payload { codec, key: number, send: number, receive: number, clock_rate }
+}
+
+fn open(
+    worker: &mut Worker,
+    id: u64,
+    payload: Payload,
+    noise_removal: Option<NoiseRemoval>,
+    sink: &mut Count,
+) -> Slot {
     let numbers = Numbers { ssrc: 1, sequence: 0, timestamp: 0 };
     let slot = worker.open(Time::ZERO, StreamId(id), true, numbers);
     let remote = addr(4000 + id as u16);
-    let pcmu = Payload { codec: Codec::Pcmu, key: 0, send: 0, receive: 0, clock_rate: 8000 };
     let config = StreamConfig {
         remote: Some(Remote { rtp: remote, rtcp: remote, rtcp_mux: true }),
         signalling_source: None,
-        payloads: vec![pcmu],
+        payloads: vec![payload],
         send: true,
         receive: true,
         ptime_ms: 20,
         rtp_timeout: Some(Duration::from_secs(30)),
         symmetric: true,
+        noise_removal,
     };
     worker.configure(Time::ZERO, slot, config, sink);
     slot
@@ -87,7 +105,7 @@ fn packets_allocate_nothing() {
     const PACKETS: u16 = 1000;
     let mut sink = Count::default();
     let mut worker = Worker::new(Arc::new(Music::silence()), [0; 32], WallTime(0));
-    let [a, b, held] = [0, 1, 2].map(|id| open(&mut worker, id, &mut sink));
+    let [a, b, held] = [0, 1, 2].map(|id| open(&mut worker, id, PCMU, None, &mut sink));
     worker.hear(a, Hear::Stream(StreamId(1)), Some(b));
     worker.hear(b, Hear::Stream(StreamId(0)), Some(a));
     worker.hear(held, Hear::Music, None);
@@ -114,6 +132,39 @@ fn packets_allocate_nothing() {
     let relayed = usize::from(PACKETS - PACKETS / 20) * 2;
     assert_eq!(sink.rtp, relayed + usize::from(PACKETS));
     assert_eq!(sink.events, 2, "two first packets");
+}
+
+#[test]
+fn transcoding_and_noise_removal_allocate_nothing() {
+    let mut sink = Count::default();
+    let mut worker = Worker::new(Arc::new(Music::silence()), [0; 32], WallTime(0));
+    let a = open(&mut worker, 0, PCMU, Some(NOISE), &mut sink);
+    let b = open(&mut worker, 1, OPUS, None, &mut sink);
+    worker.hear(a, Hear::Stream(StreamId(1)), Some(b));
+    worker.hear(b, Hear::Stream(StreamId(0)), Some(a));
+    // The first noise of a process makes tables that all share.
+    Denoiser::new(8000, NOISE.settings).unwrap().process(&mut [5000; 160]);
+    let before = ALLOCATIONS.with(Cell::get);
+    let mut datagram = [0x31; HEADER_LEN + 160];
+    for n in 0..500u16 {
+        let now = Time::ZERO + TICK * u32::from(n % 60);
+        let header = Header {
+            marker: false,
+            payload_type: 0,
+            sequence: n,
+            timestamp: u32::from(n) * 160,
+            ssrc: 7,
+        };
+        write_header(&mut datagram, &header);
+        worker.packet(now, a, Channel::Rtp, addr(4000), &mut datagram, &mut sink);
+        // Silence in Opus: CELT, 20 ms, no data.
+        let mut opus = [0xf8; HEADER_LEN + 3];
+        let header = Header { payload_type: 96, timestamp: u32::from(n) * 960, ..header };
+        write_header(&mut opus, &header);
+        worker.packet(now, b, Channel::Rtp, addr(4001), &mut opus, &mut sink);
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+    assert!(sink.rtp > 900, "{}", sink.rtp);
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base::{Time, WallTime};
-use media::command::{Codec, Hear, MediaEvent, Payload, Remote, StreamConfig, StreamId};
+use media::command::{
+    Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
+};
+use media::denoise::DenoiseSettings;
 use media::player::Music;
 use media::rtp::{DATAGRAM_MAX, is_rtcp, parse};
 use media::stream::Numbers;
@@ -244,5 +247,9 @@ fn config(reader: &mut Reader<'_>) -> StreamConfig {
         ptime_ms: reader.byte(),
         rtp_timeout: (flags & 16 != 0).then(|| Duration::from_millis(reader.number().into())),
         symmetric: flags & 32 == 0,
+        noise_removal: (flags & 64 != 0).then(|| NoiseRemoval {
+            enabled: flags & 128 != 0,
+            settings: DenoiseSettings::default(),
+        }),
     }
 }

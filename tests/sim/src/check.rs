@@ -98,6 +98,9 @@ impl World {
             }
             if let Some(theirs) = &open.config
                 && !share_audio(&config.payloads, &theirs.payloads)
+                && !(self.config.media.transcode
+                    && can_code(&config.payloads)
+                    && can_code(&theirs.payloads))
             {
                 let call = &other.call_id;
                 wrong.push(format!("{id} and {other_id} ({call}) have no codec in common"));
@@ -331,6 +334,11 @@ fn name_of(codec: Codec) -> Option<&'static str> {
         Codec::TelephoneEvent => Some("telephone-event"),
         Codec::Opus | Codec::L16 | Codec::ComfortNoise | Codec::Other => None,
     }
+}
+
+fn can_code(payloads: &[Payload]) -> bool {
+    let known = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
+    payloads.iter().any(|payload| known.contains(&payload.codec))
 }
 
 fn share_audio(ours: &[Payload], theirs: &[Payload]) -> bool {

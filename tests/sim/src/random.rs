@@ -48,6 +48,7 @@ fn run(seed: u64, restore_at: Option<u64>) -> World {
     let keeps_house = rng.chance(25);
     let asks_phones = rng.chance(25);
     let mut world = World::with(seed, link, |config| {
+        config.media.transcode = seed.is_multiple_of(2);
         if keeps_house {
             for trunk in &mut config.trunks {
                 trunk.options_interval = Some(Duration::from_secs(60));

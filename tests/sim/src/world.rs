@@ -55,7 +55,7 @@ pub struct World {
     pub(crate) now: Time,
     rng: Rng,
     pub(crate) core: Core,
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) agents: Vec<Agent>,
     pub(crate) links: Vec<Link>,
     pub(crate) net: InFlight<Packet>,

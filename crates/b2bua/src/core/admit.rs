@@ -305,6 +305,7 @@ impl Core {
             started: now,
             from: plan.from,
             to: plan.to,
+            noise: Vec::new(),
             counted: vec![caller.clone()],
             caller,
             destinations: plan.destinations,

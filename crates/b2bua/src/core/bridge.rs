@@ -1,7 +1,8 @@
 //! Joining two legs: which codecs they share, what each stream does, and who hears whom.
 //!
-//! Without transcoding both legs must speak the same codec, so an offer of one is answered with
-//! what the other has agreed to, and when they have drifted apart one of them is re-offered.
+//! An offer of one is answered with what the other has agreed to, so that audio passes as it is. Only
+//! legs without a common codec are joined by transcoding, and where that cannot be, one of them is
+//! re-offered.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,12 +10,14 @@ use base::Time;
 use call::hearing::{self, Hears};
 use call::{CallId, Cause, LegId};
 use media::command::{
-    Hear, LocalPorts, MediaCommand, MediaEvent, Payload, Remote, StreamConfig, StreamId,
+    Hear, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig,
+    StreamId,
 };
 use sdp::{Codec, Order};
 use sip::message::StatusCode;
 
-use super::{CallState, Core};
+use super::codecs::{has_audio, media_codec};
+use super::{CallState, Core, noise};
 use crate::config::HoldSound;
 use crate::io::Output;
 use crate::party::Party;
@@ -56,7 +59,9 @@ impl Core {
         let caller = self.calls.get(&call).and_then(|state| state.call.caller());
         let offered = caller.and_then(|caller| self.legs.get(&caller)?.offered());
         match offered {
-            Some(offered) => sdp::pass_through(&offered, allowed, Order::Offer),
+            Some(offered) => {
+                self.with_others(sdp::pass_through(&offered, allowed, Order::Offer), allowed)
+            }
             None => sdp::standard_codecs(allowed),
         }
     }
@@ -74,11 +79,12 @@ impl Core {
         let (_, agreed) = self.partner_codecs(call, caller)?;
         match leg.offered() {
             Some(offered) => {
-                let shared = shared(&offered, &agreed);
+                let allowed = leg.party().codecs(&self.config);
+                let answer = self.answer(&offered, &agreed, allowed);
                 // A winner that drifted from what was promised is put right after the ACK.
-                Some(if has_audio(&shared) { shared } else { offered })
+                Some(if has_audio(&answer) { answer } else { offered })
             }
-            None => Some(agreed),
+            None => Some(self.with_others(agreed, leg.party().codecs(&self.config))),
         }
     }
 
@@ -90,7 +96,7 @@ impl Core {
         let offered = this.offered().unwrap_or_default();
         let partner = self.partner_codecs(call, leg);
         let answer = match &partner {
-            Some((_, agreed)) => shared(&offered, agreed),
+            Some((_, agreed)) => self.answer(&offered, agreed, this.party().codecs(&self.config)),
             None => sdp::pass_through(&offered, this.party().codecs(&self.config), Order::Offer),
         };
         if has_audio(&answer) {
@@ -124,7 +130,7 @@ impl Core {
             return self.offered(now, partner, false, out);
         }
         let talking = self.calls.get(&call).is_some_and(|state| state.call.is_talking());
-        if talking && !has_audio(&shared(&ours, &theirs)) {
+        if talking && !self.can_bridge(&ours, &theirs) {
             let allowed = self.legs.get(&partner).map(|leg| leg.party().clone());
             let codecs = allowed
                 .map(|party| sdp::pass_through(&ours, party.codecs(&self.config), Order::Offer));
@@ -150,7 +156,7 @@ impl Core {
             return self.with_leg(now, id, out, |leg, cx| leg.refuse_offer(status, cx));
         }
         let drifted = match (this.agreed_codecs(), partner.agreed_codecs()) {
-            (Some(ours), Some(theirs)) => !has_audio(&shared(&ours, &theirs)),
+            (Some(ours), Some(theirs)) => !self.can_bridge(&ours, &theirs),
             (None, _) | (_, None) => false,
         };
         if drifted {
@@ -169,8 +175,12 @@ impl Core {
         let Some(state) = self.calls.get_mut(&call) else { return };
         let plan: Vec<_> = hearing::plan(&state.call).collect();
         for &(leg, _) in &plan {
+            let partner = state.call.partner(leg).and_then(|partner| self.legs.get(&partner));
+            let listener = partner.map(|partner| partner.party().clone());
             let Some(leg) = self.legs.get_mut(&leg) else { continue };
-            if let Some(config) = leg.stream_config(&mut state.codecs, &self.config) {
+            let switched = state.noise.iter().find(|(of, _)| *of == leg.id()).map(|(_, on)| *on);
+            let noise = noise::removal(&self.config, leg.party(), listener.as_ref(), switched);
+            if let Some(config) = leg.stream_config(&mut state.codecs, &self.config, noise) {
                 let stream = Self::stream_of(leg.id());
                 out.push(Output::Media(MediaCommand::Configure {
                     stream,
@@ -253,6 +263,7 @@ impl SipLeg {
         &mut self,
         codecs: &mut Vec<Codec>,
         config: &crate::config::Config,
+        noise_removal: Option<NoiseRemoval>,
     ) -> Option<StreamConfig> {
         let agreed = self.negotiation()?.agreed()?;
         let family = self.media().bind.is_ipv4();
@@ -280,6 +291,7 @@ impl SipLeg {
             ptime_ms: agreed.ptime,
             rtp_timeout: config.media.rtp_timeout.filter(|_| receive && self.is_up()),
             symmetric: true,
+            noise_removal,
         };
         self.configured(new)
     }
@@ -298,29 +310,4 @@ impl SipLeg {
 
 fn leg_of(stream: StreamId) -> LegId {
     LegId(stream.0)
-}
-
-/// The codecs of `offered` (with its payload types, in its order) that `agreed` has too.
-fn shared(offered: &[Codec], agreed: &[Codec]) -> Vec<Codec> {
-    let both = |codec: &&Codec| agreed.iter().any(|other| other.same_as(codec));
-    offered.iter().filter(both).cloned().collect()
-}
-
-/// Whether there is something to talk in, beside DTMF and comfort noise.
-pub(super) fn has_audio(codecs: &[Codec]) -> bool {
-    codecs.iter().any(Codec::is_audio)
-}
-
-fn media_codec(codec: &Codec) -> media::command::Codec {
-    use media::command::Codec as Media;
-    match &*codec.name {
-        "PCMU" => Media::Pcmu,
-        "PCMA" => Media::Pcma,
-        "G722" => Media::G722,
-        "opus" => Media::Opus,
-        "L16" => Media::L16,
-        "telephone-event" => Media::TelephoneEvent,
-        "CN" => Media::ComfortNoise,
-        _ => Media::Other,
-    }
 }

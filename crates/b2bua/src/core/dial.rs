@@ -165,7 +165,7 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> Result<(), Cause> {
         let codecs = self.codecs_to_offer(call, &party);
-        if !super::bridge::has_audio(&codecs) {
+        if !super::codecs::has_audio(&codecs) {
             return Err(Cause::INCOMPATIBLE);
         }
         let local = way.targets.first().map(|target| target.addr.ip());

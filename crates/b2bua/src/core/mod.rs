@@ -10,9 +10,11 @@
 
 mod admit;
 mod bridge;
+mod codecs;
 mod dial;
 mod dispatch;
 mod ending;
+mod noise;
 mod register;
 mod trunks;
 
@@ -119,6 +121,8 @@ struct CallState {
     codecs: Vec<Codec>,
     /// What each listener was last told to hear.
     hearing: Vec<(StreamId, media::command::Hear)>,
+    /// Whose noise removal was switched by hand (N3).
+    noise: Vec<(LegId, bool)>,
     /// Parties whose limits count this call.
     counted: Vec<Party>,
     redirects: u8,
@@ -266,6 +270,7 @@ impl Core {
             Input::Tick => {}
             Input::Drain { limit } => self.drain(now, limit),
             Input::GiveUp => self.give_up(now, out),
+            Input::NoiseRemoval { leg, enabled } => self.switch_noise_removal(leg, enabled),
             Input::Restore { wall, bindings } => self.registrar.restore(now, wall, bindings),
         }
     }

@@ -308,5 +308,4 @@ fn derived<const N: usize>(prf: &Aes128, master: &MasterKey, label: u8) -> Zeroi
 }
 
 #[cfg(test)]
-#[path = "vectors.rs"]
 mod vectors;

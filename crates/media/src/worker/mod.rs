@@ -3,19 +3,22 @@
 //! Knows no socket: the shell names a stream by the [`Slot`] it got when it opened it, and takes
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
+mod pass_on;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Rng, Time, WallTime};
 
-use crate::command::{Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
+use crate::codec::SAMPLES_MAX;
+use crate::command::{Codec, Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
 use crate::latch::Latched;
 use crate::player::{FRAME_BYTES_MAX, Music};
 use crate::reception::Arrival;
 use crate::rtcp::{self, Received, Report, Sent};
 use crate::rtp::{self, HEADER_LEN, Packet};
-use crate::sender::{Origin, Relayed};
+use crate::sender::Origin;
 use crate::stream::{Numbers, Silence, Stream};
 
 /// How often [`Worker::tick`] is to be called.
@@ -63,6 +66,8 @@ pub struct Worker {
     rng: Rng,
     wall: WallTime,
     ticks: usize,
+    /// Samples of the packet in hand.
+    samples: Box<[i16; SAMPLES_MAX]>,
 }
 
 impl Worker {
@@ -77,6 +82,7 @@ impl Worker {
             rng: Rng::new(seed),
             wall,
             ticks: 0,
+            samples: Box::new([0; SAMPLES_MAX]),
         }
     }
 
@@ -110,6 +116,8 @@ impl Worker {
         for channel in moved.into_iter().flatten() {
             sink.pin(slot, channel, None);
         }
+        self.retune(slot.0);
+        let Some(changed) = stream(&mut self.streams, slot.0) else { return };
         if changed.config.receive && !received {
             // What was not passed on in between is not lost.
             let hearers = changed.hearers.len();
@@ -144,6 +152,7 @@ impl Worker {
                 if let Some(Some(source)) = self.streams.get_mut(source.0) {
                     source.hearers.push(listener.0);
                 }
+                self.retune(source.0);
             }
             (Hear::Music | Hear::Silence, _) => self.players.push(listener.0),
             (Hear::Stream(_) | Hear::Nothing, _) => stream.hear = Hear::Nothing,
@@ -193,7 +202,7 @@ impl Worker {
         if channel == Channel::Rtcp || (rtp::is_rtcp(datagram) && stream.is_muxed()) {
             self.rtcp(now, slot, channel, from, datagram, sink);
         } else if let Some(taken) = self.rtp(now, slot, from, datagram, sink) {
-            self.relay(now, slot, &taken, datagram, sink);
+            self.pass_on(now, slot, &taken, datagram, sink);
         }
     }
 
@@ -256,46 +265,10 @@ impl Worker {
             extended,
             in_order,
             key: payload.key,
+            codec: payload.codec,
+            clock_rate: payload.clock_rate,
             is_audio,
         })
-    }
-
-    /// Passes a packet on to all who hear its source.
-    fn relay(
-        &mut self,
-        now: Time,
-        source: Slot,
-        taken: &Taken,
-        datagram: &mut [u8],
-        sink: &mut impl Sink,
-    ) {
-        let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
-        for i in 0..hearers {
-            let Some(Some(source)) = self.streams.get(source.0) else { return };
-            let slot = source.hearers[i];
-            let Some(listener) = stream(&mut self.streams, slot) else { continue };
-            let Some(target) = listener.rtp_target() else { continue };
-            let Some(payload) = listener.sent_payload(taken.key) else {
-                listener.stats.unmapped_dropped += 1;
-                listener.sender.skip(taken.origin, taken.extended, taken.in_order);
-                continue;
-            };
-            let relayed = Relayed {
-                origin: taken.origin,
-                extended: taken.extended,
-                in_order: taken.in_order,
-                header: taken.packet.header,
-                payload_type: payload.send,
-                clock_rate: payload.clock_rate,
-                is_audio: taken.is_audio,
-                payload_len: taken.packet.payload.len(),
-            };
-            let Some(header) = listener.sender.relay(now, &relayed) else { continue };
-            let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
-            if !sink.send(Slot(slot), Channel::Rtp, target, out) {
-                listener.stats.send_failed += 1;
-            }
-        }
     }
 
     fn rtcp(
@@ -420,6 +393,9 @@ struct Taken {
     extended: u64,
     in_order: bool,
     key: u8,
+    codec: Codec,
+    /// Of its timestamp, hertz.
+    clock_rate: u32,
     is_audio: bool,
 }
 

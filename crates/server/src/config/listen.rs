@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use b2bua::config::{HoldSound, Listen, MediaConfig};
+use b2bua::config::{HoldSound, Listen, MediaConfig, NoisePolicy};
+use media::denoise::DenoiseSettings;
 use sip::transport::Transport;
 
 use super::reader::{At, Section, Sink};
@@ -86,6 +87,7 @@ pub(super) fn media(
     sink: &Sink,
     listen: &[At<Listen>],
     directory: &Path,
+    noise_removal: NoisePolicy,
 ) -> (MediaConfig, Engine) {
     let ipv4 = section.parsed("ipv4", ip::<Ipv4Addr>).map(|at| at.value);
     let ipv6 = section.parsed("ipv6", ip::<Ipv6Addr>).map(|at| at.value);
@@ -108,6 +110,8 @@ pub(super) fn media(
             HoldSound::Music,
         ),
         codecs: if codecs.is_empty() { default_codecs() } else { codecs },
+        transcode: section.flag("transcode", true),
+        noise_removal,
     };
     for (bound, advertised, key) in [
         (media.ipv4, &mut media.advertise_ipv4, "advertise_ipv4"),
@@ -123,6 +127,20 @@ pub(super) fn media(
     let engine = engine(&mut section, directory);
     section.finish();
     (media, engine)
+}
+
+/// `[noise_removal]`: what is decided for the whole organisation.
+pub(super) fn noise_removal(mut section: Section<'_>) -> NoisePolicy {
+    let default = DenoiseSettings::default().attenuation_limit_db;
+    let most = DenoiseSettings::ATTENUATION_LIMIT_DB_MAX;
+    let limit = section.number("attenuation_limit_db", 0..=most.into(), default.into());
+    let policy = NoisePolicy {
+        from_customer: section.flag("from_customer", true),
+        from_agent: section.flag("from_agent", false),
+        settings: DenoiseSettings { attenuation_limit_db: u8::try_from(limit).unwrap_or(most) },
+    };
+    section.finish();
+    policy
 }
 
 fn engine(section: &mut Section<'_>, directory: &Path) -> Engine {

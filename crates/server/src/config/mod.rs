@@ -142,7 +142,8 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
     let node = server::node(root.table("server"), directory);
     let tls = server::tls(&mut root, directory);
     let listen = listen::listeners(&mut root, sink, tls.as_ref());
-    let (media, engine) = listen::media(root.table("media"), sink, &listen, directory);
+    let noise = listen::noise_removal(root.table("noise_removal"));
+    let (media, engine) = listen::media(root.table("media"), sink, &listen, directory, noise);
     let parties = parties::parties(&mut root, sink, directory, &listen, tls.as_ref());
     let core = Config {
         product: concat!("Hookflash/", env!("CARGO_PKG_VERSION")).to_owned(),

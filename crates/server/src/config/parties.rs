@@ -127,6 +127,7 @@ fn extension(
             1..=100_000,
             30,
         )),
+        noise_removal: section.flag_if_any("noise_removal"),
     };
     to_routes.extend(routes.into_iter().map(|name| Reference { name, from: "routes" }));
     if extension.password.reveal().contains(&extension.number) && !extension.number.is_empty() {

@@ -275,6 +275,11 @@ impl<'a> Section<'a> {
         default
     }
 
+    /// True or false; `None` when the key is absent.
+    pub(crate) fn flag_if_any(&mut self, key: &'static str) -> Option<bool> {
+        self.has(key).then(|| self.flag(key, false))
+    }
+
     /// A list of strings; `None` when the key is absent.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<Vec<At<String>>> {
         let value = self.value(key)?;

@@ -78,6 +78,7 @@ pub(super) fn trunk(
             10,
         )),
         follow_redirects: section.flag("follow_redirects", true),
+        noise_removal: section.flag_if_any("noise_removal"),
     };
     consistent(&trunk, &section, offered);
     let (span, has_targets) = (section.span.clone(), section.has_items("targets"));

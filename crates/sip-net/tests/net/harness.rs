@@ -98,7 +98,10 @@ impl Core for TestCore {
                 Seen::Tick
             }
             Input::Drain { .. } => return out.push(Output::Drained),
-            Input::GiveUp | Input::Media(_) | Input::Restore { .. } => return,
+            Input::GiveUp
+            | Input::NoiseRemoval { .. }
+            | Input::Media(_)
+            | Input::Restore { .. } => return,
         };
         let _ = self.seen.send(seen);
     }

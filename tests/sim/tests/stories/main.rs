@@ -21,6 +21,13 @@ fn world() -> World {
     world
 }
 
+/// The same, with legs that must have a codec in common.
+fn world_without_transcoding() -> World {
+    let mut world = World::with(1, Link::GOOD, |config| config.media.transcode = false);
+    world.register();
+    world
+}
+
 /// The first line of a message.
 fn start(message: &str) -> &str {
     message.lines().next().unwrap_or("")

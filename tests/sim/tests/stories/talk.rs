@@ -2,7 +2,7 @@
 
 use sim::{Act, Answering, Codecs, Hold, Link, Placing, Refresher, Step, World};
 
-use crate::{answers, header, seconds, start, world};
+use crate::{answers, header, seconds, start, world, world_without_transcoding};
 
 #[test]
 fn every_form_of_hold_brings_music_and_resume_brings_the_voice_back() {
@@ -66,7 +66,7 @@ fn a_hold_is_not_passed_on_to_the_held_side() {
 
 #[test]
 fn a_change_of_codec_takes_the_other_side_along() {
-    let mut world = world();
+    let mut world = world_without_transcoding();
     world.plan("1001", Answering::after(1000).then(5000, Act::Codecs(Codecs::MuLaw)));
     world.call("1003", Placing::to("1001").then(1000, Act::Codecs(Codecs::ALaw)));
     world.run_for(seconds(60)); // the streams have a codec in common: `check_settled`
@@ -75,8 +75,19 @@ fn a_change_of_codec_takes_the_other_side_along() {
 }
 
 #[test]
-fn a_side_that_refuses_the_new_codec_keeps_the_old_one() {
+fn a_change_of_codec_stays_on_its_side_where_we_transcode() {
     let mut world = world();
+    world.plan("1001", Answering::after(1000).then(5000, Act::Codecs(Codecs::MuLaw)));
+    world.call("1003", Placing::to("1001").then(1000, Act::Codecs(Codecs::ALaw)));
+    world.run_for(seconds(60));
+    assert!(world.sent_to("1003", "INVITE ").is_empty());
+    assert_eq!(answers(&world, "1001", "INVITE"), [100, 200]);
+    world.finish();
+}
+
+#[test]
+fn a_side_that_refuses_the_new_codec_keeps_the_old_one() {
+    let mut world = world_without_transcoding();
     world.plan("1001", Answering::after(1000).then(5000, Act::Codecs(Codecs::MuLaw)));
     let stubborn = Placing { codecs: Codecs::ALaw, stubborn: true, ..Placing::to("1001") };
     world.call("1003", stubborn);
@@ -210,7 +221,7 @@ fn a_held_side_hears_silence_where_that_is_configured() {
 
 #[test]
 fn a_change_that_gets_no_final_answer_is_cancelled() {
-    let mut world = world();
+    let mut world = world_without_transcoding();
     world.plan("1001", Answering::after(1000).then(5000, Act::Codecs(Codecs::MuLaw)));
     world.call("1003", Placing { codecs: Codecs::ALaw, ..Placing::to("1001") });
     world.peer("1003").hesitates = true;
@@ -223,7 +234,7 @@ fn a_change_that_gets_no_final_answer_is_cancelled() {
 
 #[test]
 fn our_own_offer_is_made_again_after_it_collided() {
-    let mut world = world();
+    let mut world = world_without_transcoding();
     world.plan("1001", Answering::after(1000).then(5000, Act::Codecs(Codecs::MuLaw)));
     // The caller's hold crosses the offer that the callee's change makes us send it.
     let placing = Placing::to("1001").then(1000, Act::Codecs(Codecs::ALaw));

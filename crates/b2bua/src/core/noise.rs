@@ -1,0 +1,79 @@
+//! From whom background noise is removed: the narrowest setting counts (N2).
+
+use call::LegId;
+use media::command::NoiseRemoval;
+
+use super::Core;
+use crate::config::Config;
+use crate::party::Party;
+
+/// What the stream of `speaker` shall do for `listener`. `switched` is what was decided for this
+/// interaction by hand (N3): then the stream stays ready to be switched again.
+pub(super) fn removal(
+    config: &Config,
+    speaker: &Party,
+    listener: Option<&Party>,
+    switched: Option<bool>,
+) -> Option<NoiseRemoval> {
+    let policy = config.media.noise_removal;
+    let agent = |party: Option<&Party>| match party {
+        Some(Party::Extension(at)) => config.extensions[*at].noise_removal,
+        Some(Party::Trunk(_)) | None => None,
+    };
+    let configured = match speaker {
+        // The agent who hears the customer, the trunk the customer comes from, the organisation.
+        Party::Trunk(at) => {
+            agent(listener).or(config.trunks[*at].noise_removal).unwrap_or(policy.from_customer)
+        }
+        Party::Extension(_) => policy.from_agent,
+    };
+    let removal = |enabled| NoiseRemoval { enabled, settings: policy.settings };
+    match switched {
+        Some(enabled) => Some(removal(enabled)),
+        None => configured.then(|| removal(true)),
+    }
+}
+
+impl Core {
+    /// Somebody switches noise removal from what a leg says; a leg that is gone is left alone.
+    pub(super) fn switch_noise_removal(&mut self, leg: LegId, enabled: bool) {
+        let Some(call) = self.legs.get(&leg).map(crate::sip_leg::SipLeg::call) else { return };
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        state.noise.retain(|(of, _)| *of != leg);
+        state.noise.push((leg, enabled));
+        self.touch(call);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    const AGENT: Party = Party::Extension(0);
+    const CUSTOMER: Party = Party::Trunk(0);
+
+    fn is_on(config: &Config, speaker: &Party, switched: Option<bool>) -> Option<bool> {
+        let listener = if *speaker == AGENT { CUSTOMER } else { AGENT };
+        removal(config, speaker, Some(&listener), switched).map(|removal| removal.enabled)
+    }
+
+    #[test]
+    fn n1_noise_of_customers_is_removed_by_default_and_that_of_agents_is_not() {
+        let config = testing::config();
+        assert_eq!(is_on(&config, &CUSTOMER, None), Some(true));
+        assert_eq!(is_on(&config, &AGENT, None), None);
+    }
+
+    #[test]
+    fn n2_the_narrowest_setting_counts() {
+        let mut config = testing::config();
+        config.trunks[0].noise_removal = Some(false);
+        assert_eq!(is_on(&config, &CUSTOMER, None), None, "trunk over organisation");
+        config.extensions[0].noise_removal = Some(true);
+        assert_eq!(is_on(&config, &CUSTOMER, None), Some(true), "agent over trunk");
+        assert_eq!(is_on(&config, &CUSTOMER, Some(false)), Some(false), "interaction over agent");
+        config.media.noise_removal.from_agent = true;
+        assert_eq!(is_on(&config, &AGENT, None), Some(true));
+    }
+}

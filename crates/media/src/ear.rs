@@ -1,0 +1,322 @@
+//! What a stream's peer says, as linear samples: decoded on arrival, noise removed.
+//!
+//! ```text
+//! payload ─▶ decoder of its payload type ─▶ (resampler) ─▶ (noise removal) ─▶ samples at `rate`
+//! ```
+//! Packets are taken in order and at once: no jitter buffer, the listener's phone has one. What is
+//! missing is told by [`Gap`]; it stays missing, so that the listener conceals it as its own loss.
+
+use crate::codec::{Decoder, Format, PACKET_MS_MAX, SAMPLES_MAX};
+use crate::command::{NoiseRemoval, Payload};
+use crate::denoise::{DenoiseSettings, Denoiser};
+use crate::resampler::Resampler;
+
+/// Codecs of one stream that are decoded; a peer that agreed on more has the others relayed only.
+const LINES_MAX: usize = 4;
+/// A step of the timestamps beyond this many seconds is a new start.
+const STEP_MAX_S: u32 = 5;
+
+/// The decoding half of a stream.
+pub(crate) struct Ear {
+    made_for: MadeFor,
+    lines: Vec<Line>,
+    denoiser: Option<Denoiser>,
+    next: Option<Expected>,
+    /// Counts the starts, so that a mouth sees each.
+    runs: u32,
+}
+
+/// What decides how an ear is built; another one needs another ear.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MadeFor {
+    /// The stream's payloads.
+    pub(crate) payloads: Vec<Payload>,
+    /// Rate that its hearers use at most, hertz.
+    pub(crate) rate: u32,
+    /// Whether, and how, noise can be removed.
+    pub(crate) noise: Option<DenoiseSettings>,
+}
+
+/// One codec of the peer.
+struct Line {
+    /// Payload type it sends.
+    receive: u8,
+    format: Format,
+    decoder: Decoder,
+    resampler: Option<Resampler>,
+}
+
+/// The packet after the last one.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    run: u32,
+    extended: u64,
+    timestamp: u32,
+    clock_rate: u32,
+}
+
+/// One packet's place in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The run of the peer's numbers, see [`crate::reception::Arrival`].
+    pub(crate) run: u32,
+    /// Extended sequence number.
+    pub(crate) extended: u64,
+    /// RTP timestamp.
+    pub(crate) timestamp: u32,
+}
+
+/// What is between two packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// Nothing: they follow each other.
+    None,
+    /// This many packets are lost, over this time in samples.
+    Lost { packets: u64, samples: u64 },
+    /// The peer was silent, over this time in samples.
+    Pause { samples: u64 },
+    /// Nothing connects them.
+    Start,
+}
+
+/// A packet's sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// What was before it.
+    pub(crate) gap: Gap,
+    /// How many starts there have been.
+    pub(crate) run: u32,
+    /// Samples written.
+    pub(crate) len: usize,
+    /// Their rate, hertz.
+    pub(crate) rate: u32,
+}
+
+impl Ear {
+    /// An ear for these payloads; `None` when none of them can be decoded. Allocates, as nothing
+    /// after it does.
+    pub(crate) fn new(made_for: MadeFor) -> Option<Self> {
+        let formats = made_for.payloads.iter().filter_map(|payload| {
+            let format = Format::of(payload).ok()?.for_rate(made_for.rate);
+            Some((payload.receive, format))
+        });
+        let formats: Vec<_> = formats.take(LINES_MAX).collect();
+        let rate = formats.iter().map(|(_, format)| format.sample_rate).max()?;
+        let line = |(receive, format): (u8, Format)| {
+            let resampler = match format.sample_rate == rate {
+                true => None,
+                false => Some(Resampler::new(format.sample_rate, rate)?),
+            };
+            Some(Line { receive, format, decoder: Decoder::new(&format).ok()?, resampler })
+        };
+        let lines: Vec<_> = formats.into_iter().filter_map(line).collect();
+        if lines.is_empty() {
+            return None;
+        }
+        let denoiser = made_for.noise.and_then(|settings| Denoiser::new(rate, settings));
+        Some(Self { made_for: MadeFor { rate, ..made_for }, lines, denoiser, next: None, runs: 0 })
+    }
+
+    /// Whether this ear is what [`Self::new`] would make of it.
+    pub(crate) fn is_for(&self, wanted: &MadeFor) -> bool {
+        let MadeFor { payloads, rate: _, noise } = wanted;
+        *payloads == self.made_for.payloads
+            && *noise == self.made_for.noise
+            && self.lines.iter().all(|line| {
+                line.format.for_rate(wanted.rate).sample_rate == line.format.sample_rate
+            })
+    }
+
+    /// Rate of its samples, hertz.
+    pub(crate) fn rate(&self) -> u32 {
+        self.made_for.rate
+    }
+
+    /// Switches noise removal (N3).
+    pub(crate) fn set_noise_removal(&mut self, noise: Option<NoiseRemoval>) {
+        if let Some(denoiser) = &mut self.denoiser {
+            denoiser.set_enabled(noise.is_some_and(|noise| noise.enabled));
+        }
+    }
+
+    /// Whether what it hears differs from what came, and must not be relayed past it.
+    pub(crate) fn is_processing(&self) -> bool {
+        self.denoiser.is_some()
+    }
+
+    /// Whether packets of this type can be heard.
+    pub(crate) fn knows(&self, payload_type: u8) -> bool {
+        self.lines.iter().any(|line| line.receive == payload_type)
+    }
+
+    /// Hears a packet that is later than all before. `None`: there is nothing in it to be heard.
+    pub(crate) fn hear(
+        &mut self,
+        payload_type: u8,
+        position: Position,
+        payload: &[u8],
+        out: &mut [i16; SAMPLES_MAX],
+    ) -> Option<Heard> {
+        let rate = self.rate();
+        let line = self.lines.iter_mut().find(|line| line.receive == payload_type)?;
+        if payload.is_empty() || line.decoder.is_pause(payload) {
+            self.pass(position);
+            return None;
+        }
+        let mut own = [0; SAMPLES_MAX];
+        let decoded = if line.resampler.is_some() { &mut own } else { &mut *out };
+        let decoded = line.decoder.decode(payload, decoded);
+        // Longer packets would not fit at a higher rate.
+        let longest = line.format.samples_of_ms(PACKET_MS_MAX);
+        let Some(samples) = decoded.ok().filter(|samples| *samples <= longest) else {
+            self.pass(position);
+            return None;
+        };
+        let format = line.format;
+        let len = match &mut line.resampler {
+            Some(resampler) => resampler.process(&own[..samples], out),
+            None => samples,
+        };
+        if let Some(denoiser) = &mut self.denoiser {
+            denoiser.process(&mut out[..len]);
+        }
+        let gap = self.place(position, &format, samples);
+        Some(Heard { gap, run: self.runs, len, rate })
+    }
+
+    /// Takes note of a packet that is not heard, so that it does not count as lost.
+    pub(crate) fn pass(&mut self, position: Position) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.run == position.run) {
+            next.extended = next.extended.max(position.extended + 1);
+        }
+    }
+
+    /// How much later than the packet expected next a timestamp is, in units of its clock.
+    pub(crate) fn ahead(&self, timestamp: u32) -> Option<i32> {
+        self.next.map(|next| timestamp.wrapping_sub(next.timestamp) as i32)
+    }
+
+    fn place(&mut self, position: Position, format: &Format, samples: usize) -> Gap {
+        let Position { run, extended, timestamp } = position;
+        let units = format.units(samples as i64) as u32;
+        let gap = self.gap(position, format);
+        if gap == Gap::Start {
+            self.runs = self.runs.wrapping_add(1);
+        }
+        self.next = Some(Expected {
+            run,
+            extended: extended + 1,
+            timestamp: timestamp.wrapping_add(units),
+            clock_rate: format.clock_rate,
+        });
+        gap
+    }
+
+    fn gap(&self, position: Position, format: &Format) -> Gap {
+        let Some(next) = self.next else { return Gap::Start };
+        let step = position.timestamp.wrapping_sub(next.timestamp) as i32;
+        let goes_on = next.run == position.run && next.clock_rate == format.clock_rate;
+        let packets = position.extended.saturating_sub(next.extended);
+        if !goes_on || step < 0 || step as u32 > STEP_MAX_S * format.clock_rate {
+            return Gap::Start;
+        }
+        // In samples of the ear, which are those of the decoder or finer.
+        let rate = u64::from(self.rate());
+        let samples = u64::from(step.unsigned_abs()) * rate / u64::from(format.clock_rate);
+        match (step, packets) {
+            (0, 0) => Gap::None,
+            (_, 0) => Gap::Pause { samples },
+            (_, packets) => Gap::Lost { packets, samples },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Encoder, OpusSettings};
+    use crate::command::Codec;
+
+    const fn payload(codec: Codec, number: u8, clock_rate: u32) -> Payload {
+        Payload { codec, key: number, send: number, receive: number, clock_rate }
+    }
+
+    const PCMU: Payload = payload(Codec::Pcmu, 0, 8000);
+    const G722: Payload = payload(Codec::G722, 9, 8000);
+    const OPUS: Payload = payload(Codec::Opus, 111, 48_000);
+
+    fn ear(payloads: &[Payload], rate: u32) -> Ear {
+        Ear::new(MadeFor { payloads: payloads.to_vec(), rate, noise: None }).unwrap()
+    }
+
+    fn at(extended: u64, timestamp: u32) -> Position {
+        Position { run: 1, extended, timestamp }
+    }
+
+    fn hear(ear: &mut Ear, position: Position) -> Gap {
+        let mut out = [0; SAMPLES_MAX];
+        ear.hear(0, position, &[0x55; 160], &mut out).unwrap().gap
+    }
+
+    #[test]
+    fn what_is_between_packets_is_told() {
+        let mut ear = ear(&[PCMU], 8000);
+        assert_eq!(hear(&mut ear, at(10, u32::MAX - 100)), Gap::Start);
+        assert_eq!(hear(&mut ear, at(11, 59)), Gap::None);
+        assert_eq!(hear(&mut ear, at(14, 539)), Gap::Lost { packets: 2, samples: 320 });
+        assert_eq!(hear(&mut ear, at(15, 8699)), Gap::Pause { samples: 8000 });
+        assert_eq!(hear(&mut ear, at(16, 100)), Gap::Start, "it jumps back");
+        let restarted = Position { run: 2, ..at(17, 260) };
+        assert_eq!(hear(&mut ear, restarted), Gap::Start);
+    }
+
+    #[test]
+    fn opus_is_decoded_at_the_rate_its_hearers_use() {
+        let narrow = ear(&[OPUS], 8000);
+        assert_eq!(narrow.rate(), 8000);
+        assert!(narrow.is_for(&MadeFor { payloads: vec![OPUS], rate: 8000, noise: None }));
+        assert!(!narrow.is_for(&MadeFor { payloads: vec![OPUS], rate: 16_000, noise: None }));
+        assert_eq!(ear(&[PCMU, OPUS], 16_000).rate(), 16_000);
+        assert_eq!(ear(&[PCMU], 48_000).rate(), 8000, "there is no more in it");
+    }
+
+    #[test]
+    fn all_codecs_of_a_peer_come_out_at_one_rate() {
+        let mut ear = ear(&[PCMU, G722, OPUS], 16_000);
+        let mut out = [0; SAMPLES_MAX];
+        let opus = Format::of(&OPUS).unwrap().for_rate(16_000);
+        let mut packet = [0; 400];
+        let len = Encoder::new(&opus, OpusSettings::default())
+            .and_then(|mut encoder| encoder.encode(&[500; 320], &mut packet))
+            .unwrap();
+        for (number, payload) in [(0, &[0; 160][..]), (9, &[0; 160]), (111, &packet[..len])] {
+            let heard = ear.hear(number, at(1, 0), payload, &mut out).unwrap();
+            assert_eq!((heard.len, heard.rate), (320, 16_000), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_sound_is_not_heard() {
+        let mut ear = ear(&[PCMU, OPUS], 8000);
+        let mut out = [0; SAMPLES_MAX];
+        assert_eq!(ear.hear(0, at(1, 0), &[], &mut out), None, "empty");
+        assert_eq!(ear.hear(0, at(1, 0), &[0; 1400], &mut out), None, "175 ms");
+        assert_eq!(ear.hear(111, at(1, 0), &[8], &mut out), None, "a pause of Opus");
+        assert_eq!(ear.hear(3, at(1, 0), &[8], &mut out), None, "GSM");
+    }
+
+    #[test]
+    fn a_packet_that_is_no_audio_is_not_lost() {
+        let mut ear = ear(&[PCMU], 8000);
+        hear(&mut ear, at(1, 0));
+        ear.pass(at(2, 160));
+        ear.pass(at(3, 160));
+        assert_eq!(hear(&mut ear, at(4, 480)), Gap::Pause { samples: 320 });
+    }
+
+    #[test]
+    fn there_is_no_ear_for_what_can_only_be_relayed() {
+        let payloads = vec![payload(Codec::Other, 18, 8000)];
+        assert!(Ear::new(MadeFor { payloads, rate: 8000, noise: None }).is_none());
+    }
+}

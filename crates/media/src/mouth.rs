@@ -1,0 +1,297 @@
+//! What is said to one listener: samples cut into packets of its own codec.
+//!
+//! ```text
+//! samples ─▶ (resampler) ─▶ frames of 20 ms ─▶ encoder ─▶ payloads with numbers of their own
+//! ```
+//! The numbers are relative: [`crate::sender::Sender`] maps them to what the listener has seen
+//! so far, as it maps those of a relayed source.
+
+use crate::codec::{Encoder, Format, OpusSettings};
+use crate::command::{Codec, Payload};
+use crate::ear::{Gap, Heard};
+use crate::resampler::Resampler;
+
+/// Longest payload made, bytes: with its headers it fits one Ethernet frame.
+pub(crate) const PAYLOAD_MAX: usize = 1400;
+
+/// Length of a frame, milliseconds, unless its payload would be too long.
+const FRAME_MS: usize = 20;
+const SHORT_FRAME_MS: usize = 10;
+
+/// The encoding half of a stream.
+pub(crate) struct Mouth {
+    payload: Payload,
+    format: Format,
+    encoder: Encoder,
+    from_rate: u32,
+    resampler: Option<Resampler>,
+    /// Two frames: what is left of one packet, and a piece of the next.
+    pcm: Box<[i16]>,
+    filled: usize,
+    /// Of the next packet.
+    extended: u64,
+    /// Of the first sample in `pcm`.
+    timestamp: u32,
+    /// Whether the next packet begins a talk spurt.
+    marker: bool,
+    /// The ear's run, and our own restarts.
+    run: u32,
+    heard_run: Option<u32>,
+}
+
+/// The numbers of a packet to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    /// Changes when the numbers start anew.
+    pub(crate) run: u32,
+    /// Sequence number.
+    pub(crate) extended: u64,
+    /// Timestamp in units of the listener's clock.
+    pub(crate) timestamp: u32,
+    /// Start of a talk spurt.
+    pub(crate) marker: bool,
+}
+
+/// The codec in which a listener is spoken to: its most preferred one of those we encode.
+pub(crate) fn own_codec(payloads: &[Payload]) -> Option<(Payload, Format)> {
+    payloads.iter().find_map(|payload| Some((*payload, Format::of(payload).ok()?)))
+}
+
+impl Mouth {
+    /// A mouth for a listener with these payloads, fed with samples at `from_rate` hertz. `None`
+    /// when we encode none of them. Allocates, as nothing after it does.
+    pub(crate) fn new(payloads: &[Payload], from_rate: u32) -> Option<Self> {
+        let (payload, format) = own_codec(payloads)?;
+        let format = format.for_rate(from_rate);
+        let resampler = match from_rate == format.sample_rate {
+            true => None,
+            false => Some(Resampler::new(from_rate, format.sample_rate)?),
+        };
+        let encoder = Encoder::new(&format, OpusSettings::default()).ok()?;
+        Some(Self {
+            payload,
+            encoder,
+            from_rate,
+            resampler,
+            pcm: vec![0; 2 * frame_of(&format)].into(),
+            filled: 0,
+            extended: 0,
+            timestamp: 0,
+            marker: true,
+            run: 0,
+            heard_run: None,
+            format,
+        })
+    }
+
+    /// Whether this mouth is what [`Self::new`] would make.
+    pub(crate) fn is_for(&self, payloads: &[Payload], from_rate: u32) -> bool {
+        let own = own_codec(payloads).map(|(payload, _)| payload);
+        own == Some(self.payload) && from_rate == self.from_rate
+    }
+
+    /// The payload of its packets.
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Says what an ear has heard; `send` gets each packet that is full.
+    pub(crate) fn say(&mut self, heard: &Heard, pcm: &[i16], send: &mut impl FnMut(Spoken, &[u8])) {
+        debug_assert_eq!(heard.rate, self.from_rate, "retuned when the rate changes");
+        let joins = self.heard_run != Some(heard.run);
+        self.heard_run = Some(heard.run);
+        match heard.gap {
+            Gap::None if !joins => {}
+            Gap::Lost { packets, samples } if !joins => self.jump(packets, samples, send),
+            Gap::Pause { samples } if !joins => {
+                self.jump(0, samples, send);
+                self.marker = true;
+            }
+            Gap::None | Gap::Lost { .. } | Gap::Pause { .. } | Gap::Start => self.restart(),
+        }
+        self.fill(pcm, send);
+    }
+
+    /// Numbers of a packet that is no audio (an event), whose timestamp is `ahead` units of a
+    /// clock of `clock_rate` hertz after the audio said so far.
+    pub(crate) fn aside(&mut self, ahead: i32, clock_rate: u32, marker: bool) -> Spoken {
+        let filled = self.format.units(self.filled as i64);
+        let ahead = i64::from(ahead) * i64::from(self.payload.clock_rate) / i64::from(clock_rate);
+        let timestamp = self.timestamp.wrapping_add((filled + ahead) as u32);
+        let extended = self.extended;
+        self.extended += 1;
+        Spoken { run: self.run, extended, timestamp, marker }
+    }
+
+    fn restart(&mut self) {
+        self.run = self.run.wrapping_add(1);
+        self.filled = 0;
+        self.marker = true;
+        if let Some(resampler) = &mut self.resampler {
+            resampler.reset();
+        }
+    }
+
+    /// Goes on later: what is left is said, and the time between is left out.
+    fn jump(&mut self, packets: u64, samples: u64, send: &mut impl FnMut(Spoken, &[u8])) {
+        let mut samples =
+            (samples * u64::from(self.format.sample_rate) / u64::from(self.from_rate)) as usize;
+        let frame = frame_of(&self.format);
+        let rest = (frame - self.filled) % frame;
+        if rest > 0 {
+            let silence = rest.min(samples);
+            self.pcm[self.filled..][..rest].fill(0);
+            self.filled = frame;
+            samples -= silence;
+            self.flush(send);
+        }
+        // A lost packet of the source may have been more than one of ours.
+        let frames = (samples / frame) as u64;
+        self.extended += if packets == 0 { 0 } else { frames.clamp(1, 3 * packets) };
+        let units = self.format.units(samples as i64) as u32;
+        self.timestamp = self.timestamp.wrapping_add(units);
+    }
+
+    fn fill(&mut self, mut pcm: &[i16], send: &mut impl FnMut(Spoken, &[u8])) {
+        let frame = frame_of(&self.format);
+        // At most one frame at a time comes out of a piece.
+        let piece = (frame * self.from_rate as usize / self.format.sample_rate as usize).max(1);
+        while !pcm.is_empty() {
+            let (now, later) = pcm.split_at(piece.min(pcm.len()));
+            pcm = later;
+            let room = &mut self.pcm[self.filled..];
+            let made = match &mut self.resampler {
+                Some(resampler) => resampler.process(now, room),
+                None => {
+                    room[..now.len()].copy_from_slice(now);
+                    now.len()
+                }
+            };
+            self.filled += made;
+            self.flush(send);
+        }
+    }
+
+    fn flush(&mut self, send: &mut impl FnMut(Spoken, &[u8])) {
+        let frame = frame_of(&self.format);
+        while self.filled >= frame {
+            let mut payload = [0; PAYLOAD_MAX];
+            let len = self.encoder.encode(&self.pcm[..frame], &mut payload).unwrap_or(0);
+            self.pcm.copy_within(frame..self.filled, 0);
+            self.filled -= frame;
+            // Opus says so when a frame need not be sent.
+            let is_silent = self.payload.codec == Codec::Opus && len <= 2;
+            if len > 0 && !is_silent {
+                let (extended, timestamp) = (self.extended, self.timestamp);
+                let spoken = Spoken { run: self.run, extended, timestamp, marker: self.marker };
+                self.extended += 1;
+                send(spoken, &payload[..len]);
+            }
+            self.marker = is_silent;
+            self.timestamp = self.timestamp.wrapping_add(self.format.units(frame as i64) as u32);
+        }
+    }
+}
+
+/// Samples of a frame.
+fn frame_of(format: &Format) -> usize {
+    let long = format.samples_of_ms(FRAME_MS);
+    let bytes = if format.codec == Codec::L16 { 2 } else { 1 };
+    if long * bytes > PAYLOAD_MAX { format.samples_of_ms(SHORT_FRAME_MS) } else { long }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn payload(codec: Codec, number: u8, clock_rate: u32) -> Payload {
+        Payload { codec, key: number, send: number, receive: number, clock_rate }
+    }
+
+    const PCMU: Payload = payload(Codec::Pcmu, 0, 8000);
+    const OPUS: Payload = payload(Codec::Opus, 111, 48_000);
+    const L16: Payload = payload(Codec::L16, 97, 48_000);
+    const EVENTS: Payload = payload(Codec::TelephoneEvent, 101, 8000);
+
+    /// What comes of pieces of this many samples.
+    fn say(mouth: &mut Mouth, gap: Gap, samples: usize) -> Vec<(Spoken, usize)> {
+        let mut said = Vec::new();
+        let heard = Heard { gap, run: 1, len: samples, rate: mouth.from_rate };
+        mouth.say(&heard, &vec![1000; samples], &mut |spoken, payload| {
+            said.push((spoken, payload.len()));
+        });
+        said
+    }
+
+    #[test]
+    fn packets_have_twenty_milliseconds_whatever_comes() {
+        for piece in [80, 160, 240, 320, 480, 960] {
+            let mut mouth = Mouth::new(&[PCMU], 8000).unwrap();
+            let mut said = say(&mut mouth, Gap::Start, piece);
+            for _ in 1..4800 / piece {
+                said.extend(say(&mut mouth, Gap::None, piece));
+            }
+            assert_eq!(said.len(), 30, "{piece}");
+            for (n, (spoken, len)) in said.iter().enumerate() {
+                assert_eq!((spoken.extended, spoken.timestamp), (n as u64, n as u32 * 160));
+                assert_eq!((spoken.marker, *len), (n == 0, 160));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_codec_we_encode_is_spoken() {
+        let other = payload(Codec::Other, 18, 8000);
+        let mouth = Mouth::new(&[EVENTS, other, PCMU, OPUS], 8000).unwrap();
+        assert_eq!(mouth.payload(), &PCMU);
+        assert!(mouth.is_for(&[other, PCMU], 8000) && !mouth.is_for(&[OPUS], 8000));
+        assert!(Mouth::new(&[other, EVENTS], 8000).is_none());
+    }
+
+    #[test]
+    fn a_clock_of_48_khz_counts_in_its_units() {
+        let mut mouth = Mouth::new(&[OPUS], 8000).unwrap();
+        let said: Vec<_> = [Gap::Start, Gap::None, Gap::None]
+            .into_iter()
+            .flat_map(|gap| say(&mut mouth, gap, 160))
+            .map(|(spoken, _)| spoken.timestamp)
+            .collect();
+        assert_eq!(said, [0, 960, 1920]);
+    }
+
+    #[test]
+    fn linear_at_48_khz_is_cut_to_fit_a_frame_of_ethernet() {
+        let mut mouth = Mouth::new(&[L16], 48_000).unwrap();
+        let said = say(&mut mouth, Gap::Start, 960);
+        assert_eq!(said.iter().map(|(_, len)| *len).collect::<Vec<_>>(), [960, 960]);
+    }
+
+    #[test]
+    fn loss_is_loss_to_the_listener_and_a_pause_a_pause() {
+        let mut mouth = Mouth::new(&[PCMU], 8000).unwrap();
+        say(&mut mouth, Gap::Start, 160);
+        let (lost, _) = say(&mut mouth, Gap::Lost { packets: 2, samples: 320 }, 160)[0];
+        assert_eq!((lost.extended, lost.timestamp, lost.marker), (3, 480, false));
+        let (late, _) = say(&mut mouth, Gap::Pause { samples: 8000 }, 160)[0];
+        assert_eq!((late.extended, late.timestamp, late.marker), (4, 8640, true));
+    }
+
+    #[test]
+    fn what_is_left_before_a_gap_is_said() {
+        let mut mouth = Mouth::new(&[PCMU], 8000).unwrap();
+        assert_eq!(say(&mut mouth, Gap::Start, 80).len(), 0);
+        let said = say(&mut mouth, Gap::Pause { samples: 800 }, 160);
+        let stamps: Vec<_> = said.iter().map(|(spoken, _)| spoken.timestamp).collect();
+        assert_eq!(stamps, [0, 880]);
+    }
+
+    #[test]
+    fn an_event_has_the_time_at_which_it_began() {
+        let mut mouth = Mouth::new(&[OPUS], 8000).unwrap();
+        say(&mut mouth, Gap::Start, 160);
+        let event = mouth.aside(80, 8000, true);
+        assert_eq!((event.extended, event.timestamp), (1, 960 + 480));
+        let again = mouth.aside(80, 8000, false);
+        assert_eq!((again.extended, again.timestamp), (2, 960 + 480));
+    }
+}

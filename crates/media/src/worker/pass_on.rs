@@ -1,0 +1,315 @@
+//! From a source to its hearers as packets arrive: relayed as they are where nothing is to be done
+//! with them, else heard, cleaned and spoken again in the listener's codec.
+//!
+//! Which of the two is decided by packet; either way the listener sees one RTP session (INTEROP 6).
+
+use base::Time;
+
+use super::{Channel, Sink, Slot, Taken, Worker, stream};
+use crate::codec::SAMPLES_MAX;
+use crate::command::{Codec, MAX_PAYLOADS, Payload};
+use crate::ear::{Ear, Heard, MadeFor, Position};
+use crate::mouth::{Mouth, PAYLOAD_MAX, Spoken, own_codec};
+use crate::rtp::{self, HEADER_LEN, Header};
+use crate::sender::{Origin, Relayed};
+use crate::stream::Stream;
+
+/// Set in the source number of what was spoken, so that it is another origin than what is relayed.
+const SPOKEN: usize = 1 << (usize::BITS - 2);
+/// RFC 4733 §2.3: event, flags and volume, duration.
+const EVENT_LEN: usize = 4;
+
+impl Worker {
+    /// Passes a packet on to all who hear its source.
+    pub(super) fn pass_on(
+        &mut self,
+        now: Time,
+        source: Slot,
+        taken: &Taken,
+        datagram: &mut [u8],
+        sink: &mut impl Sink,
+    ) {
+        let heard = self.listen_in(source, taken, datagram);
+        let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
+        for i in 0..hearers {
+            let Some(Some(speaker)) = self.streams.get(source.0) else { return };
+            let slot = speaker.hearers[i];
+            let processes = speaker.ear.as_ref().is_some_and(|ear| ear.is_processing());
+            let ahead =
+                speaker.ear.as_ref().and_then(|ear| ear.ahead(taken.packet.header.timestamp));
+            let Some(listener) = stream(&mut self.streams, slot) else { continue };
+            let relayed = listener.sent_payload(taken.key).copied();
+            let out = (&mut *sink, Slot(slot));
+            match (heard, relayed) {
+                (Some(heard), _) if processes || relayed.is_none() => {
+                    listener.speak(now, source, &heard, &self.samples, out);
+                }
+                (None, _) if taken.is_audio && processes => {}
+                (_, relayed) if !taken.is_audio && listener.by_mouth => {
+                    listener.interject(now, source, taken, relayed, ahead, datagram, out);
+                }
+                (_, Some(payload)) => listener.relay(now, taken, &payload, datagram, out),
+                (_, None) if !taken.is_audio => {
+                    listener.relay_event(now, taken, datagram, out);
+                }
+                (_, None) => listener.leave_out(taken),
+            }
+        }
+    }
+
+    /// Makes samples of a packet, when somebody needs them.
+    fn listen_in(&mut self, source: Slot, taken: &Taken, datagram: &[u8]) -> Option<Heard> {
+        let speaker = stream(&mut self.streams, source.0)?;
+        let ear = speaker.ear.as_mut()?;
+        let position = Position {
+            run: taken.origin.run,
+            extended: taken.extended,
+            timestamp: taken.packet.header.timestamp,
+        };
+        let payload_type = taken.packet.header.payload_type;
+        if !taken.in_order {
+            return None; // what came after it has been spoken already
+        }
+        if !taken.is_audio || !ear.knows(payload_type) {
+            ear.pass(position);
+            return None;
+        }
+        ear.hear(payload_type, position, &datagram[taken.packet.payload.clone()], &mut self.samples)
+    }
+
+    /// Gives a source an ear, and those who hear it a mouth, when they need one; takes them away
+    /// when they do not. What is there already and fits goes on.
+    pub(super) fn retune(&mut self, slot: usize) {
+        self.tune_source(slot);
+        let source = stream(&mut self.streams, slot).and_then(|stream| stream.source);
+        if let Some(source) = source {
+            self.tune_source(source);
+        }
+    }
+
+    fn tune_source(&mut self, slot: usize) {
+        let Some(Some(source)) = self.streams.get(slot) else { return };
+        let hearers = source.hearers.iter().filter_map(|&slot| self.streams.get(slot)?.as_ref());
+        let mut rate = 0;
+        let mut transcodes = false;
+        for hearer in hearers {
+            let own = own_codec(&hearer.config.payloads);
+            rate = own.map_or(rate, |(_, format)| rate.max(format.sample_rate));
+            let lacks = |payload: &Payload| {
+                payload.codec.is_audio() && hearer.sent_payload(payload.key).is_none()
+            };
+            transcodes |= source.config.payloads.iter().any(lacks);
+        }
+        let noise = source.config.noise_removal;
+        let needed = rate > 0 && (noise.is_some() || transcodes);
+        let wanted = MadeFor {
+            payloads: source.config.payloads.clone(),
+            rate,
+            noise: noise.map(|noise| noise.settings),
+        };
+        let Some(source) = stream(&mut self.streams, slot) else { return };
+        if !needed {
+            source.ear = None;
+        } else if source.ear.as_ref().is_none_or(|ear| !ear.is_for(&wanted)) {
+            source.ear = Ear::new(wanted).map(Box::new);
+        }
+        if let Some(ear) = &mut source.ear {
+            ear.set_noise_removal(noise);
+        }
+        let from_rate = source.ear.as_ref().map(|ear| ear.rate());
+        for i in 0..source.hearers.len() {
+            let Some(Some(source)) = self.streams.get(slot) else { return };
+            let hearer = source.hearers[i];
+            if let Some(hearer) = stream(&mut self.streams, hearer) {
+                hearer.tune_mouth(from_rate);
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn tune_mouth(&mut self, from_rate: Option<u32>) {
+        let payloads = &self.config.payloads[..self.config.payloads.len().min(MAX_PAYLOADS)];
+        let fits = |mouth: &Mouth, rate| mouth.is_for(payloads, rate);
+        match from_rate {
+            Some(rate) if self.mouth.as_ref().is_some_and(|mouth| fits(mouth, rate)) => {}
+            Some(rate) => self.mouth = Mouth::new(payloads, rate).map(Box::new),
+            None => {
+                self.mouth = None;
+                self.by_mouth = false;
+            }
+        }
+    }
+
+    /// Passes a packet on as it is, under our numbers.
+    fn relay(
+        &mut self,
+        now: Time,
+        taken: &Taken,
+        payload: &Payload,
+        datagram: &mut [u8],
+        (sink, slot): (&mut impl Sink, Slot),
+    ) {
+        let Some(target) = self.rtp_target() else { return };
+        let relayed = Relayed {
+            origin: taken.origin,
+            extended: taken.extended,
+            in_order: taken.in_order,
+            header: taken.packet.header,
+            payload_type: payload.send,
+            clock_rate: payload.clock_rate,
+            is_audio: taken.is_audio,
+            payload_len: taken.packet.payload.len(),
+        };
+        self.by_mouth &= !taken.is_audio;
+        let Some(header) = self.sender.relay(now, &relayed) else { return };
+        let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
+        if !sink.send(slot, Channel::Rtp, target, out) {
+            self.stats.send_failed += 1;
+        }
+    }
+
+    /// Says what an ear has heard in the listener's own codec.
+    fn speak(
+        &mut self,
+        now: Time,
+        source: Slot,
+        heard: &Heard,
+        samples: &[i16; SAMPLES_MAX],
+        (sink, slot): (&mut impl Sink, Slot),
+    ) {
+        let (Some(target), Some(mut mouth)) = (self.rtp_target(), self.mouth.take()) else {
+            self.stats.unmapped_dropped += 1;
+            return;
+        };
+        self.by_mouth = true;
+        let payload = *mouth.payload();
+        mouth.say(heard, &samples[..heard.len], &mut |spoken, bytes| {
+            let Some(header) = self.number(now, source, &spoken, &payload, true, bytes.len())
+            else {
+                return;
+            };
+            let mut packet = [0; HEADER_LEN + PAYLOAD_MAX];
+            let packet = &mut packet[..HEADER_LEN + bytes.len()];
+            rtp::write_header(packet, &header);
+            packet[HEADER_LEN..].copy_from_slice(bytes);
+            if !sink.send(slot, Channel::Rtp, target, packet) {
+                self.stats.send_failed += 1;
+            }
+        });
+        self.mouth = Some(mouth);
+    }
+
+    /// Passes on a packet that is no audio, in time with what the mouth says.
+    #[expect(clippy::too_many_arguments)]
+    fn interject(
+        &mut self,
+        now: Time,
+        source: Slot,
+        taken: &Taken,
+        mapped: Option<Payload>,
+        ahead: Option<i32>,
+        datagram: &mut [u8],
+        (sink, slot): (&mut impl Sink, Slot),
+    ) {
+        let payload = mapped.or_else(|| self.event_payload(taken));
+        let (Some(target), Some(mouth), Some(payload)) =
+            (self.rtp_target(), self.mouth.as_mut(), payload)
+        else {
+            self.stats.unmapped_dropped += 1;
+            return;
+        };
+        let marker = taken.packet.header.marker;
+        let spoken = mouth.aside(ahead.unwrap_or(0), taken.clock_rate, marker);
+        let len = taken.packet.payload.len();
+        let clock_rate = mouth.payload().clock_rate;
+        let numbered = Payload { clock_rate, ..payload };
+        let Some(header) = self.number(now, source, &spoken, &numbered, false, len) else { return };
+        scale_duration(&mut datagram[taken.packet.payload.clone()], taken, payload.clock_rate);
+        let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
+        if !sink.send(slot, Channel::Rtp, target, out) {
+            self.stats.send_failed += 1;
+        }
+    }
+
+    /// Passes on an event whose clock the listener does not have in one that it has.
+    fn relay_event(
+        &mut self,
+        now: Time,
+        taken: &Taken,
+        datagram: &mut [u8],
+        out: (&mut impl Sink, Slot),
+    ) {
+        match self.event_payload(taken) {
+            Some(payload) => {
+                scale_duration(
+                    &mut datagram[taken.packet.payload.clone()],
+                    taken,
+                    payload.clock_rate,
+                );
+                // The timestamp is that of the audio beside it, and so is its clock.
+                let payload = Payload { clock_rate: taken.clock_rate, ..payload };
+                self.relay(now, taken, &payload, datagram, out);
+            }
+            None => self.leave_out(taken),
+        }
+    }
+
+    /// The listener's number for telephone events, whatever their clock (RFC 4733 §2.1).
+    fn event_payload(&self, taken: &Taken) -> Option<Payload> {
+        let events = |payload: &&Payload| payload.codec == Codec::TelephoneEvent;
+        let mut known = self.config.payloads.iter().filter(events);
+        (taken.codec == Codec::TelephoneEvent).then(|| known.next().copied())?
+    }
+
+    fn leave_out(&mut self, taken: &Taken) {
+        if self.rtp_target().is_some() {
+            self.stats.unmapped_dropped += 1;
+            self.sender.skip(taken.origin, taken.extended, taken.in_order);
+        }
+    }
+
+    /// Our numbers for what the mouth says.
+    fn number(
+        &mut self,
+        now: Time,
+        source: Slot,
+        spoken: &Spoken,
+        payload: &Payload,
+        is_audio: bool,
+        payload_len: usize,
+    ) -> Option<Header> {
+        let header = Header {
+            marker: spoken.marker,
+            payload_type: payload.send,
+            sequence: spoken.extended as u16,
+            timestamp: spoken.timestamp,
+            ssrc: 0,
+        };
+        self.sender.relay(
+            now,
+            &Relayed {
+                origin: Origin { source: source.0 | SPOKEN, run: spoken.run },
+                extended: spoken.extended,
+                in_order: true,
+                header,
+                payload_type: payload.send,
+                clock_rate: payload.clock_rate,
+                is_audio,
+                payload_len,
+            },
+        )
+    }
+}
+
+/// Changes the duration of an event to another clock.
+fn scale_duration(event: &mut [u8], taken: &Taken, clock_rate: u32) {
+    if taken.codec != Codec::TelephoneEvent || taken.clock_rate == clock_rate {
+        return;
+    }
+    if let Some([_, _, high, low]) = event.first_chunk_mut::<EVENT_LEN>() {
+        let duration = u64::from(u16::from_be_bytes([*high, *low]));
+        let scaled = duration * u64::from(clock_rate) / u64::from(taken.clock_rate);
+        [*high, *low] = u16::try_from(scaled).unwrap_or(u16::MAX).to_be_bytes();
+    }
+}
