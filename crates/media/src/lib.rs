@@ -11,6 +11,7 @@ pub mod latch;
 mod mouth;
 pub mod player;
 pub mod reception;
+pub mod record;
 pub mod resample;
 pub mod resampler;
 pub mod rtcp;
