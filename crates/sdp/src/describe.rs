@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::{Attribute, Host, Media, MediaKind, Origin, Protocol, Session};
+use crate::security::Transport;
+use crate::session::{Attribute, Host, Media, MediaKind, Origin, Session};
 use crate::{Codec, Direction};
 
 /// Where and how we receive on this leg.
@@ -22,10 +23,9 @@ pub struct LocalAudio {
 
 /// What our audio stream is to be in one description.
 pub(crate) struct Audio<'a> {
-    pub(crate) protocol: Protocol,
+    pub(crate) transport: Transport,
     pub(crate) codecs: &'a [Codec],
     pub(crate) direction: Direction,
-    pub(crate) rtcp_mux: bool,
 }
 
 impl LocalAudio {
@@ -35,45 +35,51 @@ impl LocalAudio {
         origin: Origin,
         lines: &[Media],
         index: usize,
-        audio: &Audio<'_>,
+        audio: Audio<'_>,
     ) -> Session {
         let mut media: Vec<Media> = lines.iter().map(refused).collect();
+        let (stream, attributes) = self.stream(audio);
         match media.get_mut(index) {
-            Some(slot) => *slot = self.stream(audio),
-            None => media.push(self.stream(audio)),
+            Some(slot) => *slot = stream,
+            None => media.push(stream),
         }
         Session {
             origin,
             name: "-".into(),
             connection: Some(Host::Ip(self.address)),
             bandwidth: Vec::new(),
-            attributes: Vec::new(),
+            attributes,
             media,
         }
     }
 
-    fn stream(&self, audio: &Audio<'_>) -> Media {
+    /// Our stream, and its lines above the streams.
+    fn stream(&self, audio: Audio<'_>) -> (Media, Vec<Attribute>) {
+        let transport = audio.transport;
         let mut attributes: Vec<Attribute> =
             audio.codecs.iter().flat_map(Codec::attributes).collect();
         attributes.extend(self.ptime.map(|ms| Attribute::new("ptime", ms.to_string())));
-        if audio.rtcp_mux {
+        if transport.rtcp_mux {
             attributes.push(Attribute::flag("rtcp-mux"));
         }
         attributes.push(Attribute::flag(audio.direction.as_str()));
-        Media {
+        attributes.extend(transport.attributes);
+        let media = Media {
             kind: MediaKind::Audio,
             port: self.rtp_port,
             port_count: 1,
-            protocol: audio.protocol.clone(),
+            protocol: transport.protocol,
             formats: audio.codecs.iter().map(|c| c.payload_type.to_string().into()).collect(),
             connection: None,
             bandwidth: Vec::new(),
             attributes,
-        }
+        };
+        (media, transport.session)
     }
 }
 
-/// RFC 3264 §6: a refused stream has port 0 and at least one format, which means nothing.
+/// RFC 3264 §6: a refused stream has port 0 and at least one format, which means nothing. JSEP
+/// §5.3.1: it keeps its name, by which browsers know the streams.
 pub(crate) fn refused(media: &Media) -> Media {
     Media {
         kind: media.kind.clone(),
@@ -83,6 +89,6 @@ pub(crate) fn refused(media: &Media) -> Media {
         formats: vec![media.formats.first().cloned().unwrap_or_else(|| "0".into())],
         connection: None,
         bandwidth: Vec::new(),
-        attributes: Vec::new(),
+        attributes: media.attributes.iter().filter(|it| it.is("mid")).take(1).cloned().collect(),
     }
 }

@@ -36,9 +36,16 @@ pub enum StreamError {
     /// No audio codec that can be understood.
     #[error("no usable codec")]
     NoCodec,
-    /// The transport profile is not one we speak (SRTP profiles, SCTP, T.38 …).
+    /// The transport profile is not one this leg may use (SRTP or plain RTP by its policy, SCTP,
+    /// T.38 …).
     #[error("transport profile not supported")]
     Protocol,
+    /// Plain RTP, where the leg's policy wants it protected.
+    #[error("the media are not protected")]
+    Insecure,
+    /// Protected RTP without a key or fingerprint that we can use.
+    #[error("no usable key for the media")]
+    NoKey,
 }
 
 impl StreamError {
@@ -46,7 +53,7 @@ impl StreamError {
     pub const fn status(self) -> u16 {
         match self {
             Self::NoConnection => 400,
-            Self::HostName | Self::NoCodec | Self::Protocol => 488,
+            Self::HostName | Self::NoCodec | Self::Protocol | Self::Insecure | Self::NoKey => 488,
         }
     }
 }

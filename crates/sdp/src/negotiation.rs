@@ -21,11 +21,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::codecs_of;
 use crate::describe::{Audio, refused};
+use crate::ice::IceAgreed;
 use crate::payload_types::PayloadTypes;
 use crate::policy::only_useful_events;
-use crate::session::{Host, Media, MediaKind, Origin, Protocol, Session};
+use crate::security::{Former, Protection, Security};
+use crate::session::{Host, Media, MediaKind, Origin, Session};
 use crate::{
     AnswerError, Codec, DescribeError, Direction, LocalAudio, OfferError, RemoteAudio, StreamError,
+    security,
 };
 
 /// How much audio a packet has when nobody says (RFC 3551 §4.2), milliseconds.
@@ -40,6 +43,8 @@ pub struct Negotiation {
     /// The last version used in a description that went out.
     version: u64,
     local: LocalAudio,
+    #[serde(default)]
+    security: Security,
     numbers: PayloadTypes,
     pending: Option<Pending>,
     current: Option<Exchange>,
@@ -81,6 +86,12 @@ pub struct Agreed {
     pub rtcp_mux: bool,
     /// How much audio to send in a packet, milliseconds.
     pub ptime: u8,
+    /// How packets are protected.
+    #[serde(default)]
+    pub protection: Protection,
+    /// With ICE: nothing may be sent before the peer's checks, and then where these come from.
+    #[serde(default)]
+    pub ice: Option<IceAgreed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,12 +113,14 @@ struct Exchange {
 
 impl Negotiation {
     /// A dialog with nothing exchanged. `session_id` is our `o=` id, unique per leg.
-    pub const fn new(session_id: u64, local: LocalAudio) -> Self {
+    /// Its media are plain till [`set_security`](Self::set_security) says otherwise.
+    pub fn new(session_id: u64, local: LocalAudio) -> Self {
         Self {
             session_id,
             origin_address: local.address,
             version: 0,
             local,
+            security: Security::plain(),
             numbers: PayloadTypes::new(),
             pending: None,
             current: None,
@@ -127,7 +140,7 @@ impl Negotiation {
             None => {}
         }
         let former = self.current.as_ref().map(|exchange| exchange.audio);
-        let (audio, remote) = choose_stream(&offer, former)?;
+        let (audio, remote) = choose_stream(&offer, former, &self.security)?;
         let lines = offer.media.iter().map(refused).collect();
         self.pending = Some(Pending::Remote { lines, audio, remote });
         Ok(self.remote().expect("just set"))
@@ -152,14 +165,13 @@ impl Negotiation {
         if codecs.is_empty() {
             return Err(DescribeError::NoCodec);
         }
+        let former = self.current.as_ref().map(Exchange::former);
         let stream = Audio {
-            protocol: remote.protocol.clone(),
+            transport: self.security.answer(&self.local, remote, former),
             codecs: &codecs,
             direction: direction.and(remote.effective_direction().reversed()),
-            // RFC 5761 §5.1.1: only when offered.
-            rtcp_mux: self.local.rtcp_mux && remote.rtcp_mux,
         };
-        let session = self.local.describe(self.origin(), lines, *audio, &stream);
+        let session = self.local.describe(self.origin(), lines, *audio, stream);
         let (audio, remote) = (*audio, remote.clone());
         let local = self.versioned(session);
         self.numbers.learn(&codecs);
@@ -196,14 +208,12 @@ impl Negotiation {
         }
         let current = self.current.as_ref();
         let stream = Audio {
-            protocol: current.map_or(Protocol::RtpAvp, |now| now.remote.protocol.clone()),
+            transport: self.security.offer(&self.local, current.map(Exchange::former)),
             codecs: &codecs,
             direction,
-            // A peer that once did not multiplex is not asked again: a refresh is unchanged.
-            rtcp_mux: self.local.rtcp_mux && current.is_none_or(Exchange::is_muxed),
         };
         let (lines, audio) = current.map_or((&[][..], 0), |now| (&now.local.media[..], now.audio));
-        let session = self.local.describe(self.origin(), lines, audio, &stream);
+        let session = self.local.describe(self.origin(), lines, audio, stream);
         let offer = self.versioned(session);
         self.numbers.learn(&codecs);
         Ok(self.send_offer(offer, audio))
@@ -289,6 +299,16 @@ impl Negotiation {
         self.local = local;
     }
 
+    /// How its media are to be protected.
+    pub const fn security(&self) -> &Security {
+        &self.security
+    }
+
+    /// Protects its media so from the next description on.
+    pub fn set_security(&mut self, security: Security) {
+        self.security = security;
+    }
+
     fn send_offer(&mut self, offer: Session, audio: usize) -> Bytes {
         let body = offer.to_bytes();
         self.pending = Some(Pending::Local { offer, audio });
@@ -317,6 +337,15 @@ impl Negotiation {
 impl Exchange {
     fn our_media(&self) -> &Media {
         &self.local.media[self.audio]
+    }
+
+    fn former(&self) -> Former<'_> {
+        Former {
+            session: &self.local,
+            ours: self.our_media(),
+            remote: &self.remote,
+            offered_by_us: self.offered_by_us,
+        }
     }
 
     fn is_muxed(&self) -> bool {
@@ -362,6 +391,9 @@ impl Exchange {
             remote_rtcp: if rtcp_mux { remote.rtp } else { remote.rtcp },
             rtcp_mux,
             ptime: ptime.min(remote.maxptime.unwrap_or(u8::MAX)),
+            protection: security::protection(self.our_media(), remote, self.offered_by_us)
+                .unwrap_or_default(),
+            ice: security::ice(&self.local, self.our_media(), remote),
         })
     }
 }
@@ -370,6 +402,7 @@ impl Exchange {
 fn choose_stream(
     offer: &Session,
     former: Option<usize>,
+    security: &Security,
 ) -> Result<(usize, RemoteAudio), OfferError> {
     let usable = |index: &usize| {
         offer.media.get(*index).is_some_and(|m| m.kind == MediaKind::Audio && m.port != 0)
@@ -377,12 +410,12 @@ fn choose_stream(
     let mut failure = OfferError::NoAudio;
     for index in former.into_iter().chain(0..offer.media.len()).filter(usable) {
         let media = &offer.media[index];
-        let read = if media.protocol.is_plain_rtp() {
+        let read = if media.protocol.is_plain_rtp() || media.protocol.is_secure_rtp() {
             RemoteAudio::read(offer, media)
         } else {
             Err(StreamError::Protocol)
         };
-        match read {
+        match read.and_then(|remote| security.check_offer(&remote).map(|()| remote)) {
             Ok(remote) => return Ok((index, remote)),
             Err(error) => failure = error.into(),
         }
@@ -405,11 +438,9 @@ fn read_answer(
     if media.port == 0 {
         return Err(AnswerError::Refused);
     }
-    if !media.protocol.is_plain_rtp() {
-        return Err(StreamError::Protocol.into());
-    }
     let ours = codecs_of(&local.media[audio], &[]);
     let remote = RemoteAudio::read_with(answer, media, &ours)?;
+    Security::check_answer(&local.media[audio], &remote)?;
     // RFC 3264 §6.1: it may list codecs we did not offer; one of ours must be there.
     if !matches(&remote.codecs, &ours).any(|(codec, _)| codec.is_audio()) {
         return Err(StreamError::NoCodec.into());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::codecs_of;
 use crate::parse::decimal;
 use crate::session::{Host, Media, Protocol, Session};
-use crate::{Codec, Direction, StreamError};
+use crate::{Codec, Direction, RemoteSecurity, StreamError};
 
 /// Longest packet time believed, milliseconds; other values are as if not there.
 pub const MAX_PTIME_MS: u8 = 240;
@@ -33,6 +33,9 @@ pub struct RemoteAudio {
     pub maxptime: Option<u8>,
     /// The transport profile.
     pub protocol: Protocol,
+    /// Keys, fingerprints, ICE.
+    #[serde(default)]
+    pub security: RemoteSecurity,
     /// Whether the address is unspecified without ICE: nothing may be sent to them.
     unaddressed: bool,
 }
@@ -79,6 +82,7 @@ impl RemoteAudio {
             ptime: packet_time(media, "ptime"),
             maxptime: packet_time(media, "maxptime"),
             protocol: media.protocol.clone(),
+            security: RemoteSecurity::read(session, media),
             unaddressed,
         })
     }

@@ -151,6 +151,11 @@ impl Session {
         declared(&media.attributes).or_else(|| declared(&self.attributes)).unwrap_or_default()
     }
 
+    /// The first attribute of this name of a stream, or else of its session.
+    pub fn attribute_of<'a>(&'a self, media: &'a Media, name: &str) -> Option<&'a str> {
+        media.attribute(name).or_else(|| self.attribute(name))
+    }
+
     /// Whether ICE is used for a stream (RFC 8839): then its `c=` line is only a default.
     pub fn uses_ice(&self, media: &Media) -> bool {
         media.attribute("ice-ufrag").is_some() || self.attribute("ice-ufrag").is_some()
