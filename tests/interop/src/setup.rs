@@ -46,6 +46,8 @@ pub struct Setup {
     pub port_blocks: u16,
     /// Lines for `[net]`.
     pub net: &'static str,
+    /// Lines for `[media]`.
+    pub media: &'static str,
     /// Lines for `[security]`.
     pub security: &'static str,
     /// Lines for the trunk `carrier`.
@@ -76,6 +78,7 @@ impl Default for Setup {
             tls: false,
             port_blocks: 1,
             net: "",
+            media: "",
             security: "",
             carrier: "",
             carrier_realm: "",
@@ -112,7 +115,7 @@ impl Setup {
         let _ = write!(
             text,
             "[net]\n{}\n\n[sip]\nring_timeout_s = {}\ntrunk_timeout_s = {}\n\n\
-             [media]\nport_min = {}\nport_max = {}\nport_quarantine_s = 1\ncodecs = {}\n\n\
+             [media]\nport_min = {}\nport_max = {}\nport_quarantine_s = 1\ncodecs = {}\n{}\n\n\
              [registrar]\nexpires_min_s = {}\nqualify_s = 0\n\n\
              [security]\ndigest_algorithms = {}\n{}\n\n",
             self.net,
@@ -121,6 +124,7 @@ impl Setup {
             places.rtp.start(),
             places.rtp.end(),
             self.codecs,
+            self.media,
             self.expires_min_s,
             self.digest,
             self.security,

@@ -1,7 +1,7 @@
 //! Offer/answer, hold, PRACK, UPDATE, session timers, repetitions: what happens inside a call,
 //! played by SIPp.
 
-use interop::{Record, Scene, Sipp};
+use interop::{Record, Scene, Setup, Sipp};
 
 const ENTRY: &str = "+4930100"; // leads to 1001
 
@@ -13,10 +13,24 @@ fn call(customer: &str, agent: &str) -> Record {
 
 #[track_caller]
 fn call_with(customer: &str, more: &[&str], agent: &str, agents: &[&str]) -> Record {
-    let record = Scene::new()
-        .agent_with("1001", agent, agents)
-        .customer_with(customer, ENTRY, more)
-        .record();
+    ends_well(Scene::new(), (customer, more), (agent, agents))
+}
+
+/// A call whose two sides must have a codec in common.
+#[track_caller]
+fn call_without_transcoding(customer: &str, agent: &str) -> Record {
+    let scene = Scene::with(&Setup { media: "transcode = false", ..Setup::default() });
+    ends_well(scene, (customer, &[]), (agent, &[]))
+}
+
+#[track_caller]
+fn ends_well(
+    scene: Scene,
+    (customer, more): (&str, &[&str]),
+    (agent, agents): (&str, &[&str]),
+) -> Record {
+    let record =
+        scene.agent_with("1001", agent, agents).customer_with(customer, ENTRY, more).record();
     assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
     record
 }
@@ -66,22 +80,28 @@ fn an_agent_holds_and_the_customer_is_not_asked() {
 
 #[test]
 fn another_codec_is_agreed_with_the_far_side_first() {
-    let record = call("customer-changes-codec", "agent-changes-codec");
+    let record = call_without_transcoding("customer-changes-codec", "agent-changes-codec");
     assert_eq!(record.codecs(), ["PCMA", "PCMA"]);
+}
+
+#[test]
+fn another_codec_of_one_side_is_transcoded_for_the_other() {
+    let record = call("customer-changes-codec", "agent-answers");
+    assert_eq!(record.codecs(), ["PCMA", "PCMU"]);
 }
 
 #[test]
 fn a_collision_with_our_reinvite_is_tried_again() {
     // RFC 3261 §14.1: the owner of the Call-ID waits 2.1 to 4 s, the caller's re-INVITE with it.
     let started = std::time::Instant::now();
-    let record = call("customer-changes-codec", "agent-collides");
+    let record = call_without_transcoding("customer-changes-codec", "agent-collides");
     assert!(started.elapsed().as_millis() >= 2100);
     assert_eq!(record.codecs(), ["PCMA", "PCMA"]);
 }
 
 #[test]
 fn another_codec_that_the_far_side_refuses_changes_nothing() {
-    let record = call("customer-may-not-change-codec", "agent-refuses-codec");
+    let record = call_without_transcoding("customer-may-not-change-codec", "agent-refuses-codec");
     assert_eq!(record.codecs(), ["PCMU", "PCMU"]);
 }
 
@@ -95,7 +115,7 @@ fn a_description_may_be_a_part_of_a_multipart_body() {
 
 #[test]
 fn a_second_invite_before_the_first_is_answered_is_500() {
-    call("customer-overlaps", "agent-thinks");
+    call_without_transcoding("customer-overlaps", "agent-thinks");
 }
 
 #[test]
