@@ -8,6 +8,7 @@
 //! are on one worker, so a relayed packet never changes threads.
 
 mod ports;
+pub mod recording;
 mod sys;
 mod thread;
 mod wav;

@@ -85,9 +85,13 @@ impl RecordingFile {
         }
     }
 
-    /// How much sound it has, milliseconds.
+    /// How much sound the bytes so far have, milliseconds.
     pub fn duration_ms(&self) -> u64 {
-        ms_of(self.frames, self.rate)
+        let frames = match &self.kind {
+            Kind::Wav => self.frames,
+            Kind::OggOpus(opus) => opus.written(),
+        };
+        ms_of(frames, self.rate)
     }
 
     fn append(&mut self, samples: &[i16], out: &mut Vec<u8>) {

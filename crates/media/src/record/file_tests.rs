@@ -134,7 +134,9 @@ fn streams(packet: &[u8]) -> [Vec<u8>; 2] {
 fn both_sides_of_an_opus_file_are_heard_apart() {
     for rate in RecordFormat::RATES {
         let (mut file, mut bytes) = written(format(Container::OggOpus, rate), 130);
+        assert_eq!(file.duration_ms(), 2000, "two pages are written");
         file.finish(&mut bytes);
+        assert_eq!(file.duration_ms(), 2600);
         assert_eq!(bytes[..4], *b"OggS");
         assert_eq!(bytes[5], 2, "the first page says so");
         let (packets, granule) = packets(&bytes);

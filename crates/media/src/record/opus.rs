@@ -26,8 +26,9 @@ pub(super) struct OggOpus {
     /// Both channels of the packet that is not yet full.
     waiting: [Vec<i16>; 2],
     packets: u64,
-    /// Frames taken.
+    /// Frames taken, and how many of them are in pages that are written.
     frames: u64,
+    written: u64,
 }
 
 impl OggOpus {
@@ -38,7 +39,15 @@ impl OggOpus {
         let format = Format { codec: Codec::Opus, clock_rate, sample_rate: rate, opus };
         let encoders = [Encoder::new(&format, SETTINGS)?, Encoder::new(&format, SETTINGS)?];
         let pages = Pages::new(serial);
-        Ok(Self { rate, encoders, pages, waiting: Default::default(), packets: 0, frames: 0 })
+        Ok(Self {
+            rate,
+            encoders,
+            pages,
+            waiting: Default::default(),
+            packets: 0,
+            frames: 0,
+            written: 0,
+        })
     }
 
     /// The two pages before the sound.
@@ -77,7 +86,13 @@ impl OggOpus {
         }
         self.pages.end_at(end);
         self.pages.flush(true, out);
+        self.written = self.frames;
         Ok(())
+    }
+
+    /// Frames that can be played of the bytes so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     fn granule(&self) -> u64 {
@@ -94,6 +109,7 @@ impl OggOpus {
         // A full page waits for the next packet: the last page holds at least one.
         if self.packets > 0 && self.packets.is_multiple_of(PACKETS_PER_PAGE) {
             self.pages.flush(false, out);
+            self.written = self.packets * u64::from(self.rate) / PACKETS_PER_PAGE;
         }
         let packet = self.packet()?;
         self.packets += 1;
