@@ -5,11 +5,13 @@
 pub mod codec;
 pub mod command;
 pub mod denoise;
+mod dot;
 pub mod dtmf;
 mod ear;
 pub mod latch;
 mod mouth;
 pub mod player;
+pub mod plc;
 pub mod reception;
 pub mod record;
 pub mod resample;

@@ -10,11 +10,10 @@ mod taps;
 use std::time::Duration;
 
 use crate::codec::RATES;
+use crate::dot::{LANES, dot};
 
 /// Samples filtered at once; longer input is taken in pieces.
 const BLOCK: usize = 480;
-/// Sums kept side by side, so that the compiler uses vectors.
-const LANES: usize = 8;
 
 /// Converts one stream of samples.
 #[derive(Clone, Debug)]
@@ -24,7 +23,7 @@ pub struct Resampler {
     /// `to / from` as a reduced fraction.
     up: usize,
     down: usize,
-    /// Taps of each phase, oldest sample first, a whole number of [`LANES`].
+    /// Taps of each phase, oldest sample first, a whole number of vectors.
     phases: Box<[f32]>,
     taps: usize,
     /// The last `taps - 1` samples of the input, and room for a block behind them.
@@ -120,17 +119,6 @@ impl Resampler {
         self.line.copy_within(input.len()..input.len() + past, 0);
         made
     }
-}
-
-/// Both of the same length, a multiple of [`LANES`].
-fn dot(samples: &[f32], taps: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    for (samples, taps) in samples.chunks_exact(LANES).zip(taps.chunks_exact(LANES)) {
-        for lane in 0..LANES {
-            sums[lane] += samples[lane] * taps[lane];
-        }
-    }
-    sums.iter().sum()
 }
 
 fn to_sample(value: f32) -> i16 {
