@@ -204,6 +204,8 @@ pub struct Extension {
     /// Whether this agent hears customers without their noise; `None` = as the trunk or the
     /// organisation says (N2).
     pub noise_removal: Option<bool>,
+    /// How its audio is protected.
+    pub srtp: SrtpPolicy,
 }
 
 /// A carrier or another SIP peer.
@@ -243,6 +245,8 @@ pub struct Trunk {
     pub follow_redirects: bool,
     /// Whether noise is removed from what its callers say; `None` = as the organisation says (N2).
     pub noise_removal: Option<bool>,
+    /// How its audio is protected.
+    pub srtp: SrtpPolicy,
 }
 
 /// Digest credentials.
@@ -254,6 +258,19 @@ pub struct TrunkCredentials {
     pub password: Redacted<String>,
     /// Realm the challenge must name; `None` = any realm, from this trunk only.
     pub realm: Option<String>,
+}
+
+/// How the audio of a party's legs is protected (RFC 3711, keys by RFC 4568).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SrtpPolicy {
+    /// Taken where it is asked for, offered where the signalling is encrypted (RFC 8643).
+    #[default]
+    Auto,
+    /// Always; whoever does not gets 488.
+    Required,
+    /// Never; whoever insists gets 488.
+    Off,
 }
 
 /// How the caller's number is carried to a trunk.

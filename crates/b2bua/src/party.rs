@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sip::message::{Host, Name, NameAddr, Request, Uri};
 use sip::transport::{Source, Target, Transport};
 
-use crate::config::{Config, Trunk};
+use crate::config::{Config, SrtpPolicy, Trunk};
 use crate::numbers;
 
 /// The far end of a leg.
@@ -32,6 +32,14 @@ impl Party {
         match *self {
             Self::Extension(_) => None,
             Self::Trunk(at) => Some(&config.trunks[at]),
+        }
+    }
+
+    /// How the audio of its legs is protected.
+    pub(crate) fn srtp(&self, config: &Config) -> SrtpPolicy {
+        match *self {
+            Self::Extension(at) => config.extensions[at].srtp,
+            Self::Trunk(at) => config.trunks[at].srtp,
         }
     }
 

@@ -8,7 +8,8 @@ use sip::transport::Transport;
 
 use crate::config::{
     Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, Listen, MediaConfig,
-    Network, NoisePolicy, NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits, Trunk,
+    Network, NoisePolicy, NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits,
+    SrtpPolicy, Trunk,
 };
 
 /// A node at 127.0.0.1:5060 with extensions 1001–1004, trunk `carrier` at 127.0.0.2 and trunk
@@ -106,6 +107,7 @@ pub fn extension(number: &str) -> Extension {
         calls_max: 1000,
         calls_per_minute_max: 60_000,
         noise_removal: None,
+        srtp: SrtpPolicy::Auto,
     }
 }
 
@@ -129,6 +131,7 @@ pub fn trunk(name: &str) -> Trunk {
         calls_per_second_max: 1000,
         follow_redirects: true,
         noise_removal: None,
+        srtp: SrtpPolicy::Auto,
     }
 }
 

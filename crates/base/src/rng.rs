@@ -42,6 +42,13 @@ impl Rng {
         self.0.next_u32()
     }
 
+    /// A seed for a generator of its own.
+    pub fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.0.fill_bytes(&mut seed);
+        seed
+    }
+
     /// A number below `bound`, which must not be 0. The bias is below 2⁻³² for bounds under 2³².
     pub fn below(&mut self, bound: u64) -> u64 {
         debug_assert_ne!(bound, 0);

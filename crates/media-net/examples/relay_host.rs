@@ -75,6 +75,7 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16) -> Result<(), media_net:
         ptime_ms: 20,
         rtp_timeout: None,
         symmetric: true,
+        srtp: None,
         noise_removal: None,
     };
     media.send(MediaCommand::Configure { stream, config: Box::new(config) })

@@ -41,6 +41,7 @@ fn open(media: &MediaNet, id: u64, port: u16, peer: SocketAddr) {
         ptime_ms: 20,
         rtp_timeout: None,
         symmetric: true,
+        srtp: None,
         noise_removal: None,
     });
     media.send(open).unwrap();

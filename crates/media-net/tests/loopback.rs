@@ -150,6 +150,7 @@ impl Phone {
             ptime_ms: 20,
             rtp_timeout: None,
             symmetric: true,
+            srtp: None,
             noise_removal: None,
         }
     }

@@ -10,6 +10,7 @@ use base::define_id;
 use serde::{Deserialize, Serialize};
 
 use crate::denoise::DenoiseSettings;
+use crate::srtp::Keying;
 
 define_id!(
     /// One RTP session with one peer, i.e. the audio of one leg.
@@ -96,6 +97,9 @@ pub struct StreamConfig {
     pub rtp_timeout: Option<Duration>,
     /// Whether packets go to where the peer's come from (RFC 4961), not to what SDP says.
     pub symmetric: bool,
+    /// Keys of SRTP in both directions; `None`: RTP in the clear. Keys that stay keep their
+    /// roll-over counters, whatever else changes.
+    pub srtp: Option<Keying>,
     /// Noise removal from what the peer says (N1). `None`: never, so that its packets can be
     /// passed on as they are. Where it may be switched live (N3) it is there, enabled or not.
     pub noise_removal: Option<NoiseRemoval>,
@@ -254,6 +258,8 @@ pub struct StreamStats {
     pub strays_dropped: u64,
     /// Packets from the peer that are no RTP or RTCP, or of an unknown payload type: dropped.
     pub malformed_dropped: u64,
+    /// Packets whose protection was wrong, or that had been there before (SRTP): dropped.
+    pub unauthentic_dropped: u64,
     /// Packets that came twice: the second is dropped.
     pub duplicates: u64,
     /// Packets for this listener whose codec it does not have: dropped.

@@ -9,8 +9,10 @@ use crate::ear::Ear;
 use crate::latch::Latch;
 use crate::mouth::Mouth;
 use crate::reception::Reception;
+use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
-use crate::worker::Channel;
+use crate::srtp::{OVERHEAD_MAX, Srtp};
+use crate::worker::{Channel, Sink, Slot};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -45,6 +47,8 @@ pub(crate) struct Stream {
     pub(crate) hearers: Vec<usize>,
     /// Next frame of the music.
     pub(crate) music_at: usize,
+    /// Protection of what is sent and received.
+    pub(crate) srtp: Option<Box<Srtp>>,
     /// Hears the peer, when what it says is needed as samples.
     pub(crate) ear: Option<Box<Ear>>,
     /// Speaks to the peer, when what it hears is made of samples.
@@ -93,6 +97,7 @@ impl Stream {
             ptime_ms: 20,
             rtp_timeout: None,
             symmetric: true,
+            srtp: None,
             noise_removal: None,
         };
         Self {
@@ -107,6 +112,7 @@ impl Stream {
             source: None,
             hearers: Vec::new(),
             music_at: 0,
+            srtp: None,
             ear: None,
             mouth: None,
             by_mouth: false,
@@ -138,6 +144,11 @@ impl Stream {
         let moved = self.rtp.aim(remote.map(|remote| remote.rtp), config.signalling_source);
         let likely = self.rtp.source().map(|peer| peer.ip()).or(config.signalling_source);
         let rtcp_moved = self.rtcp.aim(remote.map(|remote| remote.rtcp), likely);
+        match (config.srtp.clone(), &mut self.srtp) {
+            (Some(keying), Some(srtp)) => srtp.rekey(keying),
+            (Some(keying), none @ None) => *none = Some(Box::new(Srtp::new(keying))),
+            (None, srtp) => *srtp = None,
+        }
         let could_send = self.rtp_target().is_some();
         self.config = config;
         if !could_send {
@@ -182,6 +193,41 @@ impl Stream {
         // Behind NAT, what SDP says about RTCP is as wrong as what it says about RTP.
         let by_sdp = (!self.rtp.is_elsewhere() && is_sendable(remote.rtcp)).then_some(remote.rtcp);
         self.latched(&self.rtcp).or(by_sdp)
+    }
+
+    /// Takes a packet's protection off, in place; `None` when it is not the peer's.
+    pub(crate) fn unprotect<'a>(
+        &mut self,
+        datagram: &'a mut [u8],
+        is_rtcp: bool,
+    ) -> Option<&'a mut [u8]> {
+        let Some(srtp) = &mut self.srtp else { return Some(datagram) };
+        let len = match is_rtcp {
+            true => srtp.unprotect_rtcp(datagram),
+            false => srtp.unprotect_rtp(datagram),
+        };
+        // ATTACKS 22: dropped and counted, nothing else.
+        self.stats.unauthentic_dropped += u64::from(len.is_err());
+        datagram.get_mut(..len.ok()?)
+    }
+
+    /// Sends an RTP or RTCP packet, protected where that was agreed on.
+    pub(crate) fn send(
+        &mut self,
+        sink: &mut impl Sink,
+        (slot, channel): (Slot, Channel),
+        to: SocketAddr,
+        packet: &[u8],
+    ) -> bool {
+        let Some(srtp) = &mut self.srtp else { return sink.send(slot, channel, to, packet) };
+        let mut buffer = [0; DATAGRAM_MAX + OVERHEAD_MAX];
+        let Some(room) = buffer.get_mut(..packet.len()) else { return false };
+        room.copy_from_slice(packet);
+        let protected = match rtp::is_rtcp(packet) {
+            true => srtp.protect_rtcp(&mut buffer, packet.len()),
+            false => srtp.protect_rtp(&mut buffer, packet.len()),
+        };
+        protected.is_ok_and(|len| sink.send(slot, channel, to, &buffer[..len]))
     }
 
     /// All figures up to now.

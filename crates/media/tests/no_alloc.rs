@@ -94,6 +94,7 @@ fn open(
         ptime_ms: 20,
         rtp_timeout: Some(Duration::from_secs(30)),
         symmetric: true,
+        srtp: None,
         noise_removal,
     };
     worker.configure(Time::ZERO, slot, config, sink);

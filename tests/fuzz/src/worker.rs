@@ -247,6 +247,7 @@ fn config(reader: &mut Reader<'_>) -> StreamConfig {
         ptime_ms: reader.byte(),
         rtp_timeout: (flags & 16 != 0).then(|| Duration::from_millis(reader.number().into())),
         symmetric: flags & 32 == 0,
+        srtp: None,
         noise_removal: (flags & 64 != 0).then(|| NoiseRemoval {
             enabled: flags & 128 != 0,
             settings: DenoiseSettings::default(),

@@ -26,18 +26,23 @@ pub struct Baresip {
 impl Baresip {
     /// A phone of `extension` that speaks a tone of `hz`, registered over UDP.
     pub fn start(server: &mut Server, extension: &str, hz: u32) -> Self {
-        Self::start_at(server, server.sip(), "", extension, hz)
+        Self::start_at(server, (server.sip(), ""), "", extension, hz)
+    }
+
+    /// The same with parameters of its account, e.g. `;audio_codecs=opus/48000/2`.
+    pub fn start_with(server: &mut Server, account: &str, extension: &str, hz: u32) -> Self {
+        Self::start_at(server, (server.sip(), ""), account, extension, hz)
     }
 
     /// The same over TLS; the server's certificate must be good.
     pub fn start_by_tls(server: &mut Server, extension: &str, hz: u32) -> Self {
-        Self::start_at(server, server.tls(), ";transport=tls", extension, hz)
+        Self::start_at(server, (server.tls(), ";transport=tls"), "", extension, hz)
     }
 
     fn start_at(
         server: &mut Server,
-        registrar: SocketAddr,
-        suffix: &'static str,
+        (registrar, suffix): (SocketAddr, &'static str),
+        more: &str,
         extension: &str,
         hz: u32,
     ) -> Self {
@@ -54,7 +59,8 @@ impl Baresip {
              audio_player aubridge,heard\naudio_source ausine,{hz}\naudio_alert aubridge,alert\n\
              ausrc_srate 48000\nausrc_channels 2\naudio_buffer 20-160\n\
              rtp_ports {rtp}-{}\nnet_interface {local}\nsnd_path {path}\n\
-             module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule sndfile.so\n\
+             module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\n\
+             module opus.so\nmodule srtp.so\nmodule sndfile.so\n\
              module aubridge.so\nmodule ausine.so\nmodule_tmp account.so\nmodule_app menu.so\n\
              module_app ctrl_tcp.so\nctrl_tcp_listen {local}:{control}\n",
             rtp + 9
@@ -62,7 +68,7 @@ impl Baresip {
         fs::write(dir.join("config"), config).unwrap();
         let account = format!(
             "<sip:{extension}@{registrar}{suffix}>;auth_user={extension};auth_pass={};\
-             regint=60;answermode=auto\n",
+             regint=60;answermode=auto{more}\n",
             password(extension)
         );
         fs::write(dir.join("accounts"), account).unwrap();

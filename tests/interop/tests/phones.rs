@@ -56,6 +56,45 @@ fn two_phones_hear_each_other_over_tls() {
     assert_eq!((record.status(), record.ended_by()), (200, "callee"));
 }
 
+/// A call of a phone with one account's parameters to one with another's: codecs of the record.
+#[track_caller]
+fn talk_with(caller: &str, callee: &str) -> Vec<String> {
+    let codecs = r#"["opus", "G722", "PCMA", "PCMU"]"#;
+    let setup = Setup { digest: MD5, codecs, ..Setup::default() };
+    let mut server = Server::start(&setup);
+    let mut one = Baresip::start_with(&mut server, caller, "1001", 440);
+    let mut two = Baresip::start_with(&mut server, callee, "1002", 770);
+    talk(&mut one, &mut two);
+    one.command("hangup", "");
+    two.expect_event("CALL_CLOSED");
+    hears(one, 770, 440);
+    hears(two, 440, 770);
+    let record = &server.stop().records[0];
+    assert_eq!(record.of_legs("packetsLost"), [0, 0]);
+    record.codecs().into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn phones_without_a_common_codec_hear_each_other() {
+    let (opus, g722) = (";audio_codecs=opus/48000/2", ";audio_codecs=G722/16000/1");
+    let (ulaw, alaw) = (";audio_codecs=PCMU/8000/1", ";audio_codecs=PCMA/8000/1");
+    assert_eq!(talk_with(opus, alaw), ["opus", "PCMA"]);
+    assert_eq!(talk_with(ulaw, g722), ["PCMU", "G722"]);
+}
+
+#[test]
+fn a_phone_with_srtp_and_one_without_hear_each_other() {
+    let secure = ";audio_codecs=PCMA/8000/1;mediaenc=srtp-mand";
+    let plain = ";audio_codecs=PCMA/8000/1";
+    assert_eq!(talk_with(secure, plain), ["PCMA", "PCMA"]);
+}
+
+#[test]
+fn a_phone_with_srtp_and_opus_hears_one_with_g711() {
+    let secure = ";audio_codecs=opus/48000/2;mediaenc=srtp-mand";
+    assert_eq!(talk_with(secure, ";audio_codecs=PCMU/8000/1"), ["opus", "PCMU"]);
+}
+
 /// H1: who is held hears music, who holds hears nothing of it, and both talk again afterwards.
 #[test]
 fn a_phone_holds_and_the_other_hears_music() {

@@ -13,7 +13,8 @@ use media::command::{
     Hear, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig,
     StreamId,
 };
-use sdp::{Codec, Order};
+use media::srtp::{Keying, MasterKey, Profile};
+use sdp::{Codec, Order, Protection, Suite};
 use sip::message::StatusCode;
 
 use super::codecs::{has_audio, media_codec};
@@ -291,6 +292,7 @@ impl SipLeg {
             ptime_ms: agreed.ptime,
             rtp_timeout: config.media.rtp_timeout.filter(|_| receive && self.is_up()),
             symmetric: true,
+            srtp: keying(&agreed.protection),
             noise_removal,
         };
         self.configured(new)
@@ -306,6 +308,19 @@ impl SipLeg {
         }
         signalling
     }
+}
+
+/// The engine's form of what was agreed on; `None`: in the clear.
+fn keying(protection: &Protection) -> Option<Keying> {
+    let Protection::Sdes { suite, ours, theirs } = protection else { return None };
+    let profile = match suite {
+        Suite::AeadAes128Gcm => Profile::AeadAes128Gcm,
+        Suite::AesCm128HmacSha1_80 => Profile::AesCm128HmacSha1_80,
+        Suite::AesCm128HmacSha1_32 => Profile::AesCm128HmacSha1_32,
+    };
+    let send = MasterKey::new(profile, ours.reveal())?;
+    let receive = MasterKey::new(profile, theirs.reveal())?;
+    Some(Keying { profile, send, receive })
 }
 
 fn leg_of(stream: StreamId) -> LegId {

@@ -11,7 +11,7 @@ use sip::transport::Target;
 
 use super::up::{Unacked, Up};
 use super::{BOTH, Cx, Incoming, MediaPlace, Report, SDP, SipLeg, State, Timer};
-use super::{introduce, new_negotiation};
+use super::{introduce, new_negotiation, protection};
 use crate::config::Config;
 
 /// An INVITE that waits for its final answer.
@@ -80,7 +80,8 @@ impl SipLeg {
             Dialog::uas(&request, &local_tag).map_err(|_| refuse(StatusCode::BAD_REQUEST))?;
         let session = SessionTimer::new(config.sip.session_expires, config.sip.min_se);
         session.check_request(&request)?;
-        let mut negotiation = new_negotiation(media, rng);
+        let security = protection(party.srtp(config), false, source.transport);
+        let mut negotiation = new_negotiation(media, security, rng);
         let offer = Self::sdp(&request.headers, &request.body).map_err(refuse)?;
         let described = match offer {
             Some(offer) => {

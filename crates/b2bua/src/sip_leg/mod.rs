@@ -23,12 +23,12 @@ use base::{Rng, Time, Timers};
 use bytes::Bytes;
 use call::{CallId, Cause, LegEvent, LegId, Side};
 use media::command::StreamConfig;
-use sdp::{Codec, Direction, LocalAudio, Negotiation};
+use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security, Suite};
 use serde::{Deserialize, Serialize};
 use sip::dialog::{Dialog, SessionTimer};
 use sip::message::{Headers, Name, NameAddr, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
-use sip::transport::{Source, Target};
+use sip::transport::{Source, Target, Transport};
 
 use self::early::Early;
 use self::leave::Leaving;
@@ -36,7 +36,7 @@ pub(crate) use self::leave::ack_and_bye;
 use self::placing::Placing;
 pub(crate) use self::placing::{Way, bump_cseq};
 use self::up::Up;
-use crate::config::Config;
+use crate::config::{Config, SrtpPolicy};
 use crate::party::{self, Identity, Party};
 use crate::ports::PortPair;
 use crate::wire::{self, Deadline, Wire};
@@ -398,7 +398,7 @@ fn passing(headers: &Headers, from: &Party, to: &Party, config: &Config) -> Vec<
     passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn new_negotiation(place: MediaPlace, rng: &mut Rng) -> Negotiation {
+fn new_negotiation(place: MediaPlace, security: Policy, rng: &mut Rng) -> Negotiation {
     let local = LocalAudio {
         address: place.advertise,
         rtp_port: place.ports.0,
@@ -406,7 +406,22 @@ fn new_negotiation(place: MediaPlace, rng: &mut Rng) -> Negotiation {
         ptime: Some(20),
     };
     // RFC 8866 §5.2: a number that fits 63 bits, as some phones keep it signed.
-    Negotiation::new(rng.next_u64() >> 2, local)
+    let mut negotiation = Negotiation::new(rng.next_u64() >> 2, local);
+    let seed = rng.seed();
+    negotiation.set_security(Security::new(security, false, seed));
+    negotiation
+}
+
+/// Which protection a leg takes (`is_ours` false) or offers. Keys in the clear help nobody: they
+/// are offered where the signalling is encrypted.
+fn protection(policy: SrtpPolicy, is_ours: bool, transport: Transport) -> Policy {
+    let suites = vec![Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm, Suite::AesCm128HmacSha1_32];
+    match policy {
+        SrtpPolicy::Off => Policy::Plain,
+        SrtpPolicy::Auto if is_ours && !transport.is_secure() => Policy::Plain,
+        SrtpPolicy::Auto => Policy::Sdes { required: false, suites, lifetime: false },
+        SrtpPolicy::Required => Policy::Sdes { required: true, suites, lifetime: true },
+    }
 }
 
 /// What we say of ourselves in every request and answer that carries a Contact.

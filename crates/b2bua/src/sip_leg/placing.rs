@@ -17,7 +17,7 @@ use super::leave::Leaving;
 use super::up::Up;
 use super::{
     BOTH, Cx, Failure, MediaPlace, Outgoing, Report, SDP, SipLeg, State, Timer, kept_headers,
-    name_addr, new_negotiation,
+    name_addr, new_negotiation, protection,
 };
 use crate::config::{CallerIdStyle, Config};
 use crate::party::{self, Identity, Party};
@@ -73,7 +73,9 @@ impl SipLeg {
         rng: &mut Rng,
     ) -> Self {
         let (local_tag, call_id) = (rng.token(12), rng.token(24));
-        let mut negotiation = new_negotiation(media, rng);
+        let transport = outgoing.way.targets.first().map_or(Transport::Udp, |to| to.transport);
+        let security = protection(outgoing.party.srtp(config), true, transport);
+        let mut negotiation = new_negotiation(media, security, rng);
         let offer = negotiation.offer(&outgoing.codecs, BOTH).ok();
         let session = SessionTimer::new(config.sip.session_expires, config.sip.min_se);
         let peer = outgoing.way.targets.first().cloned().unwrap_or_else(nowhere);

@@ -199,7 +199,9 @@ impl Worker {
             stream.stats.strays_dropped += 1;
             return;
         }
-        if channel == Channel::Rtcp || (rtp::is_rtcp(datagram) && stream.is_muxed()) {
+        let is_rtcp = channel == Channel::Rtcp || (rtp::is_rtcp(datagram) && stream.is_muxed());
+        let Some(datagram) = stream.unprotect(datagram, is_rtcp) else { return };
+        if is_rtcp {
             self.rtcp(now, slot, channel, from, datagram, sink);
         } else if let Some(taken) = self.rtp(now, slot, from, datagram, sink) {
             self.pass_on(now, slot, &taken, datagram, sink);
@@ -331,7 +333,7 @@ impl Worker {
         let packet = &mut packet[..HEADER_LEN + frame.len()];
         rtp::write_header(packet, &header);
         packet[HEADER_LEN..].copy_from_slice(frame);
-        if !sink.send(Slot(slot), Channel::Rtp, target, packet) {
+        if !stream.send(sink, (Slot(slot), Channel::Rtp), target, packet) {
             stream.stats.send_failed += 1;
         }
     }
@@ -360,7 +362,7 @@ impl Worker {
         let channel = if stream.is_muxed() { Channel::Rtp } else { Channel::Rtcp };
         let Some(report) = stream.make_report(now, ntp, goodbye).to_bytes() else { return };
         stream.reports.packets_sent = stream.sender.packets();
-        if sink.send(Slot(slot), channel, target, &report) {
+        if stream.send(sink, (Slot(slot), channel), target, &report) {
             stream.stats.rtcp_sent += 1;
         }
     }

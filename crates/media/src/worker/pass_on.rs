@@ -164,7 +164,7 @@ impl Stream {
         self.by_mouth &= !taken.is_audio;
         let Some(header) = self.sender.relay(now, &relayed) else { return };
         let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
-        if !sink.send(slot, Channel::Rtp, target, out) {
+        if !self.send(sink, (slot, Channel::Rtp), target, out) {
             self.stats.send_failed += 1;
         }
     }
@@ -193,7 +193,7 @@ impl Stream {
             let packet = &mut packet[..HEADER_LEN + bytes.len()];
             rtp::write_header(packet, &header);
             packet[HEADER_LEN..].copy_from_slice(bytes);
-            if !sink.send(slot, Channel::Rtp, target, packet) {
+            if !self.send(sink, (slot, Channel::Rtp), target, packet) {
                 self.stats.send_failed += 1;
             }
         });
@@ -227,7 +227,7 @@ impl Stream {
         let Some(header) = self.number(now, source, &spoken, &numbered, false, len) else { return };
         scale_duration(&mut datagram[taken.packet.payload.clone()], taken, payload.clock_rate);
         let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
-        if !sink.send(slot, Channel::Rtp, target, out) {
+        if !self.send(sink, (slot, Channel::Rtp), target, out) {
             self.stats.send_failed += 1;
         }
     }

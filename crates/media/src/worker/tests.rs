@@ -2,6 +2,7 @@
 
 mod process;
 mod properties;
+mod protection;
 
 use std::sync::LazyLock;
 
@@ -76,6 +77,7 @@ fn config(remote: &str, payloads: &[Payload]) -> StreamConfig {
         ptime_ms: 20,
         rtp_timeout: None,
         symmetric: true,
+        srtp: None,
         noise_removal: None,
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use b2bua::config::{EntryPoint, Extension, Listen, Network, Route, Trunk};
+use b2bua::config::{EntryPoint, Extension, Listen, Network, Route, SrtpPolicy, Trunk};
 use sip::transport::Transport;
 
 use super::listen::speaks;
 use super::reader::{At, Section, Sink, Span};
 use super::secret::password;
-use super::trunks::{Offered, ReadTrunk, TRUNKS_MAX, trunk};
+use super::trunks::{Offered, ReadTrunk, SRTP, TRUNKS_MAX, trunk};
 use super::{Tls, values};
 
 /// Most extensions, and most entry points.
@@ -128,6 +128,7 @@ fn extension(
             30,
         )),
         noise_removal: section.flag_if_any("noise_removal"),
+        srtp: section.word("srtp", SRTP, SrtpPolicy::Auto),
     };
     to_routes.extend(routes.into_iter().map(|name| Reference { name, from: "routes" }));
     if extension.password.reveal().contains(&extension.number) && !extension.number.is_empty() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use b2bua::config::{
-    CallerIdStyle, Network, NumberRules, PlusRule, PrefixRule, Trunk, TrunkCredentials,
+    CallerIdStyle, Network, NumberRules, PlusRule, PrefixRule, SrtpPolicy, Trunk, TrunkCredentials,
 };
 
 use super::listen::codecs;
@@ -79,6 +79,7 @@ pub(super) fn trunk(
         )),
         follow_redirects: section.flag("follow_redirects", true),
         noise_removal: section.flag_if_any("noise_removal"),
+        srtp: section.word("srtp", SRTP, SrtpPolicy::Auto),
     };
     consistent(&trunk, &section, offered);
     let (span, has_targets) = (section.span.clone(), section.has_items("targets"));
@@ -90,6 +91,10 @@ pub(super) fn trunk(
         trusted_ca: trusted_ca.map(|at| at.value),
     }
 }
+
+/// How audio is protected.
+pub(super) const SRTP: &[(&str, SrtpPolicy)] =
+    &[("auto", SrtpPolicy::Auto), ("required", SrtpPolicy::Required), ("off", SrtpPolicy::Off)];
 
 const CALLER_ID: &[(&str, CallerIdStyle)] =
     &[("from", CallerIdStyle::From), ("p-asserted-identity", CallerIdStyle::PAssertedIdentity)];
