@@ -14,6 +14,7 @@ use rtc_rtcp::source_description::{
 use rtc_rtcp::{Packet, packet};
 
 use crate::reception::Block;
+use crate::xr::{EXTENDED_REPORT, VoipMetrics};
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -73,6 +74,8 @@ pub struct Incoming {
     pub about_us: Option<AboutUs>,
     /// Whether it says goodbye.
     pub goodbye: bool,
+    /// How our stream sounds to it (RFC 3611).
+    pub metrics: Option<VoipMetrics>,
 }
 
 /// A peer's view of what we send.
@@ -104,6 +107,11 @@ impl AboutUs {
 impl Report<'_> {
     /// The compound packet: a report, our name, a goodbye when it ends.
     pub fn to_bytes(self) -> Option<Bytes> {
+        self.to_bytes_with(None)
+    }
+
+    /// The same with how the peer's stream sounds to us (RFC 3611).
+    pub fn to_bytes_with(self, metrics: Option<&VoipMetrics>) -> Option<Bytes> {
         let reports: Vec<_> = self.received.into_iter().map(Received::to_wire).collect();
         let report: Box<dyn Packet> = match self.sent {
             Some(sent) => Box::new(SenderReport {
@@ -127,12 +135,18 @@ impl Report<'_> {
             text: Bytes::copy_from_slice(self.cname.as_bytes()),
         };
         let chunk = SourceDescriptionChunk { source: self.ssrc, items: vec![name] };
-        let mut packets = vec![report, Box::new(SourceDescription { chunks: vec![chunk] })];
+        let packets = [report, Box::new(SourceDescription { chunks: vec![chunk] })];
+        let mut bytes = packet::marshal(&packets).ok()?;
+        if let Some(metrics) = metrics {
+            bytes.extend_from_slice(&metrics.to_packet(self.ssrc));
+        }
+        // RFC 3550 §6.6: the goodbye is the last.
         if self.goodbye {
             let reason = Bytes::from_static(GOODBYE_REASON);
-            packets.push(Box::new(Goodbye { sources: vec![self.ssrc], reason }));
+            let goodbye: Box<dyn Packet> = Box::new(Goodbye { sources: vec![self.ssrc], reason });
+            bytes.extend_from_slice(&packet::marshal(&[goodbye]).ok()?);
         }
-        packet::marshal(&packets).ok().map(Into::into)
+        Some(bytes.freeze())
     }
 }
 
@@ -171,6 +185,9 @@ pub fn parse(datagram: &[u8], ours: u32) -> Option<Incoming> {
             incoming.read_report(packet, ours)?;
         }
         incoming.goodbye |= kind == BYE;
+        if kind == EXTENDED_REPORT {
+            incoming.metrics = incoming.metrics.or_else(|| VoipMetrics::find(packet, ours));
+        }
         rest = after;
         first = false;
     }
@@ -242,8 +259,11 @@ mod tests {
     fn a_report_survives_the_wire() {
         let datagram = bytes(peer_report());
         let about_us = AboutUs { lost: -2, jitter: 12, last_report: 0x5678_0000, delay: 0x8000 };
-        let expected =
-            Incoming { sender_report: Some(0x5678_9abc), about_us: Some(about_us), goodbye: false };
+        let expected = Incoming {
+            sender_report: Some(0x5678_9abc),
+            about_us: Some(about_us),
+            ..Incoming::default()
+        };
         assert_eq!(parse(&datagram, OURS), Some(expected));
         let nobody = Incoming { about_us: None, ..expected };
         assert_eq!(parse(&datagram, 0x3333), Some(nobody));
@@ -256,6 +276,21 @@ mod tests {
         assert_eq!((incoming.sender_report, incoming.goodbye), (None, true));
         let empty = Report { sent: None, received: None, ..peer_report() };
         assert_eq!(parse(&bytes(empty), OURS), Some(Incoming::default()));
+    }
+
+    #[test]
+    fn how_a_stream_sounds_goes_before_the_goodbye() {
+        let metrics = VoipMetrics { ssrc: OURS, mos_cq: Some(41), ..VoipMetrics::default() };
+        for goodbye in [false, true] {
+            let report = Report { goodbye, ..peer_report() };
+            let datagram = report.to_bytes_with(Some(&metrics)).unwrap();
+            let incoming = parse(&datagram, OURS).unwrap();
+            assert_eq!((incoming.metrics, incoming.goodbye), (Some(metrics), goodbye));
+            assert_eq!(parse(&datagram, 0x3333).unwrap().metrics, None);
+            // The rest of the report is as it is without.
+            let plain = parse(&bytes(report), OURS).unwrap();
+            assert_eq!(Incoming { metrics: None, ..incoming }, plain);
+        }
     }
 
     #[test]
