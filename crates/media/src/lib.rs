@@ -8,6 +8,7 @@ pub mod denoise;
 mod dot;
 pub mod dtmf;
 mod ear;
+pub mod ice;
 pub mod latch;
 mod mouth;
 pub mod player;
