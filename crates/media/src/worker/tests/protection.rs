@@ -78,7 +78,7 @@ fn the_same_keys_go_on_and_new_ones_begin_anew() {
     let profile = Profile::AesCm128HmacSha1_80;
     let (mut world, a, b) = call(profile, &[PCMU]);
     let mut phone = customer(profile);
-    let mut say = |world: &mut World, phone: &mut Srtp, n| {
+    let say = |world: &mut World, phone: &mut Srtp, n| {
         let datagram = protect(phone, &packet(0, n, 1));
         world.receive(a, Channel::Rtp, CUSTOMER, datagram);
         world.heard(b).len()
