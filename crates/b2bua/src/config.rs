@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::Redacted;
 use media::denoise::DenoiseSettings;
+use media::record::{Container, PausePolicy};
 use serde::{Deserialize, Serialize};
 pub use sip::auth::Algorithm;
 use sip::transport::Transport;
@@ -136,6 +137,17 @@ pub struct MediaConfig {
     pub transcode: bool,
     /// What is decided for the whole organisation (N2).
     pub noise_removal: NoisePolicy,
+    /// How calls are recorded (K1); `None`: they are not.
+    pub recording: Option<RecordingPolicy>,
+}
+
+/// How every call is recorded (K1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingPolicy {
+    /// What the files are.
+    pub container: Container,
+    /// What a pause leaves in them (K2).
+    pub pause: PausePolicy,
 }
 
 /// From whom background noise is removed, unless something narrower says otherwise (N1, N2).

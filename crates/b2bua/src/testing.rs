@@ -51,6 +51,7 @@ pub fn config() -> Config {
             codecs: ["PCMU", "PCMA", "G722"].map(String::from).into(),
             transcode: true,
             noise_removal: NoisePolicy::default(),
+            recording: None,
         },
         registrar: RegistrarConfig {
             expires_min: Duration::from_secs(60),

@@ -54,6 +54,9 @@ pub struct CallRecord {
     pub talk_ms: u64,
     /// Time with at least one side on hold, in milliseconds.
     pub hold_ms: u64,
+    /// The file of its recording, when it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// The number that called.
     pub from: String,
     /// The number that was dialled.

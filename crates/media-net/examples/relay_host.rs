@@ -91,7 +91,7 @@ fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std
                 sent += stats.packets_sent;
                 strays += stats.strays_dropped;
             }
-            MediaEvent::Overrun { .. } => overruns += 1,
+            MediaEvent::Recording(_) | MediaEvent::Overrun { .. } => overruns += 1,
             MediaEvent::BindFailed { .. }
             | MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpTimeout { .. }

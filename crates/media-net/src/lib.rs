@@ -22,11 +22,12 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use media::command::{MediaCommand, MediaEvent, StreamId};
+use media::command::{BridgeId, MediaCommand, MediaEvent, StreamId};
 use media::player::Music;
 use thiserror::Error;
 
 use crate::ports::OwnPorts;
+use crate::recording::{RecordingConfig, RecordingQueue, Recordings};
 use crate::sys::Waker;
 use crate::thread::{Inbox, Setup};
 
@@ -46,6 +47,8 @@ pub struct MediaNetConfig {
     pub own_ports: Vec<RangeInclusive<u16>>,
     /// Seed of canonical names and of the pace of reports.
     pub seed: [u8; 32],
+    /// Where calls are recorded to; `None`: nothing is recorded.
+    pub recording: Option<RecordingConfig>,
 }
 
 impl Default for MediaNetConfig {
@@ -57,6 +60,7 @@ impl Default for MediaNetConfig {
             queue: 4096,
             own_ports: Vec::new(),
             seed: [0; 32],
+            recording: None,
         }
     }
 }
@@ -67,6 +71,14 @@ pub enum StartError {
     /// The operating system refuses threads or descriptors.
     #[error("cannot start a media worker: {0}")]
     Io(#[from] io::Error),
+    /// Recordings cannot be kept there.
+    #[error("recordings in {path}: {error}")]
+    Recording {
+        /// Which directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The music on hold cannot be used.
     #[error("music on hold {path}: {error}")]
     Music {
@@ -85,8 +97,10 @@ pub struct Full(pub MediaCommand);
 
 /// The running engine. Dropping it closes all streams.
 pub struct MediaNet {
+    /// First, so that the workers are gone before the files they write to are finished.
     workers: Vec<Handle>,
     places: Mutex<HashMap<StreamId, usize>>,
+    _recordings: Option<Recordings>,
 }
 
 struct Handle {
@@ -112,10 +126,21 @@ impl MediaNet {
                 .map_err(|error| StartError::Music { path: path.clone(), error })
         });
         let recording = recording.transpose()?;
+        let tell = events.clone();
+        let recordings = config.recording.clone().map(|directory| {
+            let tell = move |event| tell(MediaEvent::Recording(event));
+            Recordings::start(directory.clone(), tell)
+                .map_err(|error| StartError::Recording { path: directory.directory, error })
+        });
+        let recordings = recordings.transpose()?;
+        let queue = recordings.as_ref().map(Recordings::queue);
         let silence = Arc::new(Music::silence());
         let own_ports = Arc::new(OwnPorts::new(config.own_ports.clone()));
         let workers = (0..config.workers.max(1))
-            .map(|index| Handle::start(index, &config, &own_ports, &silence, events.clone()))
+            .map(|index| {
+                let queue = queue.clone();
+                Handle::start(index, &config, &own_ports, &silence, queue, events.clone())
+            })
             .collect::<io::Result<Vec<_>>>()?;
         // Encoding takes some ten milliseconds: nobody is on hold yet.
         let listeners: Vec<_> = workers.iter().map(Handle::letter_box).collect();
@@ -126,7 +151,7 @@ impl MediaNet {
                 waker.wake();
             }
         })?;
-        Ok(Self { workers, places: Mutex::default() })
+        Ok(Self { workers, places: Mutex::default(), _recordings: recordings })
     }
 
     /// Hands a command to the worker of its stream. The worker sleeps on until [`Self::wake`]: a
@@ -138,7 +163,7 @@ impl MediaNet {
     pub fn post(&self, command: MediaCommand) -> Result<(), Full> {
         let place = match &command {
             MediaCommand::Open { stream, bridge, .. } => {
-                let place = (bridge.0 % self.workers.len() as u64) as usize;
+                let place = self.place_of(*bridge);
                 self.places().insert(*stream, place);
                 place
             }
@@ -147,6 +172,7 @@ impl MediaNet {
                 self.places().get(stream).copied().unwrap_or(0)
             }
             MediaCommand::Close { stream } => self.places().remove(stream).unwrap_or(0),
+            MediaCommand::Record { bridge, .. } => self.place_of(*bridge),
             MediaCommand::Shutdown => {
                 self.workers.iter().for_each(Handle::shut_down);
                 return Ok(());
@@ -157,6 +183,10 @@ impl MediaNet {
             self.places().remove(stream);
         }
         result
+    }
+
+    fn place_of(&self, bridge: BridgeId) -> usize {
+        (bridge.0 % self.workers.len() as u64) as usize
     }
 
     /// Lets the workers see what was posted since the last time.
@@ -202,6 +232,7 @@ impl Handle {
         config: &MediaNetConfig,
         own_ports: &Arc<OwnPorts>,
         music: &Arc<Music>,
+        recordings: Option<RecordingQueue>,
         events: impl Fn(MediaEvent) + Send + 'static,
     ) -> io::Result<Self> {
         let (queue, commands) = sync_channel(config.queue.max(1));
@@ -216,6 +247,7 @@ impl Handle {
             seed: seed_of(config.seed, index),
             own_ports: Arc::clone(own_ports),
             realtime: config.realtime,
+            recordings,
         };
         let worker = thread::Thread::new(setup, events)?;
         let thread =

@@ -12,11 +12,13 @@ use std::collections::HashMap;
 use base::{Time, WallTime};
 use media::command::{Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId};
 use media::player::Music;
+use media::record::{Block, BlockSink, RecordCommand, RecordingId};
 use media::rtp::{DATAGRAM_MAX, HEADER_LEN as RTP_HEADER_LEN};
 use media::stream::Numbers;
 use media::worker::{Channel, Sink, Slot, TICK, Worker};
 
 use crate::ports::{OwnPorts, Port, Ports, RECEIVE_BUFFER};
+use crate::recording::{RecordingQueue, RecordingSink};
 use crate::sys::{self, Epoll, Ticker, Waker};
 
 const WAKE: u64 = u64::MAX;
@@ -72,6 +74,8 @@ pub(crate) struct Setup {
     pub(crate) seed: [u8; 32],
     pub(crate) own_ports: Arc<OwnPorts>,
     pub(crate) realtime: bool,
+    /// The way to the disk, when calls are recorded.
+    pub(crate) recordings: Option<RecordingQueue>,
 }
 
 /// The thread's state.
@@ -93,6 +97,7 @@ pub(crate) struct Thread<E> {
 /// Where the worker's output goes.
 struct Rim<E> {
     ports: Vec<Option<Ports>>,
+    recordings: HashMap<RecordingId, RecordingSink>,
     events: E,
 }
 
@@ -103,6 +108,13 @@ impl<E: Fn(MediaEvent)> Sink for Rim<E> {
 
     fn event(&mut self, event: MediaEvent) {
         (self.events)(event);
+    }
+
+    fn recorded(&mut self, recording: RecordingId, block: &mut Block) {
+        match self.recordings.get_mut(&recording) {
+            Some(sink) => sink.take(block),
+            None => block.samples.clear(),
+        }
     }
 
     fn pin(&mut self, slot: Slot, channel: Channel, peer: Option<SocketAddr>) {
@@ -137,7 +149,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         Ok(Self {
             setup,
             worker,
-            rim: Rim { ports: Vec::new(), events },
+            rim: Rim { ports: Vec::new(), recordings: HashMap::new(), events },
             slots: HashMap::new(),
             epoll,
             ticker,
@@ -271,6 +283,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 self.worker.hear(listener, source, slot);
             }
             MediaCommand::Close { stream } => self.close(now, stream),
+            MediaCommand::Record { bridge: _, command } => self.record(now, command),
             MediaCommand::Shutdown => {
                 self.setup.inbox.shut_down();
                 self.setup.waker.wake();
@@ -325,6 +338,31 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             stats
         });
         self.rim.event(MediaEvent::Closed { stream, stats: stats.unwrap_or_default() });
+    }
+
+    fn record(&mut self, now: Time, command: RecordCommand) {
+        let Some(queue) = &self.setup.recordings else { return };
+        let slot = match &command {
+            RecordCommand::Track { stream, .. } => self.slots.get(stream).copied(),
+            RecordCommand::Start { .. }
+            | RecordCommand::Pause { .. }
+            | RecordCommand::Resume { .. }
+            | RecordCommand::Stop { .. } => None,
+        };
+        let done = self.worker.record(now, &command, slot, &mut self.rim);
+        match (command, done) {
+            (RecordCommand::Start { recording, name, format }, Ok(_)) => {
+                let sink = queue.start(recording, name, format);
+                self.rim.recordings.insert(recording, sink);
+            }
+            (RecordCommand::Stop { recording }, Ok(frames)) => {
+                if let Some(sink) = self.rim.recordings.remove(&recording) {
+                    sink.stop(frames.unwrap_or(0));
+                }
+            }
+            (_, Err(error)) => tracing::error!(%error, "not recorded"),
+            (_, Ok(_)) => {}
+        }
     }
 
     fn set_ticking(&mut self, now: Time) {

@@ -84,6 +84,7 @@ fn a_thousand_calls_leave_nothing_behind() {
                 | MediaEvent::RtpTimeout { .. }
                 | MediaEvent::RtpResumed { .. }
                 | MediaEvent::Stats { .. }
+                | MediaEvent::Recording(_)
                 | MediaEvent::Overrun { .. } => {}
             }
         }

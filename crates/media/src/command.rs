@@ -10,6 +10,7 @@ use base::define_id;
 use serde::{Deserialize, Serialize};
 
 use crate::denoise::DenoiseSettings;
+use crate::record::{RecordCommand, RecordEvent};
 use crate::srtp::Keying;
 
 define_id!(
@@ -61,6 +62,13 @@ pub enum MediaCommand {
     Close {
         /// Which stream.
         stream: StreamId,
+    },
+    /// Something about a recording (K1).
+    Record {
+        /// The call that is recorded.
+        bridge: BridgeId,
+        /// What.
+        command: RecordCommand,
     },
     /// Close everything and end the workers.
     Shutdown,
@@ -230,6 +238,8 @@ pub enum MediaEvent {
         /// The figures so far.
         stats: Box<StreamStats>,
     },
+    /// Something about a recording.
+    Recording(RecordEvent),
     /// A worker was later than its deadline (told at most once a second).
     Overrun {
         /// Which worker, from 0.

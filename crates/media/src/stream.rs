@@ -9,6 +9,7 @@ use crate::ear::Ear;
 use crate::latch::Latch;
 use crate::mouth::Mouth;
 use crate::reception::Reception;
+use crate::record::RecordingId;
 use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
@@ -49,6 +50,8 @@ pub(crate) struct Stream {
     pub(crate) music_at: usize,
     /// Protection of what is sent and received.
     pub(crate) srtp: Option<Box<Srtp>>,
+    /// What records the peer.
+    pub(crate) recording: Option<RecordingId>,
     /// Hears the peer, when what it says is needed as samples.
     pub(crate) ear: Option<Box<Ear>>,
     /// Speaks to the peer, when what it hears is made of samples.
@@ -113,6 +116,7 @@ impl Stream {
             hearers: Vec::new(),
             music_at: 0,
             srtp: None,
+            recording: None,
             ear: None,
             mouth: None,
             by_mouth: false,

@@ -53,7 +53,9 @@ impl Rim {
             | MediaCommand::Configure { stream, .. }
             | MediaCommand::Hear { listener: stream, .. } => stream,
             // Always taken.
-            MediaCommand::Close { .. } | MediaCommand::Shutdown => return None,
+            MediaCommand::Close { .. } | MediaCommand::Record { .. } | MediaCommand::Shutdown => {
+                return None;
+            }
         };
         // DESIGN, flow: a full worker costs that call, never a wait.
         let error = "media worker overloaded".to_owned();

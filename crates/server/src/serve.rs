@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use b2bua::io::{Input, Output};
 use base::{Rng, Time, WallTime};
 use media::command::MediaEvent;
+use media_net::recording::RecordingConfig;
 use media_net::{MediaNet, MediaNetConfig};
 use sip::transport::Transport;
 use sip_net::{
@@ -28,6 +29,8 @@ use crate::{cli, config, demo, limits, log, seed, tell};
 /// Inputs of the media engine and of signals that wait for the core. A stream has a handful in its
 /// life; when so many wait the core stands still, and what is lost is told.
 const INPUTS_MAX: usize = 65_536;
+/// Seconds of recordings that may wait for the disk, of all calls together.
+const RECORDING_QUEUE: usize = 2048;
 /// How long the last registrations and call records may take to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
@@ -117,7 +120,7 @@ fn run(settings: Settings, data_dir: &Path) -> Result<(), ServeError> {
     let bound = sip_net::bind(net_config(&settings, &known)).map_err(ServeError::failed)?;
     let clock = bound.clock();
     let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
-    let media = start_media(&settings, inputs.clone())?;
+    let media = start_media(&settings, data_dir, inputs.clone())?;
     let mut rim = Rim::new(Arc::clone(&store), media, known, bound.bans(), clock);
     rim.restored(&bindings);
 
@@ -212,7 +215,11 @@ fn net_config(settings: &Settings, known: &Arc<KnownSources>) -> NetConfig {
     }
 }
 
-fn start_media(settings: &Settings, inputs: mpsc::Sender<Input>) -> Result<MediaNet, ServeError> {
+fn start_media(
+    settings: &Settings,
+    data_dir: &Path,
+    inputs: mpsc::Sender<Input>,
+) -> Result<MediaNet, ServeError> {
     let engine = &settings.engine;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let udp = settings.core.listen.iter().filter(|listen| listen.transport == Transport::Udp);
@@ -225,6 +232,10 @@ fn start_media(settings: &Settings, inputs: mpsc::Sender<Input>) -> Result<Media
         music: engine.music.clone(),
         realtime: engine.realtime,
         own_ports,
+        recording: settings.core.media.recording.map(|_| RecordingConfig {
+            directory: data_dir.join(&settings.recordings),
+            queue: RECORDING_QUEUE,
+        }),
         seed: seed().map_err(ServeError::failed)?,
         ..MediaNetConfig::default()
     };

@@ -5,6 +5,20 @@ use std::path::Path;
 
 /// Samples of a WAV file with 16-bit PCM, first channel, and the rate in Hz.
 pub fn read_wav(file: &Path) -> (Vec<f64>, f64) {
+    let (samples, channels, rate) = read(file);
+    (samples.into_iter().step_by(channels).collect(), rate)
+}
+
+/// The two channels of a WAV file with 16-bit PCM, and the rate in Hz.
+pub fn read_stereo(file: &Path) -> (Vec<f64>, Vec<f64>, f64) {
+    let (samples, channels, rate) = read(file);
+    assert_eq!(channels, 2, "{}", file.display());
+    let channel = |n: usize| samples.iter().skip(n).step_by(2).copied().collect();
+    (channel(0), channel(1), rate)
+}
+
+/// All samples in turn, the number of channels, and the rate.
+fn read(file: &Path) -> (Vec<f64>, usize, f64) {
     let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     assert_eq!(&bytes[..4], b"RIFF", "{}", file.display());
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -19,9 +33,9 @@ pub fn read_wav(file: &Path) -> (Vec<f64>, f64) {
             }
             b"data" => {
                 let len = if len == 0 { bytes.len() - at - 8 } else { len };
-                let samples = bytes[at + 8..at + 8 + len].chunks_exact(2 * channels);
+                let samples = bytes[at + 8..at + 8 + len].chunks_exact(2);
                 let sample = |s: &[u8]| f64::from(i16::from_le_bytes([s[0], s[1]])) / 32768.0;
-                return (samples.map(sample).collect(), f64::from(rate));
+                return (samples.map(sample).collect(), channels, f64::from(rate));
             }
             _ => {}
         }

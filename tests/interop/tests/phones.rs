@@ -95,6 +95,33 @@ fn a_phone_with_srtp_and_opus_hears_one_with_g711() {
     assert_eq!(talk_with(secure, ";audio_codecs=PCMU/8000/1"), ["opus", "PCMU"]);
 }
 
+/// K1: one file a call, the caller left and the called right, complete when the call is over.
+#[test]
+fn k1_a_call_is_recorded_with_a_channel_for_each_side() {
+    let more = "[recording]\nenabled = true\n".to_owned();
+    let mut server = Server::start(&Setup { digest: MD5, more, ..Setup::default() });
+    let mut one = Baresip::start(&mut server, "1001", 440);
+    let mut two = Baresip::start(&mut server, "1002", 770);
+    talk(&mut one, &mut two);
+    one.command("hangup", "");
+    two.expect_event("CALL_CLOSED");
+    drop((one, two));
+    let mut sides = [0.0; 2];
+    let mut names = Vec::new();
+    let ended = server.stop_and(|dir| {
+        for file in std::fs::read_dir(dir.join("data/recordings")).unwrap() {
+            let path = file.unwrap().path();
+            let (left, right, rate) = tone::read_stereo(&path);
+            sides = [(&left, 440.0), (&right, 770.0)]
+                .map(|(samples, hz)| tone::longest(samples, rate, hz));
+            assert!(tone::longest(&left, rate, 770.0) < 0.1, "the sides are apart");
+            names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    });
+    assert!(sides.iter().all(|seconds| *seconds > 1.0), "{sides:?} s of tone");
+    assert_eq!(names, [ended.records[0].text("recording")]);
+}
+
 /// H1: who is held hears music, who holds hears nothing of it, and both talk again afterwards.
 #[test]
 fn a_phone_holds_and_the_other_hears_music() {

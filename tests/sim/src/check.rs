@@ -141,6 +141,9 @@ impl World {
         for (id, stream) in &self.media.streams {
             wrong.push(format!("{id} at port {} is still open", stream.port));
         }
+        for recording in self.media.recordings.keys() {
+            wrong.push(format!("{recording} goes on"));
+        }
         if let Some(at) = self.core.next_timeout().filter(|_| !self.keeps_house) {
             wrong.push(format!("a deadline is left: {at:?}"));
         }

@@ -7,6 +7,7 @@ use base::Time;
 use media::command::{
     BridgeId, Hear, MediaCommand, MediaEvent, StreamConfig, StreamId, StreamStats,
 };
+use media::record::{RecordCommand, RecordingId};
 
 /// One open stream.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(crate) struct Media {
     rested: BTreeMap<u16, Time>,
     /// The next socket cannot be bound.
     pub(crate) fail_next: bool,
+    /// Who is recorded.
+    pub(crate) recordings: BTreeMap<RecordingId, BTreeSet<StreamId>>,
+    /// Recordings ever.
+    pub(crate) started: usize,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -62,10 +67,41 @@ impl Media {
                 let stats = StreamStats { packets_received: 7, ..StreamStats::default() };
                 Some(MediaEvent::Closed { stream, stats: Box::new(stats) })
             }
+            MediaCommand::Record { bridge, command } => {
+                self.record(bridge, command);
+                None
+            }
             MediaCommand::Shutdown => {
                 self.wrong.push("shutdown".to_owned());
                 None
             }
+        }
+    }
+
+    fn record(&mut self, bridge: BridgeId, command: RecordCommand) {
+        match command {
+            RecordCommand::Start { recording, name, format: _ } => {
+                self.started += 1;
+                if !media::record::is_name(&name) {
+                    self.wrong.push(format!("{recording} cannot be called {name}"));
+                }
+                if self.recordings.insert(recording, BTreeSet::new()).is_some() {
+                    self.wrong.push(format!("{recording} is started twice"));
+                }
+            }
+            RecordCommand::Track { recording, stream, side: _ } => {
+                let is_here = self.streams.get(&stream).is_some_and(|known| known.bridge == bridge);
+                let tracks = self.recordings.get_mut(&recording);
+                if !tracks.is_some_and(|tracks| is_here && tracks.insert(stream)) {
+                    self.wrong.push(format!("{stream} in {recording}"));
+                }
+            }
+            RecordCommand::Stop { recording } => match self.recordings.remove(&recording) {
+                Some(tracks) if tracks.len() >= 2 => {}
+                Some(tracks) => self.wrong.push(format!("{recording} has {} voices", tracks.len())),
+                None => self.wrong.push(format!("{recording} is stopped twice")),
+            },
+            RecordCommand::Pause { .. } | RecordCommand::Resume { .. } => {}
         }
     }
 

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ::media::record::{Container, PausePolicy};
+use b2bua::config::RecordingPolicy;
 use base::Rng;
 
 use crate::net::Link;
@@ -49,6 +51,9 @@ fn run(seed: u64, restore_at: Option<u64>) -> World {
     let asks_phones = rng.chance(25);
     let mut world = World::with(seed, link, |config| {
         config.media.transcode = seed.is_multiple_of(2);
+        config.media.recording = seed
+            .is_multiple_of(3)
+            .then_some(RecordingPolicy { container: Container::Wav, pause: PausePolicy::Silence });
         if keeps_house {
             for trunk in &mut config.trunks {
                 trunk.options_interval = Some(Duration::from_secs(60));

@@ -306,6 +306,7 @@ impl Core {
             from: plan.from,
             to: plan.to,
             noise: Vec::new(),
+            recording: None,
             counted: vec![caller.clone()],
             caller,
             destinations: plan.destinations,

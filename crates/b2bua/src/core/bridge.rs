@@ -18,7 +18,7 @@ use sdp::{Codec, Order, Protection, Suite};
 use sip::message::StatusCode;
 
 use super::codecs::{has_audio, media_codec};
-use super::{CallState, Core, noise};
+use super::{CallState, Core, noise, recording};
 use crate::config::HoldSound;
 use crate::io::Output;
 use crate::party::Party;
@@ -173,6 +173,7 @@ impl Core {
 
     /// Makes the streams of a call do what its state says: invariant 3.
     pub(super) fn follow_plan(&mut self, _now: Time, call: CallId, out: &mut Vec<Output>) {
+        self.record(call, out);
         let Some(state) = self.calls.get_mut(&call) else { return };
         let plan: Vec<_> = hearing::plan(&state.call).collect();
         for &(leg, _) in &plan {
@@ -221,6 +222,7 @@ impl Core {
                 self.end_by_media(now, stream, Cause::TIMEOUT, out);
             }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
+            MediaEvent::Recording(event) => recording::told(&event),
             MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpResumed { .. }
             | MediaEvent::Overrun { .. }

@@ -77,11 +77,19 @@ impl Core {
             for party in &state.counted {
                 self.uncount(party);
             }
+            if let Some(recording) = &state.recording {
+                out.push(Self::stop_recording(call, recording));
+            }
             let record = self.call_record(now, call, state);
             tracing::info!(%call, from = %Masked(&record.from), to = %Masked(&record.to),
                 status = record.sip_status, talk_ms = record.talk_ms, "over");
             out.push(Output::CallRecord(Box::new(record)));
         }
+    }
+
+    /// Unique on this node since its first start.
+    pub(super) fn record_id(&self, call: CallId) -> String {
+        format!("{:x}-{}", self.clock.wall.0, call.0)
     }
 
     fn call_record(&self, now: Time, call: CallId, state: CallState) -> CallRecord {
@@ -93,13 +101,14 @@ impl Core {
         let cause = outcome.map_or(Cause::INTERNAL, |outcome| outcome.cause);
         let talk = times.answered.map(|answered| ended - answered).unwrap_or_default();
         CallRecord {
-            id: format!("{:x}-{}", self.clock.wall.0, call.0),
+            id: self.record_id(call),
             started: self.clock.wall(state.started),
             ringing: times.ringing.map(|at| self.clock.wall(at)),
             answered: times.answered.map(|at| self.clock.wall(at)),
             ended: self.clock.wall(ended),
             talk_ms: millis(talk),
             hold_ms: millis(times.held),
+            recording: state.recording.map(|recording| recording.file),
             from: state.from.number,
             to: state.to,
             ended_by: outcome.map_or(EndedBy::System, |outcome| outcome.by),

@@ -15,6 +15,7 @@ mod dial;
 mod dispatch;
 mod ending;
 mod noise;
+mod recording;
 mod register;
 mod trunks;
 
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use sip::auth::{Authenticator, Guard};
 use sip::registrar::Registrar;
 
+use self::recording::Recording;
 use crate::config::Config;
 use crate::core::dial::Destination;
 use crate::directory::Directory;
@@ -123,6 +125,8 @@ struct CallState {
     hearing: Vec<(StreamId, media::command::Hear)>,
     /// Whose noise removal was switched by hand (N3).
     noise: Vec<(LegId, bool)>,
+    /// Its recording.
+    recording: Option<Recording>,
     /// Parties whose limits count this call.
     counted: Vec<Party>,
     redirects: u8,

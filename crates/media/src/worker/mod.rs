@@ -4,7 +4,9 @@
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
 mod pass_on;
+mod recording;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::command::{Codec, Hear, MediaEvent, StreamConfig, StreamId, StreamStat
 use crate::latch::Latched;
 use crate::player::{FRAME_BYTES_MAX, Music};
 use crate::reception::Arrival;
+use crate::record::{Block, Recorder, RecordingId};
 use crate::rtcp::{self, Received, Report, Sent};
 use crate::rtp::{self, HEADER_LEN, Packet};
 use crate::sender::Origin;
@@ -50,6 +53,11 @@ pub trait Sink {
     fn send(&mut self, slot: Slot, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool;
     /// Tells the core.
     fn event(&mut self, event: MediaEvent);
+    /// A piece of a recording is full; the samples are taken, or cleared where nobody records.
+    fn recorded(&mut self, recording: RecordingId, block: &mut Block) {
+        let _ = recording;
+        block.samples.clear();
+    }
     /// From now on a socket takes packets from `peer` only; `None` = anybody may be the peer again.
     /// The shell may connect the socket, so that strays cost nothing.
     fn pin(&mut self, slot: Slot, channel: Channel, peer: Option<SocketAddr>);
@@ -66,6 +74,8 @@ pub struct Worker {
     rng: Rng,
     wall: WallTime,
     ticks: usize,
+    /// At most one a call.
+    recorders: BTreeMap<RecordingId, Recorder>,
     /// Samples of the packet in hand.
     samples: Box<[i16; SAMPLES_MAX]>,
 }
@@ -82,6 +92,7 @@ impl Worker {
             rng: Rng::new(seed),
             wall,
             ticks: 0,
+            recorders: BTreeMap::new(),
             samples: Box::new([0; SAMPLES_MAX]),
         }
     }
@@ -176,6 +187,9 @@ impl Worker {
             }
         }
         self.free.push(slot.0);
+        if let Some(recorder) = gone.recording.and_then(|id| self.recorders.get_mut(&id)) {
+            recorder.track(gone.id, None);
+        }
         Some(gone.figures())
     }
 
@@ -213,6 +227,7 @@ impl Worker {
         for i in 0..self.players.len() {
             self.play(now, self.players[i], sink);
         }
+        self.tick_recorders(now, sink);
         self.ticks = (self.ticks + 1) % HOUSEKEEPING_TICKS;
         for slot in (self.ticks..self.streams.len()).step_by(HOUSEKEEPING_TICKS) {
             self.housekeep(now, slot, sink);

@@ -10,12 +10,15 @@ use crate::codec::SAMPLES_MAX;
 use crate::command::{Codec, MAX_PAYLOADS, Payload};
 use crate::ear::{Ear, Heard, MadeFor, Position};
 use crate::mouth::{Mouth, PAYLOAD_MAX, Spoken, own_codec};
+use crate::record;
 use crate::rtp::{self, HEADER_LEN, Header};
 use crate::sender::{Origin, Relayed};
 use crate::stream::Stream;
 
 /// Set in the source number of what was spoken, so that it is another origin than what is relayed.
 const SPOKEN: usize = 1 << (usize::BITS - 2);
+/// Rate at which Opus is decoded for a recording alone, hertz.
+const RECORDED_RATE: u32 = 16_000;
 /// RFC 4733 §2.3: event, flags and volume, duration.
 const EVENT_LEN: usize = 4;
 
@@ -29,7 +32,7 @@ impl Worker {
         datagram: &mut [u8],
         sink: &mut impl Sink,
     ) {
-        let heard = self.listen_in(source, taken, datagram);
+        let heard = self.listen_in(now, source, taken, datagram);
         let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
         for i in 0..hearers {
             let Some(Some(speaker)) = self.streams.get(source.0) else { return };
@@ -58,7 +61,13 @@ impl Worker {
     }
 
     /// Makes samples of a packet, when somebody needs them.
-    fn listen_in(&mut self, source: Slot, taken: &Taken, datagram: &[u8]) -> Option<Heard> {
+    fn listen_in(
+        &mut self,
+        now: Time,
+        source: Slot,
+        taken: &Taken,
+        datagram: &[u8],
+    ) -> Option<Heard> {
         let speaker = stream(&mut self.streams, source.0)?;
         let ear = speaker.ear.as_mut()?;
         let position = Position {
@@ -74,7 +83,19 @@ impl Worker {
             ear.pass(position);
             return None;
         }
-        ear.hear(payload_type, position, &datagram[taken.packet.payload.clone()], &mut self.samples)
+        let payload = &datagram[taken.packet.payload.clone()];
+        let heard = ear.hear(payload_type, position, payload, &mut self.samples)?;
+        if let Some(recorder) = speaker.recording.and_then(|id| self.recorders.get_mut(&id)) {
+            let said = record::Heard {
+                stream: speaker.id,
+                timestamp: position.timestamp,
+                clock_rate: taken.clock_rate,
+                rate: heard.rate,
+                pcm: &self.samples[..heard.len],
+            };
+            recorder.hear(now, &said);
+        }
+        Some(heard)
     }
 
     /// Gives a source an ear, and those who hear it a mouth, when they need one; takes them away
@@ -101,14 +122,17 @@ impl Worker {
             transcodes |= source.config.payloads.iter().any(lacks);
         }
         let noise = source.config.noise_removal;
-        let needed = rate > 0 && (noise.is_some() || transcodes);
+        let is_recorded = source.recording.is_some();
+        let speaks = rate > 0 && (noise.is_some() || transcodes);
+        // Where nobody needs another, the rate is that of the peer's own codec, or the least.
+        let rate = if is_recorded { rate.max(RECORDED_RATE) } else { rate };
         let wanted = MadeFor {
             payloads: source.config.payloads.clone(),
             rate,
             noise: noise.map(|noise| noise.settings),
         };
         let Some(source) = stream(&mut self.streams, slot) else { return };
-        if !needed {
+        if !speaks && !is_recorded {
             source.ear = None;
         } else if source.ear.as_ref().is_none_or(|ear| !ear.is_for(&wanted)) {
             source.ear = Ear::new(wanted).map(Box::new);
@@ -116,7 +140,7 @@ impl Worker {
         if let Some(ear) = &mut source.ear {
             ear.set_noise_removal(noise);
         }
-        let from_rate = source.ear.as_ref().map(|ear| ear.rate());
+        let from_rate = source.ear.as_ref().filter(|_| speaks).map(|ear| ear.rate());
         for i in 0..source.hearers.len() {
             let Some(Some(source)) = self.streams.get(slot) else { return };
             let hearer = source.hearers[i];

@@ -3,6 +3,7 @@
 mod process;
 mod properties;
 mod protection;
+mod recording;
 
 use std::sync::LazyLock;
 
@@ -37,6 +38,7 @@ struct Wire {
     sent: Vec<(Slot, Channel, SocketAddr, Vec<u8>)>,
     events: Vec<MediaEvent>,
     pins: Vec<(Slot, Channel, Option<SocketAddr>)>,
+    blocks: Vec<Block>,
     broken: bool,
 }
 
@@ -48,6 +50,10 @@ impl Sink for Wire {
 
     fn event(&mut self, event: MediaEvent) {
         self.events.push(event);
+    }
+
+    fn recorded(&mut self, _: RecordingId, block: &mut Block) {
+        self.blocks.push(std::mem::take(block));
     }
 
     fn pin(&mut self, slot: Slot, channel: Channel, peer: Option<SocketAddr>) {

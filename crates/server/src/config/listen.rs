@@ -1,10 +1,11 @@
 //! `[[listen]]` and `[media]`: addresses and ports that we own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use b2bua::config::{HoldSound, Listen, MediaConfig, NoisePolicy};
+use b2bua::config::{HoldSound, Listen, MediaConfig, NoisePolicy, RecordingPolicy};
 use media::denoise::DenoiseSettings;
+use media::record::{Container, PausePolicy};
 use sip::transport::Transport;
 
 use super::reader::{At, Section, Sink};
@@ -112,6 +113,7 @@ pub(super) fn media(
         codecs: if codecs.is_empty() { default_codecs() } else { codecs },
         transcode: section.flag("transcode", true),
         noise_removal,
+        recording: None,
     };
     for (bound, advertised, key) in [
         (media.ipv4, &mut media.advertise_ipv4, "advertise_ipv4"),
@@ -141,6 +143,27 @@ pub(super) fn noise_removal(mut section: Section<'_>) -> NoisePolicy {
     };
     section.finish();
     policy
+}
+
+/// `[recording]`: how calls are recorded, if they are, and where.
+pub(super) fn recording(mut section: Section<'_>) -> (Option<RecordingPolicy>, PathBuf) {
+    let is_on = section.flag("enabled", false);
+    let directory = section.text("directory");
+    let policy = RecordingPolicy {
+        container: section.word(
+            "format",
+            &[("wav", Container::Wav), ("opus", Container::OggOpus)],
+            Container::Wav,
+        ),
+        pause: section.word(
+            "pause",
+            &[("silence", PausePolicy::Silence), ("nothing", PausePolicy::Nothing)],
+            PausePolicy::Silence,
+        ),
+    };
+    section.finish();
+    let directory = directory.map_or_else(|| "recordings".into(), |at| at.value.into());
+    (is_on.then_some(policy), directory)
 }
 
 fn engine(section: &mut Section<'_>, directory: &Path) -> Engine {

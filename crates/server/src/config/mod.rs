@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) net: Net,
     /// Call records.
     pub(crate) records: Records,
+    /// Directory of the recordings, relative to the data directory.
+    pub(crate) recordings: PathBuf,
 }
 
 /// The media engine.
@@ -143,7 +145,9 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
     let tls = server::tls(&mut root, directory);
     let listen = listen::listeners(&mut root, sink, tls.as_ref());
     let noise = listen::noise_removal(root.table("noise_removal"));
-    let (media, engine) = listen::media(root.table("media"), sink, &listen, directory, noise);
+    let (recording, recordings) = listen::recording(root.table("recording"));
+    let (mut media, engine) = listen::media(root.table("media"), sink, &listen, directory, noise);
+    media.recording = recording;
     let parties = parties::parties(&mut root, sink, directory, &listen, tls.as_ref());
     let core = Config {
         product: concat!("Hookflash/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -169,6 +173,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         tls,
         net: server::net(root.table("net")),
         records: server::records(root.table("records")),
+        recordings,
     };
     root.finish();
     settings
