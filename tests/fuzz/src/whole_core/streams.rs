@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use media::command::{Hear, LocalPorts, MediaCommand, StreamId};
+use media::record::RecordCommand;
 
 /// Streams by id.
 #[derive(Debug, Default)]
@@ -54,6 +55,11 @@ impl Streams {
             MediaCommand::Close { stream } => {
                 assert!(self.known.remove(stream).is_some(), "{stream} closed twice");
                 return Some(*stream);
+            }
+            MediaCommand::Record { command, .. } => {
+                if let RecordCommand::Track { stream, .. } = command {
+                    assert!(self.known.contains_key(stream), "{stream} recorded when closed");
+                }
             }
             MediaCommand::Shutdown => {}
         }
