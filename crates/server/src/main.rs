@@ -5,6 +5,8 @@ mod config;
 mod demo;
 mod limits;
 mod log;
+#[cfg(debug_assertions)]
+mod poison;
 mod rim;
 mod serve;
 mod ua;

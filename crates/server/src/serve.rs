@@ -171,6 +171,10 @@ impl sip_net::Core for Started {
             self.is_started = true;
             self.core.start(now, out);
         }
+        #[cfg(debug_assertions)]
+        if let Some(call) = crate::poison::take() {
+            self.core.poison(call);
+        }
         self.core.handle(now, input, out);
     }
 
@@ -199,6 +203,8 @@ fn net_config(settings: &Settings, known: &Arc<KnownSources>) -> NetConfig {
             total: net.connections_max,
             per_address: net.connections_per_address_max,
             idle: net.idle_timeout,
+            partial: net.message_timeout,
+            handshake: net.handshake_timeout,
             ..ConnectionLimits::default()
         },
         tls_client: TlsClient {
@@ -266,6 +272,8 @@ fn watch_signals(
         let _context = runtime.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
+    #[cfg(debug_assertions)]
+    runtime.spawn(crate::poison::watch());
     let watch = async move {
         let mut signalled = async || {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

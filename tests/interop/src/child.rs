@@ -33,7 +33,12 @@ impl Child {
 
     /// Asks it to end.
     pub fn terminate(&self) {
-        let kill = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name]).arg(self.pid().to_string()).status();
         assert!(kill.unwrap().success(), "{} is gone already", self.name);
     }
 

@@ -312,6 +312,17 @@ impl Client {
         }
     }
 
+    /// The next final answer of the present call: earlier ones that were never acknowledged may
+    /// still come again.
+    pub fn receive_own_final(&self) -> Message {
+        loop {
+            let message = self.receive_final();
+            if message.header("Call-ID") == Some(&self.call_id()) {
+                return message;
+            }
+        }
+    }
+
     /// The next request, which must be of this method.
     pub fn receive_request(&self, method: &str) -> Message {
         let message = self.receive();

@@ -6,6 +6,7 @@
 //! message with the server's own crates. Whatever is started is ended by its process id.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a harness fails loudly
 
+pub mod audio;
 mod baresip;
 pub mod certificates;
 mod child;

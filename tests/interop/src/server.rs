@@ -49,6 +49,9 @@ impl Server {
         std::fs::write(&config, setup.toml(&places)).unwrap();
         let mut command = Command::new(binary());
         command.arg("serve").arg("--config").arg(&config).env_remove("RUST_LOG");
+        if let Some(call) = setup.poison {
+            command.env("HOOKFLASH_POISON_CALL", call.to_string());
+        }
         let process = Child::start(command, "hookflash", &dir.join("log"));
         let mut server = Self { process, dir, ip: setup.ip, places, ports, is_over: false };
         server.wait_until_ready();
@@ -145,19 +148,35 @@ impl Server {
         self.process.terminate();
     }
 
+    /// Sends it a signal by name, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// The ports it uses for audio.
+    pub fn rtp(&self) -> std::ops::RangeInclusive<u16> {
+        self.places.rtp.clone()
+    }
+
     /// Ends the server by SIGTERM and checks how it leaves: with 0, no panic, no secret told.
     pub fn stop(self) -> Ended {
         self.stop_and(|_| ())
     }
 
     /// The same; then `after` has its directory before it is removed.
-    pub fn stop_and(mut self, after: impl FnOnce(&Path)) -> Ended {
+    pub fn stop_and(self, after: impl FnOnce(&Path)) -> Ended {
+        let ended = self.stop_poisoned(after);
+        // ATTACKS 27, and STYLE: a caught panic counts.
+        assert!(!ended.log.to_lowercase().contains("panic"), "{}", ended.log);
+        ended
+    }
+
+    /// The same for a server in which a panic is what the test wants.
+    pub fn stop_poisoned(mut self, after: impl FnOnce(&Path)) -> Ended {
         self.process.terminate();
         let status = self.process.wait(ENDS_WITHIN);
         let log = self.log();
         assert!(status.is_some_and(|status| status.success()), "{status:?}\n{log}");
-        // ATTACKS 27, and STYLE: a caught panic counts.
-        assert!(!log.to_lowercase().contains("panic"), "{log}");
         let passwords = PASSWORDS.iter().map(|(_, password)| *password);
         for secret in passwords.chain([TRUNK_PASSWORD, "Digest username", "response=\""]) {
             assert!(!log.contains(secret), "the log tells {secret:?}:\n{log}");

@@ -42,6 +42,10 @@ pub struct Setup {
     pub trunks_by_tcp: bool,
     /// Whether there are TLS and secure WebSocket listeners.
     pub tls: bool,
+    /// How long the ports of a call rest, in seconds.
+    pub port_quarantine_s: u32,
+    /// The call, counted from 1, whose next step panics at SIGUSR2 (debug builds only).
+    pub poison: Option<u64>,
     /// Blocks of ports; the first is good for a dozen calls at once, each other for 25.
     pub port_blocks: u16,
     /// Lines for `[net]`.
@@ -64,6 +68,15 @@ pub struct Setup {
     pub more: String,
 }
 
+impl Setup {
+    /// Audio passes as it is: payloads can be recognised.
+    #[must_use]
+    pub fn with_untouched_audio(mut self) -> Self {
+        self.more += "[noise_removal]\nfrom_customer = false\n";
+        self
+    }
+}
+
 impl Default for Setup {
     fn default() -> Self {
         Self {
@@ -76,6 +89,8 @@ impl Default for Setup {
             expires_min_s: 60,
             trunks_by_tcp: false,
             tls: false,
+            port_quarantine_s: 1,
+            poison: None,
             port_blocks: 1,
             net: "",
             media: "",
@@ -115,7 +130,7 @@ impl Setup {
         let _ = write!(
             text,
             "[net]\n{}\n\n[sip]\nring_timeout_s = {}\ntrunk_timeout_s = {}\n\n\
-             [media]\nport_min = {}\nport_max = {}\nport_quarantine_s = 1\ncodecs = {}\n{}\n\n\
+             [media]\nport_min = {}\nport_max = {}\nport_quarantine_s = {}\ncodecs = {}\n{}\n\n\
              [registrar]\nexpires_min_s = {}\nqualify_s = 0\n\n\
              [security]\ndigest_algorithms = {}\n{}\n\n",
             self.net,
@@ -123,6 +138,7 @@ impl Setup {
             self.trunk_timeout_s,
             places.rtp.start(),
             places.rtp.end(),
+            self.port_quarantine_s,
             self.codecs,
             self.media,
             self.expires_min_s,

@@ -1,8 +1,9 @@
 //! A call between two of our own clients, for tests that look at single messages.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::audio::{self, Audio};
 use crate::client::{Client, Dialog, Message};
 use crate::{Ended, Server};
 
@@ -32,11 +33,33 @@ impl Talk {
         Self::with(Client::at(CUSTOMER, server.sip()), phone)
     }
 
-    /// The same with a phone that is registered already.
+    /// The same with a phone of 1001 that is registered already.
     pub fn with(customer: Client, phone: Client) -> Self {
-        customer.send(&customer.request_with("INVITE", "+4930100", "+4915", &[], &customer.sdp()));
+        let (offer, answer) = (customer.sdp(), phone.sdp());
+        Self::described(customer, phone, "+4930100", [&offer, &answer]).0
+    }
+
+    /// The same with audio: where the server wants that of the customer and that of the phone, whose
+    /// number is `number`.
+    pub fn with_audio(
+        customer: Client,
+        phone: Client,
+        number: &str,
+        [one, two]: [&Audio; 2],
+    ) -> (Self, [SocketAddr; 2]) {
+        Self::described(customer, phone, number, [&one.sdp(), &two.sdp()])
+    }
+
+    fn described(
+        customer: Client,
+        phone: Client,
+        number: &str,
+        [offer, answer]: [&str; 2],
+    ) -> (Self, [SocketAddr; 2]) {
+        customer.renew();
+        customer.send(&customer.request_with("INVITE", number, "+4915", &[], offer));
         let invite = phone.receive_request("INVITE");
-        let answer = phone.reply(&invite, "200 OK", &[], &phone.sdp());
+        let answer = phone.reply(&invite, "200 OK", &[], answer);
         phone.send(&answer);
         let answered = customer.receive_final();
         assert_eq!(answered.status(), 200, "{answered}");
@@ -44,7 +67,8 @@ impl Talk {
         customer.send(&customer.within(&of_customer, "ACK", answered.seq(), ""));
         phone.receive_request("ACK");
         let of_phone = Dialog::of_callee(&invite, &Message::of(&answer));
-        Self { customer, phone, of_customer, of_phone }
+        let places = [audio::place(answered.body()), audio::place(invite.body())];
+        (Self { customer, phone, of_customer, of_phone }, places)
     }
 
     /// The customer hangs up, and everybody hears of it.

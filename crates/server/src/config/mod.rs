@@ -98,6 +98,10 @@ pub(crate) struct Net {
     pub(crate) connections_per_address_max: usize,
     /// How long a connection that has spoken may be silent.
     pub(crate) idle_timeout: Duration,
+    /// How long a message may take from its first byte to its last, and a connection to its first.
+    pub(crate) message_timeout: Duration,
+    /// How long a TLS or WebSocket handshake may take.
+    pub(crate) handshake_timeout: Duration,
     /// Messages a second from one address that is no trunk and no registered phone's.
     pub(crate) messages_per_second_max: u32,
     /// Messages a second from one other address.

@@ -97,6 +97,9 @@ pub(super) fn net(mut section: Section<'_>) -> Net {
             32,
         )),
         idle_timeout: section.seconds("idle_timeout_s", 10..=DAY_S, 3700),
+        // ATTACKS 6, 7: what is never finished is closed within 32 s, a handshake within 10 s.
+        message_timeout: section.seconds("message_timeout_s", 1..=32, 30),
+        handshake_timeout: section.seconds("handshake_timeout_s", 1..=30, 10),
         messages_per_second_max: values::count(section.number(
             "messages_per_second_max",
             1..=most,

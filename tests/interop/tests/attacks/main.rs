@@ -1,0 +1,63 @@
+//! What an attacker on the network tries, against the running server: one test for each row of the
+//! list of attacks that concerns SIP, registrar, trunks and audio.
+
+mod access;
+mod calls;
+mod faults;
+mod media;
+mod parsing;
+mod streams;
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use interop::client::{Client, Message};
+use interop::digest::{Credentials, Hash};
+use interop::{CUSTOMER, Server, Setup, password};
+
+const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+/// Long enough for an answer that must not come.
+const SILENCE: Duration = Duration::from_millis(300);
+
+fn server() -> Server {
+    Server::start(&Setup::default())
+}
+
+/// A request of `extension` for `user`, with a digest for the challenge in `challenged`.
+fn authorized(
+    client: &Client,
+    method: &str,
+    user: &str,
+    extension: &str,
+    credentials: &Credentials,
+    body: &str,
+) -> Message {
+    let header = format!("Authorization: {}", credentials.header());
+    client.ask(&client.request_with(method, user, extension, &[&header], body))
+}
+
+fn credentials(client: &Client, server: &Server, method: &str, user: &str) -> Credentials {
+    let challenged = client.ask(&client.request(method, ""));
+    assert_eq!(challenged.status(), 401, "{challenged}");
+    let challenge = challenged.challenge(Hash::Md5).expect("a challenge");
+    let uri = format!("sip:{}", server.sip());
+    let secret = if user == "1001" { password("1001") } else { "a wrong one" };
+    Credentials::answer(challenge, method, &uri, user, secret)
+}
+
+#[track_caller]
+fn is_well(server: &Server) {
+    let client = Client::at(CUSTOMER, server.sip());
+    let asked = Instant::now();
+    assert_eq!(client.ask(&client.request("OPTIONS", "ping")).status(), 200);
+    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+}
+
+/// Declines what has been called in the meantime, so that the server need not wait for an answer.
+fn decline(client: &Client) {
+    while let Some(message) = client.receive_within(Duration::from_millis(100)) {
+        if message.start().starts_with("INVITE") {
+            client.send(&client.reply(&message, "603 Decline", &[], ""));
+        }
+    }
+}
