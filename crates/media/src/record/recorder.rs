@@ -123,13 +123,17 @@ impl Recorder {
         let placed = source.place(now, at, self.rate, heard);
         let Some((position, samples)) = placed else { return };
         let channel = &mut self.channels[side as usize];
-        let last = self.base + channel.len() as i64;
-        for (at, sample) in (position..).zip(samples) {
-            if (self.base..last).contains(&at) {
-                let cell = &mut channel[at as usize % channel.len()];
-                *cell = cell.saturating_add(*sample);
-            }
-        }
+        // What is written already, or beyond what is kept, has no place.
+        let end = position + samples.len() as i64;
+        let from = position.max(self.base);
+        let to = end.min(self.base + channel.len() as i64);
+        let Some(samples) = samples.get(from.abs_diff(position) as usize..) else { return };
+        let samples = &samples[..samples.len().min((to - from).max(0) as usize)];
+        let at = from as usize % channel.len();
+        let (before, after) = channel.split_at_mut(at);
+        let (first, second) = samples.split_at(samples.len().min(after.len()));
+        add(after, first);
+        add(before, second);
     }
 
     /// What is said from now on is left out (K2), until [`Self::resume`].
@@ -192,13 +196,20 @@ impl Recorder {
         let kept = self.channels[0].len();
         while self.base < end {
             let at = self.base as usize % kept;
-            self.base += 1;
-            let frame = self.channels.each_mut().map(|channel| std::mem::take(&mut channel[at]));
-            match (is_paused, self.policy) {
-                (false, _) => self.block.samples.extend(frame),
-                (true, PausePolicy::Silence) => self.block.samples.extend([0; 2]),
-                (true, PausePolicy::Nothing) => {}
+            let room = (self.block_samples - self.block.samples.len()) / 2;
+            let len = ((end - self.base) as usize).min(kept - at).min(room);
+            self.base += len as i64;
+            let [left, right] = self.channels.each_mut().map(|channel| &mut channel[at..at + len]);
+            if is_paused {
+                left.fill(0);
+                right.fill(0);
             }
+            if !is_paused || self.policy == PausePolicy::Silence {
+                let frames = left.iter().zip(&*right).flat_map(|(left, right)| [*left, *right]);
+                self.block.samples.extend(frames);
+            }
+            left.fill(0);
+            right.fill(0);
             if self.block.samples.len() >= self.block_samples {
                 self.pass_on(sink);
             }
@@ -212,6 +223,13 @@ impl Recorder {
             debug_assert!(self.block.samples.is_empty(), "a sink leaves an empty block");
         }
         self.block.at = next;
+    }
+}
+
+/// Adds samples to the beginning of a piece of a channel.
+fn add(channel: &mut [i16], samples: &[i16]) {
+    for (cell, sample) in channel.iter_mut().zip(samples) {
+        *cell = cell.saturating_add(*sample);
     }
 }
 
