@@ -91,7 +91,9 @@ fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std
                 sent += stats.packets_sent;
                 strays += stats.strays_dropped;
             }
-            MediaEvent::Recording(_) | MediaEvent::Overrun { .. } => overruns += 1,
+            MediaEvent::Recording(_) | MediaEvent::Dtmf { .. } | MediaEvent::Overrun { .. } => {
+                overruns += 1
+            }
             MediaEvent::BindFailed { .. }
             | MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpTimeout { .. }

@@ -168,6 +168,7 @@ impl MediaNet {
                 place
             }
             MediaCommand::Configure { stream, .. }
+            | MediaCommand::Press { stream, .. }
             | MediaCommand::Hear { listener: stream, .. } => {
                 self.places().get(stream).copied().unwrap_or(0)
             }

@@ -283,6 +283,11 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 self.worker.hear(listener, source, slot);
             }
             MediaCommand::Close { stream } => self.close(now, stream),
+            MediaCommand::Press { stream, event } => {
+                if let Some(&slot) = self.slots.get(&stream) {
+                    self.worker.press(slot, event);
+                }
+            }
             MediaCommand::Record { bridge: _, command } => self.record(now, command),
             MediaCommand::Shutdown => {
                 self.setup.inbox.shut_down();

@@ -85,6 +85,7 @@ fn a_thousand_calls_leave_nothing_behind() {
                 | MediaEvent::RtpResumed { .. }
                 | MediaEvent::Stats { .. }
                 | MediaEvent::Recording(_)
+                | MediaEvent::Dtmf { .. }
                 | MediaEvent::Overrun { .. } => {}
             }
         }

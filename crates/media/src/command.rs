@@ -10,6 +10,7 @@ use base::define_id;
 use serde::{Deserialize, Serialize};
 
 use crate::denoise::DenoiseSettings;
+use crate::dtmf::DtmfEvent;
 use crate::record::{RecordCommand, RecordEvent};
 use crate::srtp::Keying;
 
@@ -62,6 +63,13 @@ pub enum MediaCommand {
     Close {
         /// Which stream.
         stream: StreamId,
+    },
+    /// Press a key towards the peer, in the form agreed on: named events (RFC 4733), else tones.
+    Press {
+        /// Which stream.
+        stream: StreamId,
+        /// Which key, and how.
+        event: DtmfEvent,
     },
     /// Something about a recording (K1).
     Record {
@@ -237,6 +245,13 @@ pub enum MediaEvent {
         stream: StreamId,
         /// The figures so far.
         stats: Box<StreamStats>,
+    },
+    /// The peer has pressed a key, told when it is up again.
+    Dtmf {
+        /// Which stream.
+        stream: StreamId,
+        /// Which key, and how long.
+        event: DtmfEvent,
     },
     /// Something about a recording.
     Recording(RecordEvent),

@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod command;
 pub mod denoise;
+mod dialer;
 mod dot;
 pub mod dtmf;
 mod ear;

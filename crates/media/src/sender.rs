@@ -65,6 +65,10 @@ impl Origin {
     pub const MUSIC: Self = Self { source: usize::MAX, run: 0 };
     /// Our silence.
     pub const SILENCE: Self = Self { source: usize::MAX, run: 1 };
+    /// Keys that we press, as named events.
+    pub const KEYS: Self = Self { source: usize::MAX, run: 2 };
+    /// The same as tones.
+    pub const TONES: Self = Self { source: usize::MAX, run: 3 };
 }
 
 /// A packet to pass on.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use base::{Rng, Time};
 
 use crate::command::{Hear, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats};
+use crate::dialer::Dialer;
+use crate::dtmf::EventReceiver;
 use crate::ear::Ear;
 use crate::latch::Latch;
 use crate::mouth::Mouth;
@@ -56,6 +58,14 @@ pub(crate) struct Stream {
     pub(crate) ear: Option<Box<Ear>>,
     /// Speaks to the peer, when what it hears is made of samples.
     pub(crate) mouth: Option<Box<Mouth>>,
+    /// Keys the peer presses, and the clock of its events.
+    pub(crate) keys: Option<(u32, EventReceiver)>,
+    /// Presses keys towards the peer.
+    pub(crate) dialer: Option<Box<Dialer>>,
+    /// Whether it does so now.
+    pub(crate) is_dialling: bool,
+    /// Packets it has sent.
+    pub(crate) dialled: u64,
     /// Whether the last audio came out of the mouth: events follow it.
     pub(crate) by_mouth: bool,
     pub(crate) silence: Silence,
@@ -120,6 +130,10 @@ impl Stream {
             ear: None,
             mouth: None,
             by_mouth: false,
+            keys: None,
+            dialer: None,
+            is_dialling: false,
+            dialled: 0,
             silence: Silence { since: now, told: false },
             reports: Reports { due: now, packets_sent: 0, peers: None },
             cname: rng.token(CNAME_LEN).into(),
@@ -155,6 +169,7 @@ impl Stream {
         }
         let could_send = self.rtp_target().is_some();
         self.config = config;
+        self.tune_dialer();
         if !could_send {
             // What was not sent in between is not lost.
             self.sender.cut();

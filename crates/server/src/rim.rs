@@ -53,9 +53,11 @@ impl Rim {
             | MediaCommand::Configure { stream, .. }
             | MediaCommand::Hear { listener: stream, .. } => stream,
             // Always taken.
-            MediaCommand::Close { .. } | MediaCommand::Record { .. } | MediaCommand::Shutdown => {
-                return None;
-            }
+            // A key or a recording that is lost costs no call.
+            MediaCommand::Close { .. }
+            | MediaCommand::Press { .. }
+            | MediaCommand::Record { .. }
+            | MediaCommand::Shutdown => return None,
         };
         // DESIGN, flow: a full worker costs that call, never a wait.
         let error = "media worker overloaded".to_owned();

@@ -28,6 +28,8 @@ pub(crate) struct Media {
     pub(crate) fail_next: bool,
     /// Who is recorded.
     pub(crate) recordings: BTreeMap<RecordingId, BTreeSet<StreamId>>,
+    /// Keys pressed towards peers.
+    pub(crate) presses: usize,
     /// Recordings ever.
     pub(crate) started: usize,
     pub(crate) wrong: Vec<String>,
@@ -66,6 +68,13 @@ impl Media {
                 }
                 let stats = StreamStats { packets_received: 7, ..StreamStats::default() };
                 Some(MediaEvent::Closed { stream, stats: Box::new(stats) })
+            }
+            MediaCommand::Press { stream, event: _ } => {
+                if !self.streams.contains_key(&stream) {
+                    self.wrong.push(format!("{stream} gets a key but is not open"));
+                }
+                self.presses += 1;
+                None
             }
             MediaCommand::Record { bridge, command } => {
                 self.record(bridge, command);

@@ -89,7 +89,9 @@ pub enum Act {
     Update,
     /// Asks by OPTIONS inside the dialog.
     Options,
-    /// Says something that nobody understands (INFO): 405 is expected.
+    /// Presses a key, told by SIP INFO.
+    Key,
+    /// Says something that nobody understands (MESSAGE): 405 is expected.
     Unknown,
     /// Hangs up.
     Bye,
@@ -325,7 +327,7 @@ fn acts(rng: &mut Rng) -> Vec<(Duration, Act)> {
     for _ in 0..rng.below(5) {
         // Often at the very second at which the other side acts too.
         at += if rng.chance(40) { Duration::from_secs(5) } else { millis(rng, 20_000) };
-        let act = match rng.below(12) {
+        let act = match rng.below(13) {
             0 | 1 => Act::Hold(*pick(rng, &[Hold::SendOnly, Hold::Inactive, Hold::Zero])),
             2 | 3 => Act::Resume,
             4 => Act::Codecs(*pick(rng, &[Codecs::ALaw, Codecs::MuLaw, Codecs::Both])),
@@ -333,6 +335,7 @@ fn acts(rng: &mut Rng) -> Vec<(Duration, Act)> {
             7 => Act::Refresh,
             8 | 9 => Act::Update,
             10 => Act::Options,
+            11 => Act::Key,
             _ => Act::Unknown,
         };
         acts.push((at, act));

@@ -13,6 +13,7 @@ use media::command::{
     Hear, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig,
     StreamId,
 };
+use media::dtmf::DtmfEvent;
 use media::srtp::{Keying, MasterKey, Profile};
 use sdp::{Codec, Order, Protection, Suite};
 use sip::message::StatusCode;
@@ -223,10 +224,21 @@ impl Core {
             }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
             MediaEvent::Recording(event) => recording::told(&event),
+            MediaEvent::Dtmf { stream, .. } => tracing::debug!(leg = %leg_of(stream), "key"),
             MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpResumed { .. }
             | MediaEvent::Overrun { .. }
             | MediaEvent::Stats { .. } => {}
+        }
+    }
+
+    /// A leg told of a key by SIP INFO: its partner gets it in the form of its own leg.
+    pub(super) fn key_told(&mut self, leg: LegId, event: DtmfEvent, out: &mut Vec<Output>) {
+        let Some(call) = self.legs.get(&leg).map(SipLeg::call) else { return };
+        let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
+        if let Some(partner) = partner.filter(|partner| self.legs.contains_key(partner)) {
+            let stream = Self::stream_of(partner);
+            out.push(Output::Media(MediaCommand::Press { stream, event }));
         }
     }
 

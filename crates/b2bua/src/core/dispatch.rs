@@ -302,6 +302,7 @@ impl Core {
             Report::Offered { can_wait } => return self.offered(now, leg, can_wait, out),
             Report::Agreed => return self.agreed(now, leg, out),
             Report::OfferFailed => return self.offer_failed(now, leg, out),
+            Report::Key(event) => return self.key_told(leg, event, out),
             Report::Redirected { contacts, cause } => {
                 return self.redirected(now, leg, &contacts, cause, out);
             }

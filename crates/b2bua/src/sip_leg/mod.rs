@@ -23,6 +23,7 @@ use base::{Rng, Time, Timers};
 use bytes::Bytes;
 use call::{CallId, Cause, LegEvent, LegId, Side};
 use media::command::StreamConfig;
+use media::dtmf::DtmfEvent;
 use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security, Suite};
 use serde::{Deserialize, Serialize};
 use sip::dialog::{Dialog, SessionTimer};
@@ -73,6 +74,8 @@ pub(crate) enum Report {
     Agreed,
     /// What [`SipLeg::reoffer`] offered was refused.
     OfferFailed,
+    /// A key, told by SIP INFO.
+    Key(DtmfEvent),
     /// The far end points elsewhere.
     Redirected {
         /// Where to.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base::Time;
 use call::{Cause, LegEvent};
+use media::dtmf::info::Body;
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
@@ -168,9 +169,9 @@ impl SipLeg {
                 allow::add_capabilities(&mut response.headers);
                 cx.wire.respond(cx.now, transaction, response);
             }
+            Method::Info => self.told(&request, transaction, cx),
             Method::Ack
             | Method::Cancel
-            | Method::Info
             | Method::Message
             | Method::Notify
             | Method::Publish
@@ -179,6 +180,28 @@ impl SipLeg {
             | Method::Subscribe
             | Method::Other(_) => {
                 self.respond(transaction, &request, StatusCode::METHOD_NOT_ALLOWED, cx);
+            }
+        }
+    }
+
+    /// A SIP INFO (RFC 6086): a key, or nothing, as some phones ask whether we are there.
+    fn told(&mut self, request: &Request, transaction: TransactionId, cx: &mut Cx<'_>) {
+        let media_type = request.headers.get(Name::ContentType).unwrap_or("");
+        let key = Body::of_type(media_type).map(|body| body.parse(&request.body));
+        match key {
+            Some(Some(event)) => {
+                self.respond(transaction, request, StatusCode::OK, cx);
+                cx.reports.push_back((self.id, Report::Key(event)));
+            }
+            Some(None) => self.respond(transaction, request, StatusCode::BAD_REQUEST, cx),
+            None if request.body.is_empty() => {
+                self.respond(transaction, request, StatusCode::OK, cx);
+            }
+            None => {
+                let mut response = request.response(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+                let known = [Body::Relay, Body::Plain].map(Body::media_type);
+                response.headers.set(Name::Accept, known.join(", "));
+                cx.wire.respond(cx.now, transaction, response);
             }
         }
     }

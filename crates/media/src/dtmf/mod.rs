@@ -155,7 +155,7 @@ pub const SIGNALS_MAX: usize = 5;
 pub struct Signals([Option<Signal>; SIGNALS_MAX]);
 
 impl Signals {
-    fn push(&mut self, signal: Signal) {
+    pub(crate) fn push(&mut self, signal: Signal) {
         let free = self.0.iter_mut().find(|place| place.is_none());
         debug_assert!(free.is_some(), "no step has more than {SIGNALS_MAX}");
         if let Some(free) = free {

@@ -3,6 +3,7 @@
 //! Knows no socket: the shell names a stream by the [`Slot`] it got when it opened it, and takes
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
+mod dtmf;
 mod pass_on;
 mod recording;
 
@@ -74,6 +75,10 @@ pub struct Worker {
     rng: Rng,
     wall: WallTime,
     ticks: usize,
+    /// Slots whose peers hold a key down.
+    pressing: Vec<usize>,
+    /// Slots towards whose peers a key is pressed.
+    dialling: Vec<usize>,
     /// At most one a call.
     recorders: BTreeMap<RecordingId, Recorder>,
     /// Samples of the packet in hand.
@@ -92,6 +97,8 @@ impl Worker {
             rng: Rng::new(seed),
             wall,
             ticks: 0,
+            pressing: Vec::new(),
+            dialling: Vec::new(),
             recorders: BTreeMap::new(),
             samples: Box::new([0; SAMPLES_MAX]),
         }
@@ -178,6 +185,8 @@ impl Worker {
         sink: &mut impl Sink,
     ) -> Option<Box<StreamStats>> {
         self.unhear(slot.0);
+        self.pressing.retain(|pressing| *pressing != slot.0);
+        self.dialling.retain(|dialling| *dialling != slot.0);
         self.report(now, slot.0, true, sink);
         let gone = self.streams.get_mut(slot.0).and_then(Option::take)?;
         for listener in &gone.hearers {
@@ -227,6 +236,7 @@ impl Worker {
         for i in 0..self.players.len() {
             self.play(now, self.players[i], sink);
         }
+        self.tick_keys(now, sink);
         self.tick_recorders(now, sink);
         self.ticks = (self.ticks + 1) % HOUSEKEEPING_TICKS;
         for slot in (self.ticks..self.streams.len()).step_by(HOUSEKEEPING_TICKS) {
@@ -336,6 +346,9 @@ impl Worker {
         let Some(stream) = stream(&mut self.streams, slot) else { return };
         let Some(target) = stream.rtp_target() else { return };
         let Some(&payload) = stream.own_payload() else { return };
+        if stream.is_dialling {
+            return;
+        }
         let (frame, origin) = match stream.hear {
             Hear::Music => (self.music.frame(payload.codec, stream.music_at), Origin::MUSIC),
             Hear::Silence => (self.music.silent_frame(payload.codec), Origin::SILENCE),

@@ -32,6 +32,7 @@ impl Worker {
         datagram: &mut [u8],
         sink: &mut impl Sink,
     ) {
+        self.take_events(now, source, taken, datagram, sink);
         let heard = self.listen_in(now, source, taken, datagram);
         let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
         for i in 0..hearers {
@@ -41,6 +42,10 @@ impl Worker {
             let ahead =
                 speaker.ear.as_ref().and_then(|ear| ear.ahead(taken.packet.header.timestamp));
             let Some(listener) = stream(&mut self.streams, slot) else { continue };
+            if listener.is_dialling {
+                listener.sender.skip(taken.origin, taken.extended, taken.in_order);
+                continue;
+            }
             let relayed = listener.sent_payload(taken.key).copied();
             let out = (&mut *sink, Slot(slot));
             match (heard, relayed) {

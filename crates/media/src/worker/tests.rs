@@ -1,5 +1,6 @@
 //! Two phones and a worker between them, in virtual time.
 
+mod keys;
 mod process;
 mod properties;
 mod protection;

@@ -4,7 +4,7 @@
 use crate::message::{Headers, Method, Name, Request};
 
 /// Methods we take.
-pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, REGISTER";
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REGISTER";
 /// Option tags we understand.
 pub const SUPPORTED: &[&str] = &["100rel", "timer", "path", "outbound"];
 /// Bodies we understand.

@@ -56,6 +56,9 @@ impl Streams {
                 assert!(self.known.remove(stream).is_some(), "{stream} closed twice");
                 return Some(*stream);
             }
+            MediaCommand::Press { stream, .. } => {
+                assert!(self.known.contains_key(stream), "{stream} gets a key when closed");
+            }
             MediaCommand::Record { command, .. } => {
                 if let RecordCommand::Track { stream, .. } = command {
                     assert!(self.known.contains_key(stream), "{stream} recorded when closed");

@@ -160,7 +160,7 @@ impl Agent {
         let is_busy = match act {
             Act::Die => false,
             Act::Bye => !dialog.is_caller && dialog.unacked.is_some(),
-            Act::Options | Act::Unknown => dialog.unacked.is_some(),
+            Act::Options | Act::Key | Act::Unknown => dialog.unacked.is_some(),
             Act::Hold(_)
             | Act::Resume
             | Act::Codecs(_)
@@ -184,7 +184,8 @@ impl Agent {
             Act::Die => self.die(),
             Act::Bye => self.bye(now, id),
             Act::Options => self.ask(now, id, "OPTIONS"),
-            Act::Unknown => self.ask(now, id, "INFO"),
+            Act::Key => self.press(now, id),
+            Act::Unknown => self.ask(now, id, "MESSAGE"),
             Act::Hold(_)
             | Act::Resume
             | Act::Codecs(_)
@@ -197,6 +198,15 @@ impl Agent {
     fn ask(&mut self, now: Time, id: u64, method: &str) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let request = dialog.request(method);
+        self.request(now, request, Purpose::Other);
+    }
+
+    /// A key by SIP INFO, as gateways send it.
+    fn press(&mut self, now: Time, id: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let request = dialog.request("INFO");
+        let request = request.with("Content-Type", "application/dtmf-relay");
+        let request = request.body("Signal=5\r\nDuration=120\r\n");
         self.request(now, request, Purpose::Other);
     }
 

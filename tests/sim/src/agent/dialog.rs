@@ -223,6 +223,7 @@ impl Dialog {
             | Act::Refresh
             | Act::Update
             | Act::Options
+            | Act::Key
             | Act::Unknown
             | Act::Bye
             | Act::Die => return sdp,

@@ -192,6 +192,17 @@ fn too_short_sessions_are_refused_with_the_least_we_take_and_ours_are_raised() {
 }
 
 #[test]
+fn a_key_told_by_info_is_pressed_towards_the_other_side() {
+    let mut world = world();
+    world.plan("1001", Answering::after(1000).then(1000, Act::Key));
+    world.call("1003", Placing::to("1001"));
+    world.run_for(seconds(10));
+    assert_eq!(answers(&world, "1001", "INFO"), [200]);
+    assert_eq!(world.presses(), 1);
+    world.finish();
+}
+
+#[test]
 fn what_we_do_not_understand_gets_405_with_what_we_do() {
     let mut world = world();
     world.plan("1001", Answering::after(1000).then(1000, Act::Unknown).then(2000, Act::Options));

@@ -1,0 +1,172 @@
+//! Keys pressed by a peer, told to the core; keys pressed towards a peer by the core, or by another
+//! whose named events it cannot take.
+
+use base::Time;
+
+use super::{Channel, Sink, Slot, Taken, Worker, stream};
+use crate::command::{Codec, MediaEvent};
+use crate::dialer::{Dialer, Dialled};
+use crate::dtmf::{DtmfEvent, EventReceiver, Signal, Signals};
+use crate::mouth::PAYLOAD_MAX;
+use crate::rtp::{self, HEADER_LEN, Header};
+use crate::sender::{Origin, Relayed};
+use crate::stream::Stream;
+
+impl Worker {
+    /// Presses a key towards the peer of a stream, after those that are still being pressed.
+    pub fn press(&mut self, slot: Slot, event: DtmfEvent) {
+        self.dial(slot.0, Signal::Press(event));
+    }
+
+    /// Takes the events of a packet; the listeners that cannot get the packet hear tones.
+    pub(super) fn take_events(
+        &mut self,
+        now: Time,
+        source: Slot,
+        taken: &Taken,
+        datagram: &[u8],
+        sink: &mut impl Sink,
+    ) {
+        if taken.codec != Codec::TelephoneEvent {
+            return;
+        }
+        let Some(speaker) = stream(&mut self.streams, source.0) else { return };
+        let header = taken.packet.header;
+        let payload = &datagram[taken.packet.payload.clone()];
+        let known = speaker.keys.take().filter(|(clock_rate, _)| *clock_rate == taken.clock_rate);
+        let (clock_rate, mut keys) =
+            known.unwrap_or_else(|| (taken.clock_rate, EventReceiver::new(taken.clock_rate)));
+        let signals = keys.packet(now, header.timestamp, header.marker, payload);
+        let is_down = keys.pressed().is_some();
+        speaker.keys = Some((clock_rate, keys));
+        if is_down && !self.pressing.contains(&source.0) {
+            self.pressing.push(source.0);
+        }
+        self.tell(source.0, signals, sink);
+    }
+
+    /// Ends presses whose end was lost, and goes on with those of our own.
+    pub(super) fn tick_keys(&mut self, now: Time, sink: &mut impl Sink) {
+        for i in (0..self.pressing.len()).rev() {
+            let slot = self.pressing[i];
+            let keys = stream(&mut self.streams, slot).and_then(|stream| stream.keys.as_mut());
+            let ended = keys.and_then(|(_, keys)| {
+                let ended = keys.tick(now);
+                (ended.is_some() || keys.pressed().is_none()).then_some(ended)
+            });
+            if let Some(ended) = ended {
+                self.pressing.swap_remove(i);
+                let mut signals = Signals::default();
+                ended.into_iter().for_each(|signal| signals.push(signal));
+                self.tell(slot, signals, sink);
+            } else if stream(&mut self.streams, slot).is_none() {
+                self.pressing.swap_remove(i);
+            }
+        }
+        for i in (0..self.dialling.len()).rev() {
+            let slot = self.dialling[i];
+            let goes_on = stream(&mut self.streams, slot)
+                .is_some_and(|stream| stream.dial(now, Slot(slot), sink));
+            if !goes_on {
+                self.dialling.swap_remove(i);
+            }
+        }
+    }
+
+    fn tell(&mut self, source: usize, signals: Signals, sink: &mut impl Sink) {
+        for signal in signals {
+            let Some(Some(speaker)) = self.streams.get(source) else { return };
+            match signal {
+                Signal::End(event) | Signal::Press(event) => {
+                    sink.event(MediaEvent::Dtmf { stream: speaker.id, event });
+                }
+                Signal::Start { .. } => {}
+            }
+            for i in 0..speaker.hearers.len() {
+                let Some(Some(speaker)) = self.streams.get(source) else { return };
+                let hearer = speaker.hearers[i];
+                let has_events = stream(&mut self.streams, hearer)
+                    .and_then(|stream| stream.dialer.as_ref())
+                    .is_none_or(|dialer| dialer.has_events());
+                if !has_events {
+                    self.dial(hearer, signal);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, slot: usize, signal: Signal) {
+        let Some(stream) = stream(&mut self.streams, slot) else { return };
+        let Some(dialer) = &mut stream.dialer else { return };
+        dialer.signal(signal);
+        if !stream.is_dialling {
+            stream.is_dialling = true;
+            self.dialling.push(slot);
+        }
+    }
+}
+
+impl Stream {
+    /// Makes the dialer that the agreed payloads ask for; a press in progress ends with another.
+    pub(crate) fn tune_dialer(&mut self) {
+        let payloads = &self.config.payloads;
+        if self.dialer.as_ref().is_none_or(|dialer| !dialer.is_for(payloads)) {
+            self.dialer = Dialer::new(payloads).map(Box::new);
+        }
+    }
+
+    /// One tick of what is pressed towards the peer; false when that is over.
+    fn dial(&mut self, now: Time, slot: Slot, sink: &mut impl Sink) -> bool {
+        let (Some(target), Some(mut dialer)) = (self.rtp_target(), self.dialer.take()) else {
+            self.is_dialling = false;
+            return false;
+        };
+        let mut buffer = [0; PAYLOAD_MAX];
+        let payload = *dialer.payload();
+        let (bytes, header) = match dialer.step(now, &mut buffer) {
+            Some(Dialled::Event(packet)) => {
+                let length = packet.payload.len();
+                buffer[..length].copy_from_slice(&packet.payload);
+                self.dialled += 1;
+                let header = Header {
+                    marker: packet.marker,
+                    payload_type: payload.send,
+                    sequence: 0,
+                    timestamp: packet.timestamp,
+                    ssrc: 0,
+                };
+                let relayed = Relayed {
+                    origin: Origin::KEYS,
+                    extended: self.dialled,
+                    in_order: true,
+                    header,
+                    payload_type: payload.send,
+                    clock_rate: payload.clock_rate,
+                    is_audio: false,
+                    payload_len: length,
+                };
+                (length, self.sender.relay(now, &relayed))
+            }
+            Some(Dialled::Tone(tone)) => {
+                let (length, clock_rate) = (tone.len(), payload.clock_rate);
+                let header = self.sender.own(now, payload.send, clock_rate, length, Origin::TONES);
+                (length, Some(header))
+            }
+            None => (0, None),
+        };
+        if let Some(header) = header {
+            let mut packet = [0; HEADER_LEN + PAYLOAD_MAX];
+            rtp::write_header(&mut packet, &header);
+            packet[HEADER_LEN..][..bytes].copy_from_slice(&buffer[..bytes]);
+            if !self.send(sink, (slot, Channel::Rtp), target, &packet[..HEADER_LEN + bytes]) {
+                self.stats.send_failed += 1;
+            }
+        }
+        self.is_dialling = !dialer.is_idle();
+        if !self.is_dialling {
+            self.sender.cut();
+        }
+        self.dialer = Some(dialer);
+        self.is_dialling
+    }
+}
