@@ -29,12 +29,12 @@ impl World {
             .collect()
     }
 
-    /// What a peer hears in the call it has up: `Stream`, `Music`, `Silence` or `Nothing`.
+    /// Keys pressed towards peers.
     pub fn presses(&self) -> usize {
         self.media.presses
     }
 
-    /// What the phone hears of the other side, by the engine's plan.
+    /// What a peer hears in the call it has up: `Stream`, `Music`, `Silence` or `Nothing`.
     pub fn heard_by(&self, name: &str) -> String {
         let agent = &self.agents[self.index(name)];
         let mut up = agent.dialogs.values().filter(|d| d.state == crate::agent::State::Up);

@@ -204,9 +204,8 @@ impl Agent {
     /// A key by SIP INFO, as gateways send it.
     fn press(&mut self, now: Time, id: u64) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let request = dialog.request("INFO");
-        let request = request.with("Content-Type", "application/dtmf-relay");
-        let request = request.body("Signal=5\r\nDuration=120\r\n");
+        let mut request = dialog.request("INFO").with_sdp("Signal=5\r\nDuration=120\r\n");
+        request.set("Content-Type", "application/dtmf-relay");
         self.request(now, request, Purpose::Other);
     }
 
