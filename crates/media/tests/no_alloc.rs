@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Time, WallTime};
+use media::codec::Format;
 use media::command::{
     Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
 };
 use media::denoise::{DenoiseSettings, Denoiser};
+use media::jitter_buffer::{Content, Incoming};
 use media::player::Music;
+use media::playout::Playout;
 use media::rtp::{HEADER_LEN, Header, write_header};
 use media::srtp::{Keying, MasterKey, OVERHEAD_MAX, Profile, Reason, Srtp};
 use media::stream::Numbers;
@@ -190,5 +193,32 @@ fn srtp_allocates_nothing() {
             assert_eq!(there.unprotect_rtcp(&mut packet[..5]), Err(Reason::Malformed));
         }
         assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{profile:?}");
+    }
+}
+
+#[test]
+fn playing_a_source_out_allocates_nothing() {
+    for (codec, clock_rate) in [(Codec::Pcmu, 8000), (Codec::G722, 8000), (Codec::Opus, 48_000)] {
+        let format = Format::new(codec, clock_rate).unwrap();
+        let mut playout = Playout::new(format, 16_000, 1).unwrap();
+        // In Opus: CELT, 20 ms, whatever it may say.
+        let mut payload = [0x33; 160];
+        payload[0] = 0xf8;
+        let mut out = [0; 320];
+        let before = ALLOCATIONS.with(Cell::get);
+        for n in 0..2000u64 {
+            // Some are lost, some late, and some describe silence.
+            let late = if n % 97 < 3 { 70 } else { 0 };
+            let now = Time::ZERO + Duration::from_millis(20 * n + late);
+            let content = if n % 400 == 399 { Content::Noise } else { Content::Audio };
+            let timestamp = n as u32 * (clock_rate / 50);
+            let packet = Incoming { run: 1, sequence: n, timestamp, content, payload: &payload };
+            if n % 11 != 5 {
+                playout.put(now, &packet);
+            }
+            playout.pull(Time::ZERO + Duration::from_millis(20 * n + 7), &mut out);
+        }
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{codec:?}");
+        assert!(playout.stats().concealed > 0 && playout.stats().late > 0, "{codec:?}");
     }
 }
