@@ -207,12 +207,12 @@ fn playing_a_source_out_allocates_nothing() {
         let mut out = [0; 320];
         let before = ALLOCATIONS.with(Cell::get);
         for n in 0..2000u64 {
-            // Some are lost, some late, and some describe silence.
-            let late = if n % 97 < 3 { 70 } else { 0 };
-            let now = Time::ZERO + Duration::from_millis(20 * n + late);
+            // Some are lost, some overtaken by the next, and some describe silence.
+            let now = Time::ZERO + Duration::from_millis(20 * n);
+            let sequence = if n % 200 < 20 { n ^ 1 } else { n };
             let content = if n % 400 == 399 { Content::Noise } else { Content::Audio };
-            let timestamp = n as u32 * (clock_rate / 50);
-            let packet = Incoming { run: 1, sequence: n, timestamp, content, payload: &payload };
+            let timestamp = sequence as u32 * (clock_rate / 50);
+            let packet = Incoming { run: 1, sequence, timestamp, content, payload: &payload };
             if n % 11 != 5 {
                 playout.put(now, &packet);
             }
