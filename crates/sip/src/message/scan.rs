@@ -150,14 +150,16 @@ pub(super) fn strip_prefix_any_case<'a>(s: &'a str, prefix: &str) -> Option<&'a 
     head.eq_ignore_ascii_case(prefix.as_bytes()).then(|| &s[prefix.len()..])
 }
 
-/// The index just past the quoted string that opens at `open` (RFC 3261 `quoted-string`).
+/// The index just past the quoted string that opens at `open` (RFC 3261 `quoted-string`). A line
+/// break stands in none, escaped or not: what was folded is one line by now.
 pub(super) fn skip_quoted(s: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
         let step = memchr::memchr2(b'"', b'\\', s.get(at..)?)?;
         at += step;
         if s[at] == b'"' {
-            return Some(at + 1);
+            let is_one_line = memchr::memchr2(b'\r', b'\n', &s[open..at]).is_none();
+            return is_one_line.then_some(at + 1);
         }
         at += 2;
     }
@@ -394,6 +396,20 @@ mod tests {
             ("", &[]),
         ] {
             assert_eq!(List::new(value).collect::<Vec<_>>(), parts, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_string_is_one_line() {
+        for (text, end) in [
+            (r#""a" b"#, Some(3)),
+            (r#""a\"" b"#, Some(5)),
+            ("\"a", None),
+            ("\"a\\", None),
+            ("\"a\r\n b\"", None),
+            ("\"a\\\n\"", None),
+        ] {
+            assert_eq!(skip_quoted(text.as_bytes(), 0), end, "{text:?}");
         }
     }
 
