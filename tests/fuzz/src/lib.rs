@@ -20,7 +20,7 @@ mod sdp;
 #[path = "../../../crates/sip-net/src/stun.rs"]
 mod stun;
 mod values;
-mod websocket;
+pub mod websocket;
 mod whole_core;
 mod worker;
 

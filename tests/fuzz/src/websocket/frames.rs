@@ -14,7 +14,7 @@ pub(super) struct Read {
 }
 
 /// A frame of a client with this first byte.
-pub(super) fn frame(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
+pub fn frame(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
         len @ ..126 => frame.push(0x80 | len as u8),
@@ -46,6 +46,7 @@ fn read_all(mut rest: &[u8], masked: bool) -> Read {
     let mut read = Read::default();
     // A message in pieces, and whether it is text.
     let mut begun: Option<(bool, Vec<u8>)> = None;
+    let mut is_over = false;
     while !rest.is_empty() {
         let Some(frame) = next(&mut rest, masked) else { return read };
         if frame.opcode >= 8 {
@@ -54,11 +55,15 @@ fn read_all(mut rest: &[u8], masked: bool) -> Read {
                 return read;
             }
             read.controls += 1;
-            if frame.opcode == 8 {
-                read.is_whole = rest.is_empty();
+            is_over |= frame.opcode == 8;
+            if is_over && masked {
                 return read;
             }
             continue;
+        }
+        // RFC 6455 §5.5.1: no more data after a goodbye; pings may still be answered.
+        if is_over {
+            return read;
         }
         let (is_text, mut text) = match (frame.opcode, begun.take()) {
             (0, Some(begun)) => begun,

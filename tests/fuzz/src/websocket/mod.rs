@@ -9,7 +9,9 @@ use sip_net::testing::{self, Heard};
 
 use crate::edit::edited;
 use crate::reader::Reader;
-use frames::{Read, frame, read};
+use frames::{Read, read};
+
+pub use frames::frame;
 
 /// Frames of one run.
 const STEPS_MAX: usize = 64;
@@ -20,7 +22,8 @@ const CONTROLS: usize = 50;
 /// The answer to a WebSocket's greeting is no longer.
 const ANSWER_MAX: usize = 1024;
 
-const GREETING: &[u8] = b"GET / HTTP/1.1\r\nHost: sip.example.com\r\nConnection: Upgrade\r\n\
+/// A greeting that is accepted.
+pub const GREETING: &[u8] = b"GET / HTTP/1.1\r\nHost: sip.example.com\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\
     Origin: https://desk.example.com\r\n\r\n";
