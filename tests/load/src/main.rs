@@ -2,13 +2,15 @@
 //!
 //! `load calls RATE SECONDS [HOLD_MS]` · `load steps` · `load registers [PHONES]` ·
 //! `load memory` · `load endurance [CALLS]` · `load start` · `load flood` · `load bench` (all of
-//! them, as the tables of tests/load/README.md) · `load run` (a short run of calls).
+//! them, as the tables of tests/load/README.md) · `load run` (a short run of calls) ·
+//! `load mutations [SEED [DATAGRAMS [STREAMED]]]`.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
+use load::mutations::{self, Cases};
 use load::server::{Plan, Server};
 use load::sip::calls::{Agent, CallLoad, CallOutcome};
 use load::sip::{calls, flood, register};
@@ -35,6 +37,11 @@ fn main() -> Outcome {
         Some("endurance") => endurance(number(1, 200_000)),
         Some("start") => start(),
         Some("flood") => floods(),
+        Some("mutations") => mutate(Cases {
+            seed: number(1, 1).into(),
+            udp: number(2, 1_000_000).into(),
+            stream: number(3, 100_000).into(),
+        }),
         Some("bench") => {
             steps()?;
             registers(10_000)?;
@@ -43,7 +50,10 @@ fn main() -> Outcome {
             floods()?;
             endurance(200_000)
         }
-        _ => Err("load calls|run|steps|registers|memory|endurance|start|flood|bench".into()),
+        _ => {
+            Err("load calls|run|steps|registers|memory|endurance|start|flood|mutations|bench"
+                .into())
+        }
     }
 }
 
@@ -51,14 +61,25 @@ fn main() -> Outcome {
 const SETTLES_IN: Duration = Duration::from_secs(3);
 
 fn server(extensions: u32) -> Result<Server, Box<dyn Error>> {
-    // Below the RTP range; whoever is first on a port keeps it.
-    let free = (6000..9000).find(|&port| UdpSocket::bind(("127.0.0.1", port)).is_ok());
-    let port = free.ok_or("no free port")?;
-    let plan = Plan { port, extensions, calls_max: 100_000, calls_per_second_max: 1_000_000 };
+    started(plan(extensions)?)
+}
+
+fn started(plan: Plan) -> Result<Server, Box<dyn Error>> {
     let server = Server::start(plan)?;
     // It encodes its sounds in the background after the first answer: that is no cost of a call.
     std::thread::sleep(SETTLES_IN);
     Ok(server)
+}
+
+fn plan(extensions: u32) -> Result<Plan, Box<dyn Error>> {
+    // Below the RTP range; whoever is first on a port keeps it.
+    let is_free = |port: u16| {
+        let tcp = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        UdpSocket::bind(("127.0.0.1", port)).is_ok() && tcp(port) && tcp(port + 1)
+    };
+    let port = (6000..9000).find(|&port| is_free(port)).ok_or("no free port")?;
+    let (calls_max, calls_per_second_max) = (100_000, 1_000_000);
+    Ok(Plan { port, extensions, calls_max, calls_per_second_max, for_mutations: false })
 }
 
 fn table_of_calls() {
@@ -193,6 +214,20 @@ fn start() -> Outcome {
         (server, took) = server.restart()?;
         println!("| 10,000 | {:.0} ms |", took.as_secs_f64() * 1000.0);
     }
+    Ok(())
+}
+
+/// Broken messages over every transport.
+fn mutate(cases: Cases) -> Outcome {
+    println!("\n## Mutated messages, seed {}\n\n{}", cases.seed, mutations::HEADING);
+    let mut server = started(Plan { for_mutations: true, ..plan(5)? })?;
+    let agent = Agent::start()?;
+    register::run(server.address, 1, 0, agent.address)?;
+    // What a server needs that works is not growth.
+    let (duration, hold) = (Duration::from_secs(3), Duration::from_millis(200));
+    calls::run(CallLoad { server: server.address, rate: 50, duration, hold })?;
+    mutations::run(&mut server, cases, |row| println!("{}", row.cells()))?;
+    println!("\n{} calls came of it.", server.records()?);
     Ok(())
 }
 

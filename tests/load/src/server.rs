@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::sip::text::ping;
+
 /// How long a start may take before it is given up.
 const START_MAX: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,9 @@ pub struct Plan {
     pub calls_max: u32,
     /// See `calls_max`.
     pub calls_per_second_max: u32,
+    /// Whether it listens for TCP on the same port and for WebSockets on the next one, too, and
+    /// bans hardly anybody: who is banned is not read.
+    pub for_mutations: bool,
 }
 
 /// Number of the `n`th extension.
@@ -94,11 +99,7 @@ impl Server {
         let local = socket.local_addr()?;
         let mut answer = [0; 2048];
         for n in 0.. {
-            let options = format!(
-                "OPTIONS sip:{address} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKstart{n}\r\n\
-                 From: <sip:load@{local}>;tag=l\r\nTo: <sip:{address}>\r\nCall-ID: start-{n}\r\n\
-                 CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-            );
+            let options = ping(local, address, &format!("start-{n}"));
             let sent = socket.send_to(options.as_bytes(), address);
             if sent.is_ok() && socket.recv(&mut answer).is_ok() {
                 break;
@@ -130,10 +131,48 @@ impl Server {
     /// # Errors
     /// When the process is gone.
     pub fn resident_kb(&self) -> io::Result<u64> {
+        self.memory_kb("VmRSS:")
+    }
+
+    /// The most its resident memory ever was, in kB.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn peak_kb(&self) -> io::Result<u64> {
+        self.memory_kb("VmHWM:")
+    }
+
+    fn memory_kb(&self, name: &str) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        kb.ok_or_else(|| io::Error::other("no VmRSS"))
+        kb.ok_or_else(|| io::Error::other(format!("no {name}")))
+    }
+
+    /// How many calls are in its records.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn records(&self) -> io::Result<usize> {
+        let records = fs::read_to_string(self.directory.join("data/calls.jsonl"))?;
+        Ok(records.lines().count())
+    }
+
+    /// Whether the process runs.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn is_alive(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Its log so far.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn log(&self) -> io::Result<String> {
+        let bytes = fs::read(self.directory.join("server.log"))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Where its files are.
@@ -167,13 +206,15 @@ impl Drop for Server {
 }
 
 fn config(plan: Plan) -> String {
-    let Plan { port, extensions, calls_max, calls_per_second_max } = plan;
+    let Plan { port, extensions, calls_max, calls_per_second_max, for_mutations } = plan;
+    let more = if for_mutations { open_to_mutations(port) } else { String::new() };
     let mut text = format!(
         "[server]\nrealm = \"load.test\"\ndrain_limit_s = 1\n\
          [log]\nlevel = \"warn\"\n\
          [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:{port}\"\n\
+         {more}\
          [sip]\ncalls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n\
-         [net]\nmessages_per_second_max = 1000000\n\
+         [net]\nmessages_per_second_max = 1000000\nname_servers = [\"127.0.0.1:9\"]\n\
          [media]\nipv4 = \"127.0.0.1\"\nport_min = 10000\nport_max = 59999\nport_quarantine_s = 1\n\
          codecs = [\"PCMU\", \"PCMA\"]\n\
          [registrar]\nqualify_s = 0\n\
@@ -190,4 +231,13 @@ fn config(plan: Plan) -> String {
         );
     }
     text
+}
+
+fn open_to_mutations(port: u16) -> String {
+    let ws = port + 1;
+    format!(
+        "[security]\nguesses_max = 1000\nban_s = 1\n\
+         [[listen]]\ntransport = \"tcp\"\naddress = \"127.0.0.1:{port}\"\n\
+         [[listen]]\ntransport = \"ws\"\naddress = \"127.0.0.1:{ws}\"\n"
+    )
 }

@@ -1,5 +1,7 @@
 //! The little of SIP that a load generator reads.
 
+use std::net::SocketAddr;
+
 /// The value of the first header of this name (as the server writes it), if any.
 pub fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     message.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
@@ -46,5 +48,14 @@ pub fn sdp(port: u16) -> String {
     format!(
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
          m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
+    )
+}
+
+/// A question whether the server is there.
+pub fn ping(us: SocketAddr, server: SocketAddr, id: &str) -> String {
+    format!(
+        "OPTIONS sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{id}\r\n\
+         From: <sip:load@{us}>;tag=l\r\nTo: <sip:{server}>\r\nCall-ID: {id}\r\n\
+         CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
     )
 }
