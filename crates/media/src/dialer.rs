@@ -20,7 +20,6 @@ pub(crate) struct Dialer {
     voice: Voice,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one a stream; a box would be one more")]
 enum Voice {
     Events(EventSender),
     Tones { tones: ToneGenerator, encoder: Encoder, format: Format },

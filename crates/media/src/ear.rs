@@ -8,7 +8,7 @@
 
 use crate::codec::{Decoder, Format, PACKET_MS_MAX, SAMPLES_MAX};
 use crate::command::{NoiseRemoval, Payload};
-use crate::denoise::{DenoiseSettings, Denoiser};
+use crate::denoise::{DenoiseSettings, Denoiser, RATES_HZ};
 use crate::resampler::Resampler;
 
 /// Codecs of one stream that are decoded; a peer that agreed on more has the others relayed only.
@@ -20,7 +20,9 @@ const STEP_MAX_S: u32 = 5;
 pub(crate) struct Ear {
     made_for: MadeFor,
     lines: Vec<Line>,
+    /// Made with the first packet: 39 kB that a leg which is only ringing does not need.
     denoiser: Option<Denoiser>,
+    removes_noise: bool,
     next: Option<Expected>,
     /// Counts the starts, so that a mouth sees each.
     runs: u32,
@@ -94,7 +96,7 @@ pub(crate) struct Heard {
 
 impl Ear {
     /// An ear for these payloads; `None` when none of them can be decoded. Allocates, as nothing
-    /// after it does.
+    /// after it and the first packet does.
     pub(crate) fn new(made_for: MadeFor) -> Option<Self> {
         let formats = made_for.payloads.iter().filter_map(|payload| {
             let format = Format::of(payload).ok()?.for_rate(made_for.rate);
@@ -113,8 +115,9 @@ impl Ear {
         if lines.is_empty() {
             return None;
         }
-        let denoiser = made_for.noise.and_then(|settings| Denoiser::new(rate, settings));
-        Some(Self { made_for: MadeFor { rate, ..made_for }, lines, denoiser, next: None, runs: 0 })
+        let made_for = MadeFor { rate, ..made_for };
+        let removes_noise = made_for.noise.is_some();
+        Some(Self { made_for, lines, denoiser: None, removes_noise, next: None, runs: 0 })
     }
 
     /// Whether this ear is what [`Self::new`] would make of it.
@@ -134,14 +137,15 @@ impl Ear {
 
     /// Switches noise removal (N3).
     pub(crate) fn set_noise_removal(&mut self, noise: Option<NoiseRemoval>) {
+        self.removes_noise = noise.is_some_and(|noise| noise.enabled);
         if let Some(denoiser) = &mut self.denoiser {
-            denoiser.set_enabled(noise.is_some_and(|noise| noise.enabled));
+            denoiser.set_enabled(self.removes_noise);
         }
     }
 
     /// Whether what it hears differs from what came, and must not be relayed past it.
     pub(crate) fn is_processing(&self) -> bool {
-        self.denoiser.is_some()
+        self.made_for.noise.is_some() && RATES_HZ.contains(&self.made_for.rate)
     }
 
     /// Whether packets of this type can be heard.
@@ -177,11 +181,19 @@ impl Ear {
             Some(resampler) => resampler.process(&own[..samples], out),
             None => samples,
         };
-        if let Some(denoiser) = &mut self.denoiser {
+        if let Some(denoiser) = self.denoiser() {
             denoiser.process(&mut out[..len]);
         }
         let gap = self.place(position, &format, samples);
         Some(Heard { gap, run: self.runs, len, rate })
+    }
+
+    fn denoiser(&mut self) -> Option<&mut Denoiser> {
+        if self.denoiser.is_none() {
+            self.denoiser = Denoiser::new(self.made_for.rate, self.made_for.noise?);
+            self.denoiser.iter_mut().for_each(|new| new.set_enabled(self.removes_noise));
+        }
+        self.denoiser.as_mut()
     }
 
     /// Takes note of a packet that is not heard, so that it does not count as lost.

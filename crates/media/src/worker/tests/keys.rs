@@ -34,11 +34,9 @@ fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: u16) {
 
 /// The keys the core was told of.
 fn told(world: &World) -> Vec<(StreamId, char, u32)> {
-    let key = |event: &MediaEvent| match event {
-        MediaEvent::Dtmf { stream, event } => {
-            Some((*stream, event.digit.to_char(), event.duration_ms))
-        }
-        _ => None,
+    let key = |event: &MediaEvent| {
+        let MediaEvent::Dtmf { stream, event } = event else { return None };
+        Some((*stream, event.digit.to_char(), event.duration_ms))
     };
     world.wire.events.iter().filter_map(key).collect()
 }
