@@ -9,14 +9,17 @@ mod auth;
 
 pub mod corpus;
 mod dialogs;
+mod dtmf;
 mod edit;
 mod framing;
 mod message;
 pub mod mutation;
 mod negotiation;
+mod playout;
 mod reader;
 mod rtp;
 mod sdp;
+mod srtp;
 #[path = "../../../crates/sip-net/src/stun.rs"]
 mod stun;
 mod values;
@@ -26,11 +29,14 @@ mod worker;
 
 pub use auth::auth;
 pub use dialogs::dialogs;
+pub use dtmf::dtmf;
 pub use framing::framing;
 pub use message::message;
 pub use negotiation::negotiation;
+pub use playout::playout;
 pub use rtp::{keep_alive, rtcp, rtp};
 pub use sdp::sdp;
+pub use srtp::srtp;
 pub use values::values;
 pub use websocket::websocket;
 pub use whole_core::whole_core;
@@ -69,6 +75,9 @@ pub const TARGETS: &[Target] = &[
     Target::input("rtp", rtp),
     Target::input("rtcp", rtcp),
     Target::input("keep_alive", keep_alive),
+    Target::script("dtmf", dtmf),
+    Target::script("srtp", srtp),
+    Target::script("playout", playout),
     Target::script("worker", worker),
     Target::script("dialogs", dialogs),
     Target::script("whole_core", whole_core),
