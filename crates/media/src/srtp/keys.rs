@@ -92,13 +92,18 @@ impl MasterKey {
     /// Key and salt one after the other, as SDES carries them (RFC 4568 §6.1). `None` when the
     /// length is not the profile's.
     pub fn new(profile: Profile, key_and_salt: &[u8]) -> Option<Self> {
-        if key_and_salt.len() != profile.key_and_salt_len() {
+        let (key, salt) = key_and_salt.split_at_checked(KEY_LEN)?;
+        Self::from_parts(profile, key, salt)
+    }
+
+    /// Key and salt by themselves. `None` when a length is not the profile's.
+    pub fn from_parts(profile: Profile, key: &[u8], salt: &[u8]) -> Option<Self> {
+        if salt.len() != profile.salt_len() {
             return None;
         }
-        let (key, rest) = key_and_salt.split_first_chunk()?;
-        let mut salt = [0; SALT_MAX];
-        salt[..rest.len()].copy_from_slice(rest);
-        Some(Self { key: *key, salt })
+        let mut filled = [0; SALT_MAX];
+        filled[..salt.len()].copy_from_slice(salt);
+        Some(Self { key: key.try_into().ok()?, salt: filled })
     }
 
     pub(super) const fn key(&self) -> &[u8; KEY_LEN] {
