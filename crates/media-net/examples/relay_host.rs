@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     std::thread::sleep(Duration::from_millis(300));
     for event in events.try_iter() {
-        if let MediaEvent::BindFailed { stream, error } = event {
+        if let MediaEvent::BindFailed { stream, error, .. } = event {
             return Err(format!("{stream}: {error}").into());
         }
     }

@@ -269,8 +269,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             MediaCommand::Open { stream, bridge: _, local, ssrc, sequence, timestamp } => {
                 let numbers = Numbers { ssrc, sequence, timestamp };
                 if let Err(error) = self.open(now, stream, &local, numbers) {
+                    let taken = error.kind() == io::ErrorKind::AddrInUse;
                     let error = error.to_string();
-                    self.rim.event(MediaEvent::BindFailed { stream, error });
+                    self.rim.event(MediaEvent::BindFailed { stream, error, taken });
                 }
             }
             MediaCommand::Configure { stream, config } => self.configure(now, stream, *config),

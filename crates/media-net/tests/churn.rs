@@ -79,7 +79,7 @@ fn a_thousand_calls_leave_nothing_behind() {
         while open > 0 {
             match events.recv_timeout(Duration::from_secs(10)).unwrap() {
                 MediaEvent::Closed { .. } => open -= 1,
-                MediaEvent::BindFailed { stream, error } => panic!("{stream}: {error}"),
+                MediaEvent::BindFailed { stream, error, .. } => panic!("{stream}: {error}"),
                 MediaEvent::FirstPacket { .. }
                 | MediaEvent::RtpTimeout { .. }
                 | MediaEvent::RtpResumed { .. }

@@ -419,7 +419,7 @@ fn an_occupied_port_is_told_and_closing_is_answered_all_the_same() {
     let taken = phone.rtp.local_addr().unwrap().port();
     engine.open(&phone, LocalPorts { ip: LOCALHOST, rtp: taken, rtcp: None });
     let error = engine.event(|event| match event {
-        MediaEvent::BindFailed { stream, error } => Some((stream, error)),
+        MediaEvent::BindFailed { stream, error, taken } => taken.then_some((stream, error)),
         _ => None,
     });
     assert_eq!(error.0, phone.stream);

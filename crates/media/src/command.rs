@@ -214,6 +214,8 @@ pub enum MediaEvent {
         stream: StreamId,
         /// Why, for the log.
         error: String,
+        /// Whether somebody else has the ports, so that others may do.
+        taken: bool,
     },
     /// The first packet that counts since the peer's address was set.
     FirstPacket {

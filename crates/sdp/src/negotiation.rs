@@ -127,6 +127,12 @@ impl Negotiation {
         }
     }
 
+    /// Has the descriptions to come say this port for RTP. For a leg that has described nothing yet.
+    pub fn move_to(&mut self, rtp_port: u16) {
+        debug_assert_eq!(self.version, 0, "told already");
+        self.local.rtp_port = rtp_port;
+    }
+
     /// Takes up an offer of theirs: the stream used before if it still can be, else the first
     /// audio stream that can.
     ///

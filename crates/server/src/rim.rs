@@ -61,7 +61,7 @@ impl Rim {
         };
         // DESIGN, flow: a full worker costs that call, never a wait.
         let error = "media worker overloaded".to_owned();
-        Some(Input::Media(MediaEvent::BindFailed { stream, error }))
+        Some(Input::Media(MediaEvent::BindFailed { stream, error, taken: false }))
     }
 
     fn phone_came(&mut self, record: &BindingRecord) {

@@ -16,6 +16,8 @@ pub(crate) struct Stream {
     pub(crate) port: u16,
     pub(crate) config: Option<StreamConfig>,
     pub(crate) hears: Hear,
+    /// Its sockets could not be bound.
+    failed: bool,
 }
 
 /// See the module.
@@ -24,8 +26,8 @@ pub(crate) struct Media {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     used: BTreeSet<StreamId>,
     rested: BTreeMap<u16, Time>,
-    /// The next socket cannot be bound.
-    pub(crate) fail_next: bool,
+    /// Which of the next sockets cannot be bound, the next one being 1.
+    pub(crate) fails: BTreeSet<usize>,
     /// Who is recorded.
     pub(crate) recordings: BTreeMap<RecordingId, BTreeSet<StreamId>>,
     /// Keys pressed towards peers.
@@ -121,7 +123,8 @@ impl Media {
         bridge: BridgeId,
         port: u16,
     ) -> Option<MediaEvent> {
-        if !self.used.insert(stream) {
+        let is_again = self.streams.get(&stream).is_some_and(|open| open.failed);
+        if !self.used.insert(stream) && !is_again {
             self.wrong.push(format!("{stream} is opened again"));
         }
         if self.streams.values().any(|open| open.port == port) {
@@ -131,9 +134,14 @@ impl Media {
             self.wrong.push(format!("port {port} has not rested"));
         }
         let hears = Hear::Nothing;
-        self.streams.insert(stream, Stream { bridge, port, config: None, hears });
-        let fails = std::mem::take(&mut self.fail_next);
-        fails.then(|| MediaEvent::BindFailed { stream, error: "scripted".to_owned() })
+        let failed = false;
+        self.streams.insert(stream, Stream { bridge, port, config: None, hears, failed });
+        let fails = self.fails.contains(&1);
+        self.fails = self.fails.iter().filter(|nth| **nth > 1).map(|nth| nth - 1).collect();
+        if let Some(open) = self.streams.get_mut(&stream) {
+            open.failed = fails;
+        }
+        fails.then(|| MediaEvent::BindFailed { stream, error: "scripted".to_owned(), taken: true })
     }
 
     /// What must hold after every step.

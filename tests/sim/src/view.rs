@@ -9,6 +9,11 @@ use crate::text::Msg;
 use crate::world::{Packet, Trace, World};
 
 impl World {
+    /// Lets the ports of some of the next streams be somebody else's, the next one being 1.
+    pub fn take_ports(&mut self, nth: &[usize]) {
+        self.media.fails.extend(nth);
+    }
+
     /// Whole messages that the server sent to a peer and whose first line begins so.
     pub fn sent_to(&self, name: &str, start: &str) -> Vec<String> {
         self.lines(name, true, start).into_iter().map(|(_, text)| text).collect()

@@ -274,7 +274,7 @@ impl World {
             }
             Operation::Disconnect(who) => self.break_connection(who),
             Operation::Attack(attack) => self.attack(attack),
-            Operation::BindFails => self.media.fail_next = true,
+            Operation::BindFails => drop(self.media.fails.insert(1)),
             Operation::AudioLost => {
                 if let Some((&stream, _)) = self.media.streams.iter().next() {
                     let event = MediaEvent::RtpTimeout { stream };

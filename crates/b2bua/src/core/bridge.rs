@@ -211,12 +211,9 @@ impl Core {
     /// Something happened to a stream.
     pub(super) fn media(&mut self, now: Time, event: MediaEvent, out: &mut Vec<Output>) {
         match event {
-            MediaEvent::BindFailed { stream, error } => {
+            MediaEvent::BindFailed { stream, error, taken } => {
                 tracing::error!(leg = %leg_of(stream), error, "no socket");
-                if let Some(leg) = self.legs.get_mut(&leg_of(stream)) {
-                    leg.media_failed();
-                }
-                self.end_by_media(now, stream, Cause::CONGESTION, out);
+                self.bind_failed(now, leg_of(stream), taken, out);
             }
             MediaEvent::RtpTimeout { stream } => {
                 tracing::info!(leg = %leg_of(stream), "no audio: orphan");
@@ -242,7 +239,13 @@ impl Core {
         }
     }
 
-    fn end_by_media(&mut self, now: Time, stream: StreamId, cause: Cause, out: &mut Vec<Output>) {
+    pub(super) fn end_by_media(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        cause: Cause,
+        out: &mut Vec<Output>,
+    ) {
         if let Some(leg) = self.legs.get(&leg_of(stream)) {
             let call = leg.call();
             self.release_call(now, call, cause, out);
@@ -299,7 +302,7 @@ impl SipLeg {
         let receive = agreed.direction.receives();
         let new = StreamConfig {
             remote,
-            signalling_source: Some(self.likely_source()),
+            signalling_source: Some(likely_source(self.media().bind, self.signalling_source())),
             payloads: payloads.collect(),
             send: agreed.direction.sends(),
             receive,
@@ -311,17 +314,16 @@ impl SipLeg {
         };
         self.configured(new)
     }
+}
 
-    /// Where the peer's packets come from when they do not come from where SDP says.
-    fn likely_source(&self) -> IpAddr {
-        let (bind, signalling) = (self.media().bind, self.signalling_source());
-        // What reaches a loopback address was sent on this host, whichever of its addresses the
-        // signalling came from: a phone beside us signals and sends from different ones.
-        if bind.is_loopback() && !signalling.to_canonical().is_loopback() {
-            return bind;
-        }
-        signalling
+/// Where a peer's packets come from when they do not come from where SDP says.
+fn likely_source(bind: IpAddr, signalling: IpAddr) -> IpAddr {
+    // What reaches a loopback address was sent on this host, whichever of its addresses the
+    // signalling came from: a phone beside us signals and sends from different ones.
+    if bind.is_loopback() && !signalling.to_canonical().is_loopback() {
+        return bind;
     }
+    signalling
 }
 
 /// The engine's form of what was agreed on; `None`: in the clear.
@@ -339,4 +341,29 @@ fn keying(protection: &Protection) -> Option<Keying> {
 
 fn leg_of(stream: StreamId) -> LegId {
     LegId(stream.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_beside_us_sends_from_where_it_can_reach_us() {
+        for (bind, signalling, source) in [
+            // Signals from the address of its network card, sends over loopback.
+            ("127.0.0.1", "192.0.2.7", "127.0.0.1"),
+            ("::1", "2001:db8::7", "::1"),
+            ("127.0.0.1", "::ffff:192.0.2.7", "127.0.0.1"),
+            // Which of the loopback addresses it is, counts: they are a host each in our tests.
+            ("127.0.0.1", "127.0.0.11", "127.0.0.11"),
+            ("127.0.0.1", "::ffff:127.0.0.11", "::ffff:127.0.0.11"),
+            // Anywhere else the signalling tells.
+            ("192.0.2.1", "203.0.113.9", "203.0.113.9"),
+            ("192.0.2.1", "127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "203.0.113.9", "203.0.113.9"),
+        ] {
+            let found = likely_source(bind.parse().unwrap(), signalling.parse().unwrap());
+            assert_eq!(found, source.parse::<IpAddr>().unwrap(), "{bind} {signalling}");
+        }
+    }
 }

@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// Places one leg; its INVITE leaves at once, or as soon as its host is looked up.
-    fn place(
+    pub(super) fn place(
         &mut self,
         now: Time,
         call: call::CallId,

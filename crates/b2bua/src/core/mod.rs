@@ -15,6 +15,7 @@ mod dial;
 mod dispatch;
 mod ending;
 mod noise;
+mod rebind;
 mod recording;
 mod register;
 mod trunks;

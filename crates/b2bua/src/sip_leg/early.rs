@@ -57,6 +57,11 @@ struct Waiting {
 }
 
 impl Early {
+    /// Whether no description of ours is out.
+    pub(super) fn is_undescribed(&self) -> bool {
+        matches!(self.described, Described::Offerless | Described::Offered)
+    }
+
     /// Whether the caller left the offer to us.
     pub(super) fn is_offerless(&self) -> bool {
         matches!(self.described, Described::Offerless | Described::Offering)
@@ -133,6 +138,7 @@ impl SipLeg {
             final_status: 0,
             codec: None,
             no_media: false,
+            rebinds: 0,
         })
     }
 

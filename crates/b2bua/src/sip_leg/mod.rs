@@ -42,6 +42,8 @@ use crate::party::{self, Identity, Party};
 use crate::ports::PortPair;
 use crate::wire::{self, Deadline, Wire};
 
+/// How often a leg gets other ports because somebody else holds its first ones.
+const REBINDS_MAX: u8 = 3;
 /// SDP's media type.
 const SDP: &str = "application/sdp";
 
@@ -168,6 +170,8 @@ pub(crate) struct SipLeg {
     codec: Option<Box<str>>,
     /// Whether its sockets could not be bound.
     no_media: bool,
+    /// How often it, or the leg that it took the place of, got other ports.
+    rebinds: u8,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -211,6 +215,53 @@ impl SipLeg {
     /// Its ports are somebody else's.
     pub(crate) fn media_failed(&mut self) {
         self.no_media = true;
+    }
+
+    /// Takes other ports, as long as nobody was told the old ones; false: too late, or too often.
+    pub(crate) fn move_media(&mut self, ports: PortPair) -> bool {
+        let is_untold = match &self.state {
+            State::Early(early) => early.is_undescribed(),
+            State::Placing(_) | State::Up(_) | State::Leaving(_) | State::Moving | State::Gone => {
+                false
+            }
+        };
+        if !is_untold || self.rebinds >= REBINDS_MAX {
+            return false;
+        }
+        self.rebinds += 1;
+        self.media.ports = ports;
+        self.no_media = false;
+        self.configured = None;
+        self.negotiation.move_to(ports.0);
+        true
+    }
+
+    /// The way to place it once more, with other ports: its offer is out, but nobody has rung.
+    pub(crate) fn way_anew(&self) -> Option<Way> {
+        match &self.state {
+            State::Placing(placing) if placing.forks.is_empty() && self.rebinds < REBINDS_MAX => {
+                Some(placing.way().clone())
+            }
+            State::Placing(_)
+            | State::Early(_)
+            | State::Up(_)
+            | State::Leaving(_)
+            | State::Moving
+            | State::Gone => None,
+        }
+    }
+
+    /// It takes the place of a leg whose ports were somebody else's.
+    pub(crate) fn replaces(&mut self, other: u8) {
+        self.rebinds = other + 1;
+    }
+
+    pub(crate) fn rebinds(&self) -> u8 {
+        self.rebinds
+    }
+
+    pub(crate) fn is_placing(&self) -> bool {
+        matches!(self.state, State::Placing(_))
     }
 
     pub(crate) fn has_media(&self) -> bool {

@@ -58,6 +58,10 @@ pub(super) struct Placing {
 }
 
 impl Placing {
+    pub(super) fn way(&self) -> &Way {
+        &self.way
+    }
+
     pub(super) fn negotiation(&self) -> Option<&Negotiation> {
         Some(&self.forks.get(self.heard.as_ref()?)?.negotiation)
     }
@@ -113,6 +117,7 @@ impl SipLeg {
             final_status: 0,
             codec: None,
             no_media: false,
+            rebinds: 0,
         }
     }
 

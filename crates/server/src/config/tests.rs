@@ -20,7 +20,7 @@ fn the_example_passes_its_own_check() {
     assert_eq!(settings.core.extensions.len(), 2);
     let trunk = &settings.core.trunks[0];
     assert_eq!(trunk.outbound_numbers.plus, PlusRule::Add);
-    assert_eq!(trunk.caller_id, CallerIdStyle::PAssertedIdentity);
+    assert_eq!(trunk.caller_id, CallerIdStyle::From);
     assert_eq!(settings.core.listen.len(), 3);
 }
 

@@ -189,7 +189,8 @@ fn media(world: &mut World, reader: &mut Reader<'_>) {
         3 => MediaEvent::Stats { stream, stats: Box::default() },
         _ => {
             world.streams.failed(stream);
-            MediaEvent::BindFailed { stream, error: "address in use".into() }
+            let taken = reader.one_in(2);
+            MediaEvent::BindFailed { stream, error: "address in use".into(), taken }
         }
     };
     world.input(Input::Media(event));

@@ -38,7 +38,7 @@ impl Streams {
                 let used = |other: &Stream| other.local.rtp == local.rtp;
                 assert!(!self.known.values().any(used), "{stream} takes used ports: {local:?}");
                 let old = self.known.insert(*stream, Stream { local: *local, failed: false });
-                assert!(old.is_none(), "{stream} opened twice");
+                assert!(old.is_none_or(|old| old.failed), "{stream} opened twice");
             }
             MediaCommand::Configure { stream, config } => {
                 assert!(self.known.contains_key(stream), "{stream} configured when closed");

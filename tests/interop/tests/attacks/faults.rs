@@ -1,10 +1,11 @@
 //! Rows 34 and 35: what is used up, and what breaks, costs one call and not the others.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use interop::audio::Audio;
-use interop::client::Client;
+use interop::audio::{self, Audio};
+use interop::client::{Client, Dialog};
 use interop::{CUSTOMER, PHONE, Server, Setup, Talk, eventually};
 
 use crate::is_well;
@@ -55,6 +56,46 @@ fn without_descriptors_new_calls_get_503_and_old_ones_go_on() {
         (customer.receive_own_final().status() == 486).then_some(())
     });
     assert!(recovered.is_some(), "{}", server.log());
+    server.stop();
+}
+
+/// Somebody else on this host holds the first ports of the range: the call gets others.
+#[test]
+fn ports_that_somebody_else_holds_cost_no_call() {
+    let server = Server::start(&Setup::default().with_untouched_audio());
+    let first = *server.rtp().start();
+    let _held = [first, first + 2].map(|port| {
+        std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("a port of this test")
+    });
+    let mut phone = Client::at(PHONE, server.sip());
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    let customer = Client::at(CUSTOMER, server.sip());
+    let mut audio = [Audio::at(CUSTOMER, 0x11), Audio::at(PHONE, 0x22)];
+    customer.send(&customer.request_with("INVITE", "+4930100", "+4915", &[], &audio[0].sdp()));
+    // The phone hears of both attempts; the first is taken back.
+    let invite = loop {
+        let message = phone.receive();
+        match message.method() {
+            "CANCEL" => phone.send(&phone.reply(&message, "200 OK", &[], "")),
+            "INVITE" if audio::place(message.body()).port() > first + 3 => break message,
+            _ => {}
+        }
+    };
+    phone.send(&phone.reply(&invite, "200 OK", &[], &audio[1].sdp()));
+    let answered = customer.receive_final();
+    assert_eq!(answered.status(), 200, "{answered}");
+    let dialog = Dialog::of_caller(&answered);
+    customer.send(&customer.within(&dialog, "ACK", answered.seq(), ""));
+    while phone.receive().method() != "ACK" {}
+    let places = [audio::place(answered.body()), audio::place(invite.body())];
+    for _ in 0..10 {
+        audio[0].say(places[0]);
+        audio[1].say(places[1]);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let silence = Duration::from_millis(300);
+    assert_eq!([audio[0].heard(silence).len(), audio[1].heard(silence).len()], [10, 10]);
+    assert_eq!(customer.ask(&customer.within(&dialog, "BYE", 101, "")).status(), 200);
     server.stop();
 }
 

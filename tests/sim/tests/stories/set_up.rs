@@ -73,6 +73,47 @@ fn refusals_of_a_phone_reach_the_caller() {
 }
 
 #[test]
+fn a_port_that_somebody_else_holds_costs_a_caller_nothing() {
+    for taken in [&[1][..], &[1, 3], &[1, 3, 4]] {
+        let mut world = world();
+        world.take_ports(taken);
+        world.plan("1001", Answering::after(1000).then(3000, Act::Bye));
+        world.call("1003", Placing::to("1001"));
+        world.run_for(seconds(3));
+        assert_eq!(answers(&world, "1003", "INVITE"), [401, 100, 180, 200], "{taken:?}");
+        assert!(world.heard_by("1001") == "Stream" && world.heard_by("1003") == "Stream");
+        world.finish();
+    }
+}
+
+#[test]
+fn a_phone_that_was_told_somebody_else_s_port_is_called_anew() {
+    let mut world = world();
+    world.take_ports(&[2, 3]);
+    world.plan("1001", Answering::after(1000));
+    world.plan("1001", Answering::after(1000));
+    world.plan("1001", Answering::after(1000).then(3000, Act::Bye));
+    world.call("1003", Placing::to("1001"));
+    world.run_for(seconds(3));
+    assert_eq!(world.sent_to("1001", "INVITE ").len(), 3);
+    assert_eq!(world.sent_to("1001", "CANCEL ").len(), 2);
+    assert_eq!(answers(&world, "1003", "INVITE").last(), Some(&200));
+    assert!(world.heard_by("1001") == "Stream" && world.heard_by("1003") == "Stream");
+    world.finish();
+}
+
+#[test]
+fn when_every_port_is_somebody_else_s_the_caller_gets_503() {
+    let mut world = world();
+    world.take_ports(&[1, 3, 4, 5]);
+    world.plan("1001", Answering::after(1000));
+    world.call("1003", Placing::to("1001"));
+    world.run_for(seconds(3));
+    assert_eq!(answers(&world, "1003", "INVITE").last(), Some(&503));
+    world.finish();
+}
+
+#[test]
 fn nobody_answers_for_the_ring_time() {
     let mut world = world();
     world.plan("1001", Answering::never());
