@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config;
 
@@ -30,6 +30,32 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub(crate) struct LogGuard {
     lines: Lines,
     writer: Option<JoinHandle<()>>,
+    level: Level,
+}
+
+/// What is logged, which may change while we run.
+#[derive(Clone)]
+pub(crate) struct Level(reload::Handle<EnvFilter, Registry>);
+
+impl Level {
+    /// Follows `[log] level`; `RUST_LOG` goes first, as at the start.
+    pub(crate) fn follow(&self, settings: &config::Log) {
+        // Only after the end of the log there is nothing to change.
+        let _ = self.0.reload(filter(settings));
+    }
+}
+
+impl LogGuard {
+    /// What is logged.
+    pub(crate) fn level(&self) -> Level {
+        self.level.clone()
+    }
+}
+
+fn filter(settings: &config::Log) -> EnvFilter {
+    EnvFilter::try_from_default_env()
+        .or_else(|_| EnvFilter::try_new(&settings.filter))
+        .unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 impl Drop for LogGuard {
@@ -50,9 +76,7 @@ pub(crate) fn start(settings: &config::Log) -> LogGuard {
     let writer = std::thread::Builder::new().name("log".into());
     let writer = writer.spawn(move || write_lines(&receiver, &dropped, io::stderr())).ok();
     base::Masked::show_all(!settings.redact_numbers);
-    let filter = EnvFilter::try_from_default_env()
-        .or_else(|_| EnvFilter::try_new(&settings.filter))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter(settings));
     let limit = RateLimit::new(settings.lines_per_second_max, settings.json, lines.clone());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = if settings.json {
         let layer = tracing_subscriber::fmt::layer().json().with_writer(lines.clone());
@@ -63,7 +87,7 @@ pub(crate) fn start(settings: &config::Log) -> LogGuard {
     };
     // Only a second start in one process fails; the first one's log goes on then.
     let _ = tracing_subscriber::registry().with(layer).try_init();
-    LogGuard { lines, writer }
+    LogGuard { lines, writer, level: Level(handle) }
 }
 
 enum Message {

@@ -7,6 +7,7 @@ mod limits;
 mod log;
 #[cfg(debug_assertions)]
 mod poison;
+mod renewal;
 mod rim;
 mod serve;
 mod ua;

@@ -23,6 +23,7 @@ use store::{Store, StoreConfig, Write};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Problem, Settings};
+use crate::renewal::Renewal;
 use crate::rim::Rim;
 use crate::{cli, config, demo, limits, log, seed, tell};
 
@@ -60,13 +61,13 @@ impl ServeError {
 /// Runs the server until it is told to end.
 pub(crate) fn serve(arguments: &cli::Serve) -> Result<(), ServeError> {
     let (settings, data_dir) = settings(arguments)?;
-    let _log = log::start(&settings.log);
+    let log = log::start(&settings.log);
     log_panics();
     match limits::raise_descriptors() {
         Ok(descriptors) => tracing::info!(descriptors, "descriptors allowed"),
         Err(error) => tracing::warn!(%error, "the limit of descriptors stays as it is"),
     }
-    let result = run(settings, &data_dir);
+    let result = run(settings, &data_dir, arguments.config.clone(), log.level());
     if let Err(ServeError::Failed(reason)) = &result {
         tracing::error!(reason, "hookflash ends");
     }
@@ -105,7 +106,12 @@ fn log_panics() {
     }));
 }
 
-fn run(settings: Settings, data_dir: &Path) -> Result<(), ServeError> {
+fn run(
+    settings: Settings,
+    data_dir: &Path,
+    file: Option<PathBuf>,
+    level: log::Level,
+) -> Result<(), ServeError> {
     let store = Store::open(&StoreConfig {
         database: data_dir.join("hookflash.sqlite"),
         call_records: Some(data_dir.join(&settings.records.file)),
@@ -133,7 +139,8 @@ fn run(settings: Settings, data_dir: &Path) -> Result<(), ServeError> {
     let restore = Input::Restore { wall, bindings };
     inputs.try_send(restore).map_err(ServeError::failed)?;
     let (stop, stopped) = oneshot::channel();
-    watch_signals(inputs, stop, settings.drain_limit).map_err(ServeError::failed)?;
+    let renewal = Renewal { file, level, certificates: bound.certificates() };
+    watch_signals(inputs, stop, settings.drain_limit, renewal).map_err(ServeError::failed)?;
     let (mut core, ended) =
         bound.run(core, Box::new(rim), waiting, stopped).map_err(ServeError::failed)?;
     match ended {
@@ -260,18 +267,26 @@ fn start_media(
 }
 
 /// The first SIGTERM or SIGINT drains, the second hangs up what is left. Whoever does not answer a
-/// BYE in time is not waited for: its call is over, and recorded.
+/// BYE in time is not waited for: its call is over, and recorded. SIGHUP renews.
 fn watch_signals(
     inputs: mpsc::Sender<Input>,
     stop: oneshot::Sender<()>,
     limit: Duration,
+    renewal: Renewal,
 ) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut terminate, mut interrupt) = {
+    let (mut terminate, mut interrupt, mut hangup) = {
         let _context = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [terminate, interrupt, hangup] = kinds.map(signal);
+        (terminate?, interrupt?, hangup?)
     };
+    runtime.spawn(async move {
+        while hangup.recv().await.is_some() {
+            renewal.renew();
+        }
+    });
     #[cfg(debug_assertions)]
     runtime.spawn(crate::poison::watch());
     let watch = async move {

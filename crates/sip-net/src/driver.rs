@@ -29,7 +29,7 @@ use crate::resolver::{Resolver, UdpFamilies};
 use crate::slots::Slots;
 use crate::stats::Stats;
 use crate::tcp::{self, Speech};
-use crate::tls::{self, TlsClients};
+use crate::tls::{self, Certificates, Identity, TlsClients};
 use crate::udp::{self, UdpSocket};
 
 mod run;
@@ -81,6 +81,7 @@ pub struct Bound {
     streams: Vec<(std::net::TcpListener, Speech)>,
     local_addrs: Vec<(Transport, SocketAddr)>,
     tls: TlsClients,
+    certificates: Certificates,
     clock: Clock,
     bans: Arc<Bans>,
     stats: Arc<Stats>,
@@ -90,6 +91,7 @@ pub struct Bound {
 pub fn bind(config: NetConfig) -> Result<Bound, BindError> {
     let mut bound = Bound {
         tls: TlsClients::new(&config.tls_client)?,
+        certificates: Certificates::default(),
         udp: Vec::new(),
         streams: Vec::new(),
         local_addrs: Vec::new(),
@@ -98,6 +100,7 @@ pub fn bind(config: NetConfig) -> Result<Bound, BindError> {
         stats: Arc::default(),
         config,
     };
+    bound.tls.identity().into_iter().for_each(|identity| bound.certificates.push(identity));
     for spec in bound.config.listen.clone() {
         bound.listen(&spec)?;
     }
@@ -108,9 +111,13 @@ impl Bound {
     fn listen(&mut self, spec: &ListenSpec) -> Result<(), BindError> {
         let ListenSpec { transport, address, .. } = *spec;
         let at = |error| BindError::Address { transport, address, error };
-        let tls = || match &spec.tls {
-            Some(files) => tls::server(files),
-            None => Err(BindError::NoCertificate { transport, address }),
+        let certificates = &mut self.certificates;
+        let mut tls = || {
+            let files = spec.tls.as_ref();
+            let files = files.ok_or(BindError::NoCertificate { transport, address })?;
+            let identity = Identity::load(&files.cert, &files.key)?;
+            certificates.push(identity.clone());
+            tls::server(files, identity)
         };
         let origins = || Arc::from(spec.ws_origins.clone());
         let speech = match transport {
@@ -134,6 +141,11 @@ impl Bound {
     /// Where we listen, in the order of the configuration, with the ports that 0 became.
     pub fn local_addrs(&self) -> &[(Transport, SocketAddr)] {
         &self.local_addrs
+    }
+
+    /// The certificates that we show, to be read anew when they are replaced.
+    pub fn certificates(&self) -> Certificates {
+        self.certificates.clone()
     }
 
     /// The clock of every `now` the core will see.

@@ -30,3 +30,4 @@ pub use driver::{Bound, Core, Ended, Sink, bind};
 pub use env::Clock;
 pub use resolver::{DnsError, DnsFuture, DnsSource, Naptr, ResolverConfig, Srv};
 pub use stats::{Snapshot, Stats};
+pub use tls::Certificates;

@@ -1,14 +1,16 @@
-//! TLS: which certificates we show and which we believe. Nothing here knows SIP.
+//! TLS: which certificates we show and which we believe. Nothing here knows SIP. The certificates
+//! that we show can be read anew while we run.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
@@ -61,8 +63,81 @@ fn roots(path: &Path) -> Result<Arc<RootCertStore>, BindError> {
     Ok(Arc::new(roots))
 }
 
+/// A certificate of ours, with its key.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    cert: PathBuf,
+    key: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl Identity {
+    pub(crate) fn load(cert: &Path, key: &Path) -> Result<Arc<Self>, BindError> {
+        let current = RwLock::new(certified(cert, key)?);
+        Ok(Arc::new(Self { cert: cert.into(), key: key.into(), current }))
+    }
+
+    /// Reads the files again; when they are no good, what was read before stays.
+    fn renew(&self) -> Result<(), BindError> {
+        let new = certified(&self.cert, &self.key)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn now(&self) -> Arc<CertifiedKey> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.now())
+    }
+}
+
+impl ResolvesClientCert for Identity {
+    fn resolve(
+        &self,
+        _issuers: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        Some(self.now())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn certified(cert: &Path, key_file: &Path) -> Result<Arc<CertifiedKey>, BindError> {
+    let certified = CertifiedKey::from_der(certificates(cert)?, key(key_file)?, &provider());
+    certified.map(Arc::new).map_err(|error| fault(cert, error))
+}
+
+/// All certificates that we show.
+#[derive(Clone, Debug, Default)]
+pub struct Certificates(Vec<Arc<Identity>>);
+
+impl Certificates {
+    pub(crate) fn push(&mut self, identity: Arc<Identity>) {
+        self.0.push(identity);
+    }
+
+    /// Reads all files again, for the connections to come; says how many there are.
+    ///
+    /// # Errors
+    /// The first file that is no good. That certificate stays what it was, the others are renewed.
+    pub fn renew(&self) -> Result<usize, BindError> {
+        let renewed: Vec<_> = self.0.iter().map(|identity| identity.renew()).collect();
+        renewed.into_iter().collect::<Result<Vec<()>, _>>().map(|all| all.len())
+    }
+}
+
 /// How a listener greets.
-pub(crate) fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, BindError> {
+pub(crate) fn server(
+    files: &TlsFiles,
+    identity: Arc<Identity>,
+) -> Result<Arc<ServerConfig>, BindError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| fault(&files.cert, error))?;
@@ -76,10 +151,7 @@ pub(crate) fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, BindError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let config = builder
-        .with_single_cert(certificates(&files.cert)?, key(&files.key)?)
-        .map_err(|error| fault(&files.cert, error))?;
-    Ok(Arc::new(config))
+    Ok(Arc::new(builder.with_cert_resolver(identity)))
 }
 
 /// The DNS names (lower case) and SIP domains (RFC 5922 §7.1) of a verified client certificate.
@@ -102,7 +174,7 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Arc<[String]> {
 /// How we greet servers.
 #[derive(Debug)]
 pub(crate) struct TlsClients {
-    identity: Option<(PathBuf, PathBuf)>,
+    identity: Option<Arc<Identity>>,
     by_name: BTreeMap<String, Arc<ClientConfig>>,
     // The system's authorities are read when first needed: they cost several milliseconds.
     default: OnceLock<Arc<ClientConfig>>,
@@ -110,20 +182,24 @@ pub(crate) struct TlsClients {
 
 impl TlsClients {
     pub(crate) fn new(config: &TlsClient) -> Result<Self, BindError> {
-        let identity = config.identity.clone();
+        let identity = config.identity.as_ref();
+        // Shows faults of the files now rather than at the first call.
+        let identity = identity.map(|(cert, key)| Identity::load(cert, key)).transpose()?;
         let default = OnceLock::new();
         if let Some(path) = &config.ca_file {
             // A new cell is empty: setting it cannot fail.
-            let _ = default.set(client(roots(path)?, identity.as_ref())?);
-        } else if let Some((cert, _)) = &identity {
-            // Shows faults of the files now rather than at the first call.
-            client_parts(cert, identity.as_ref())?;
+            let _ = default.set(client(roots(path)?, identity.clone())?);
         }
         let mut by_name = BTreeMap::new();
         for (name, path) in &config.ca_by_name {
-            by_name.insert(name.to_ascii_lowercase(), client(roots(path)?, identity.as_ref())?);
+            by_name.insert(name.to_ascii_lowercase(), client(roots(path)?, identity.clone())?);
         }
         Ok(Self { identity, by_name, default })
+    }
+
+    /// What we show, if anything.
+    pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.clone()
     }
 
     /// For a server that must prove to be `name`.
@@ -134,7 +210,7 @@ impl TlsClients {
         if let Some(config) = self.default.get() {
             return Ok(config.clone());
         }
-        let config = client(system_roots()?, self.identity.as_ref())?;
+        let config = client(system_roots()?, self.identity.clone())?;
         Ok(self.default.get_or_init(|| config).clone())
     }
 }
@@ -147,42 +223,20 @@ fn system_roots() -> Result<Arc<RootCertStore>, BindError> {
     roots(bundle.unwrap_or(Path::new(SYSTEM_BUNDLES[0])))
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn client_parts(
-    at: &Path,
-    identity: Option<&(PathBuf, PathBuf)>,
-) -> Result<Option<Identity>, BindError> {
-    let Some((cert, key_file)) = identity else { return Ok(None) };
-    let parts = (certificates(cert)?, key(key_file)?);
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| {
-            builder
-                .with_root_certificates(RootCertStore::empty())
-                .with_client_auth_cert(parts.0.clone(), parts.1.clone_key())
-        })
-        .map_err(|error| fault(at, error))?;
-    Ok(Some(parts))
-}
-
 fn client(
     roots: Arc<RootCertStore>,
-    identity: Option<&(PathBuf, PathBuf)>,
+    identity: Option<Arc<Identity>>,
 ) -> Result<Arc<ClientConfig>, BindError> {
-    let at = identity.map_or(Path::new("TLS client"), |(cert, _)| cert);
+    let fault = |error: &dyn ToString| fault(Path::new("TLS client"), error.to_string());
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
         .build()
-        .map_err(|error| fault(at, error))?;
+        .map_err(|error| fault(&error))?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| fault(at, error))?
+        .map_err(|error| fault(&error))?
         .with_webpki_verifier(verifier);
-    let config = match client_parts(at, identity)? {
+    Ok(Arc::new(match identity {
         None => builder.with_no_client_auth(),
-        Some((chain, key)) => {
-            builder.with_client_auth_cert(chain, key).map_err(|error| fault(at, error))?
-        }
-    };
-    Ok(Arc::new(config))
+        Some(identity) => builder.with_client_cert_resolver(identity),
+    }))
 }

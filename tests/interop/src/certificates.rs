@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::{Child, Server, eventually};
@@ -24,6 +24,22 @@ pub fn make_named(dir: &Path, of: &Path, name: &str) {
     }
     issue(dir, "server", &format!("subjectAltName=DNS:{name}"));
     issue(dir, "trunk", "subjectAltName=DNS:trunk.test");
+}
+
+/// Issues the server's certificate once more, with another key.
+pub fn renew(dir: &Path) {
+    issue(dir, "server", "subjectAltName=IP:127.0.0.1,DNS:localhost");
+}
+
+/// The certificate that a server shows, in PEM.
+pub fn shown_by(server: &Server) -> String {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &server.tls().to_string()]).stdin(Stdio::null());
+    let output = command.output().expect("openssl runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let begin = text.find("-----BEGIN").unwrap_or_default();
+    let end = text.find("-----END").unwrap_or_default();
+    text[begin..end].to_owned()
 }
 
 /// Makes an authority alone.

@@ -122,6 +122,30 @@ fn k1_a_call_is_recorded_with_a_channel_for_each_side() {
     assert_eq!(names, [ended.records[0].text("recording")]);
 }
 
+/// SIGHUP ends nothing; a certificate that was replaced is shown to the next phone.
+#[test]
+fn a_hangup_signal_renews_the_certificate() {
+    let setup = Setup { digest: MD5, tls: true, ..Setup::default() };
+    let mut server = Server::start_with(&setup, certificates::make);
+    let phone = Baresip::start_by_tls(&mut server, "1001", 440);
+    let shown = || certificates::shown_by(&server);
+    let before = shown();
+    server.signal("HUP");
+    std::fs::write(server.dir().join("server.pem"), "no certificate").unwrap();
+    server.signal("HUP");
+    let refused = interop::eventually(Duration::from_secs(5), || {
+        server.log().contains("the old certificate stays").then_some(())
+    });
+    assert!(refused.is_some() && shown() == before);
+    certificates::renew(server.dir());
+    server.signal("HUP");
+    let renewed = interop::eventually(Duration::from_secs(5), || (shown() != before).then_some(()));
+    assert!(renewed.is_some(), "{}", server.log());
+    drop(phone);
+    let log = server.stop().log;
+    assert!(log.contains("the level of the log is read anew"), "{log}");
+}
+
 /// H1: who is held hears music, who holds hears nothing of it, and both talk again afterwards.
 #[test]
 fn a_phone_holds_and_the_other_hears_music() {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sip::message::{Message, Request, StatusCode};
 use sip::transaction::TransactionId;
 use sip::transport::{FlowId, Source, Target, Transport};
-use sip_net::{Core, Ended, ListenSpec, NetConfig, Stats, bind};
+use sip_net::{Certificates, Core, Ended, ListenSpec, NetConfig, Stats, bind};
 use tokio::sync::{mpsc as async_mpsc, oneshot};
 
 /// How long a test waits for what must come.
@@ -115,6 +115,7 @@ impl Core for TestCore {
 pub(crate) struct Server {
     pub(crate) addrs: Vec<SocketAddr>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) certificates: Certificates,
     seen: mpsc::Receiver<Seen>,
     inputs: async_mpsc::Sender<Input>,
     stop: Option<oneshot::Sender<()>>,
@@ -131,7 +132,7 @@ impl Server {
     pub(crate) fn start(config: NetConfig) -> Self {
         let bound = bind(config).unwrap();
         let addrs = bound.local_addrs().iter().map(|(_, address)| *address).collect();
-        let stats = bound.stats();
+        let (stats, certificates) = (bound.stats(), bound.certificates());
         let (seen_sender, seen) = mpsc::channel();
         let (inputs, input_receiver) = async_mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
@@ -140,7 +141,7 @@ impl Server {
             bound.run(core, Box::new(|_| None), input_receiver, stopped).map(|(_, ended)| ended)
         };
         let thread = std::thread::spawn(move || run().unwrap());
-        Self { addrs, stats, seen, inputs, stop: Some(stop), thread: Some(thread) }
+        Self { addrs, stats, certificates, seen, inputs, stop: Some(stop), thread: Some(thread) }
     }
 
     /// The next thing the core was given.

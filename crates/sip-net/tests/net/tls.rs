@@ -49,6 +49,28 @@ fn clients_are_known_by_the_names_of_their_verified_certificate() {
 }
 
 #[test]
+fn a_certificate_is_renewed_for_new_connections_and_never_by_a_bad_file() {
+    let authority = Authority::new();
+    let spec = listen(&authority, Transport::Tls);
+    let files = spec.tls.clone().unwrap();
+    let server = Server::start(NetConfig { listen: vec![spec], ..NetConfig::default() });
+    let mut old = dial(&server, authority.client(None), "sip.example.com");
+    ping(&mut old, "a");
+    // Another name in the same file: who asks for the old one is disappointed now.
+    let (cert, key) = authority.files(&["renewed.example.com"]);
+    std::fs::copy(cert, &files.cert).unwrap();
+    assert!(server.certificates.renew().is_err(), "a certificate without its key");
+    ping(&mut dial(&server, authority.client(None), "sip.example.com"), "b");
+    std::fs::copy(key, &files.key).unwrap();
+    assert_eq!(server.certificates.renew().unwrap(), 1);
+    ping(&mut dial(&server, authority.client(None), "renewed.example.com"), "c");
+    let refused = dial(&server, authority.client(None), "sip.example.com")
+        .write_all(crate::harness::options("d").as_bytes());
+    assert!(refused.is_err());
+    ping(&mut old, "e");
+}
+
+#[test]
 fn a_client_certificate_of_another_authority_is_refused() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let server = server(&authority, TlsClient::default());
