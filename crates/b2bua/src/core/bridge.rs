@@ -230,7 +230,7 @@ impl Core {
     }
 
     /// A leg told of a key by SIP INFO: its partner gets it in the form of its own leg.
-    pub(super) fn key_told(&mut self, leg: LegId, event: DtmfEvent, out: &mut Vec<Output>) {
+    pub(super) fn key_told(&self, leg: LegId, event: DtmfEvent, out: &mut Vec<Output>) {
         let Some(call) = self.legs.get(&leg).map(SipLeg::call) else { return };
         let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
         if let Some(partner) = partner.filter(|partner| self.legs.contains_key(partner)) {

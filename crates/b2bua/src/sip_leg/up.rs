@@ -185,7 +185,7 @@ impl SipLeg {
     }
 
     /// A SIP INFO (RFC 6086): a key, or nothing, as some phones ask whether we are there.
-    fn told(&mut self, request: &Request, transaction: TransactionId, cx: &mut Cx<'_>) {
+    fn told(&self, request: &Request, transaction: TransactionId, cx: &mut Cx<'_>) {
         let media_type = request.headers.get(Name::ContentType).unwrap_or("");
         let key = Body::of_type(media_type).map(|body| body.parse(&request.body));
         match key {
