@@ -306,7 +306,7 @@ mod tests {
             ("[2001:db8::1%3]:5060", "[2001:db8::1]:5060"),
             ("[fe80::1%3]:5060", "[fe80::1%3]:5060"),
         ] {
-            assert_eq!(canonical(address.parse().unwrap()), same.parse().unwrap());
+            assert_eq!(canonical(address.parse().unwrap()), same.parse::<SocketAddr>().unwrap());
         }
     }
 }

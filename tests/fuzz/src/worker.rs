@@ -83,7 +83,10 @@ impl Sink for Wire {
         self.sent += 1;
         assert!(datagram.len() <= DATAGRAM_MAX + 64, "{} bytes", datagram.len());
         assert!(to.port() != 0 && !to.ip().is_unspecified(), "{to}");
-        assert!(!SOURCES[STRANGER].parse().is_ok_and(|stranger| to == stranger), "to a stranger");
+        assert!(
+            !SOURCES[STRANGER].parse().is_ok_and(|stranger: SocketAddr| to == stranger),
+            "to a stranger"
+        );
         if channel == Channel::Rtp && !is_rtcp(datagram) {
             let packet = parse(datagram).expect("a packet of ours can be read");
             assert_eq!(Some(&packet.header.ssrc), self.ssrc.get(&slot.0), "one SSRC for ever");
@@ -93,7 +96,7 @@ impl Sink for Wire {
 
     fn event(&mut self, event: MediaEvent) {
         if let MediaEvent::FirstPacket { from, .. } = event {
-            assert!(!SOURCES[STRANGER].parse().is_ok_and(|stranger| from == stranger));
+            assert!(!SOURCES[STRANGER].parse().is_ok_and(|stranger: SocketAddr| from == stranger));
         }
     }
 

@@ -497,7 +497,7 @@ impl World {
         let reached = self.agents.iter().position(|agent| agent.profile.address == target.addr);
         let Some(who) = reached else {
             self.log(self.agents.len(), true, &bytes);
-            if target.addr == STRANGER.parse().expect("an address") {
+            if target.addr == STRANGER.parse::<std::net::SocketAddr>().expect("an address") {
                 self.wrong.extend(attacker::fault_of_reply(&bytes));
                 self.strangers.1 += bytes.len();
                 let (sent, got) = self.strangers;
