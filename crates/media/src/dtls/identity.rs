@@ -99,6 +99,17 @@ impl fmt::Debug for Identity {
 }
 
 impl Hash {
+    /// The hash of a registered name (`sha-256`), in any case; `None` for those not checked here.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [
+            ("sha-1", Self::Sha1),
+            ("sha-256", Self::Sha256),
+            ("sha-384", Self::Sha384),
+            ("sha-512", Self::Sha512),
+        ];
+        all.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, hash)| hash)
+    }
+
     const fn algorithm(self) -> &'static Algorithm {
         match self {
             // RFC 8122 §5.1: what the peer has named is all there is to check.
@@ -148,6 +159,20 @@ mod tests {
         ] {
             let peer = Peer { role: Role::Client, fingerprints };
             assert_eq!(peer.has(b"right"), has, "{peer:?}");
+        }
+    }
+
+    #[test]
+    fn hashes_have_their_registered_names() {
+        for (name, hash) in [
+            ("sha-1", Some(Hash::Sha1)),
+            ("SHA-256", Some(Hash::Sha256)),
+            ("sha-384", Some(Hash::Sha384)),
+            ("Sha-512", Some(Hash::Sha512)),
+            ("md5", None),
+            ("sha256", None),
+        ] {
+            assert_eq!(Hash::from_name(name), hash);
         }
     }
 
