@@ -13,6 +13,7 @@ mod ear;
 pub mod ice;
 pub mod jitter_buffer;
 pub mod latch;
+pub mod mixer;
 mod mouth;
 pub mod path;
 pub mod player;

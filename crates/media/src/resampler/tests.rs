@@ -118,6 +118,7 @@ fn a_reset_converter_is_as_new() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
     #[test]
     fn pieces_make_the_same_as_the_whole(
         pair in 0usize..25,
