@@ -38,6 +38,38 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Numbers that customers dial.
     pub entry_points: Vec<EntryPoint>,
+    /// What may be done with calls.
+    pub interactions: InteractionPolicy,
+}
+
+/// What may be done with calls, and who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InteractionPolicy {
+    /// Whether anybody listens to what happens to interactions.
+    pub events: bool,
+    /// Whether only the last four digits of numbers are shown (V7).
+    pub mask_numbers: bool,
+    /// What happens to a customer whose blind transfer failed (T4).
+    pub on_transfer_failure: call::control::OnFailure,
+    /// Whether agents may pause recordings (K2), and for how long at most (K3).
+    pub recording_pause: Option<Duration>,
+    /// Whether noise removal may be switched during a call (N3).
+    pub noise_switch: bool,
+    /// Whether any agent may take calls that ring at another's extension (I2).
+    pub pickup: bool,
+}
+
+impl Default for InteractionPolicy {
+    fn default() -> Self {
+        Self {
+            events: false,
+            mask_numbers: false,
+            on_transfer_failure: call::control::OnFailure::Recall,
+            recording_pause: Some(Duration::from_secs(120)),
+            noise_switch: true,
+            pickup: true,
+        }
+    }
 }
 
 /// One listening address.

@@ -15,6 +15,8 @@ use sip::registrar::BindingRecord;
 use sip::transaction::TransactionId;
 use sip::transport::{FlowId, Source, Target, Transport};
 
+use crate::api::{Actor, Command, CommandResult, InteractionEvent, RequestId};
+
 define_id!(
     /// One RFC 3263 look-up asked of the shell.
     QueryId,
@@ -51,6 +53,15 @@ pub enum Input {
         leg: LegId,
         /// On or off.
         enabled: bool,
+    },
+    /// Somebody asks for something by the API; answered by [`Output::Reply`], always and at once.
+    Command {
+        /// Comes back with the reply.
+        request: RequestId,
+        /// Who asks.
+        actor: Actor,
+        /// For what.
+        command: Box<Command>,
     },
     /// A deadline of [`crate::Core::next_timeout`] has come.
     Tick,
@@ -109,6 +120,13 @@ pub enum Output {
     CallRecord(Box<CallRecord>),
     /// Something to tell the log, and later the API.
     Event(Event),
+    /// The answer to a command.
+    Reply {
+        /// Of which.
+        request: RequestId,
+        /// What came of it.
+        result: CommandResult,
+    },
     /// The drain is over: no call is left.
     Drained,
 }
@@ -158,6 +176,9 @@ pub enum Event {
         /// Which one, e.g. `calls_max`.
         limit: &'static str,
     },
+    /// Something happened to an interaction; told when [`crate::config::Config::interactions`] says
+    /// that somebody listens.
+    Interaction(Box<InteractionEvent>),
     /// One call's handling panicked and was ended; the rest go on.
     Poisoned {
         /// What is known of it.

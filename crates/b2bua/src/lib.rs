@@ -1,6 +1,7 @@
 //! The back-to-back user agent: one single-writer core that joins SIP legs to calls.
 //! Pure: `Core::handle(now, input, out)` runs to completion without clock, socket or thread.
 
+pub mod api;
 pub mod config;
 mod core;
 mod directory;

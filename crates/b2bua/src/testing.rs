@@ -7,9 +7,9 @@ use base::Redacted;
 use sip::transport::Transport;
 
 use crate::config::{
-    Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, Listen, MediaConfig,
-    Network, NoisePolicy, NumberRules, RegistrarConfig, Route, SecurityConfig, SipLimits,
-    SrtpPolicy, Trunk,
+    Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, InteractionPolicy, Listen,
+    MediaConfig, Network, NoisePolicy, NumberRules, RegistrarConfig, Route, SecurityConfig,
+    SipLimits, SrtpPolicy, Trunk,
 };
 
 /// A node at 127.0.0.1:5060 with extensions 1001–1004, trunk `carrier` at 127.0.0.2 and trunk
@@ -81,6 +81,7 @@ pub fn config() -> Config {
             trunk: None,
             extension: "1001".into(),
         }],
+        interactions: InteractionPolicy::default(),
     }
 }
 

@@ -135,6 +135,14 @@ impl TrunkState {
         change
     }
 
+    /// Whether calls may go to it.
+    pub(crate) fn is_up(&self) -> bool {
+        match self.health {
+            Health::Unknown { .. } | Health::Up { .. } => true,
+            Health::Down => false,
+        }
+    }
+
     /// When to ask again, given how often the operator wants it asked.
     pub(crate) fn ask_after(&self, interval: Duration) -> Duration {
         match self.health {

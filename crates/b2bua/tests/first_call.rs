@@ -76,6 +76,7 @@ impl World {
                 | Output::CloseFlow(_)
                 | Output::Store(_)
                 | Output::Event(_)
+                | Output::Reply { .. }
                 | Output::Drained => {}
             }
         }

@@ -8,6 +8,7 @@
 //! ```
 
 mod cause;
+pub mod control;
 mod dial;
 pub mod hearing;
 mod leg;

@@ -102,6 +102,7 @@ impl Rim {
                 self.bans.add(source, until, now);
                 tracing::warn!(%source, for_s = seconds(now, until), "source banned");
             }
+            Event::Interaction(event) => tracing::debug!(kind = ?event.kind, "interaction"),
             Event::Limit { limit } => tracing::warn!(limit, "limit met"),
             Event::Poisoned { what } => tracing::error!(what, "a call failed inside and was ended"),
         }
@@ -126,6 +127,9 @@ impl Sink for Rim {
             }
             Output::CallRecord(record) => self.save(Write::Call(record)),
             Output::Event(event) => self.event(event),
+            Output::Reply { request, result } => {
+                tracing::debug!(%request, taken = result.is_ok(), "answered");
+            }
             // The network shell's own business.
             Output::Send { .. }
             | Output::CloseFlow(_)

@@ -487,6 +487,7 @@ impl World {
                     self.records.push(*record);
                 }
                 Output::Event(event) => self.events.push(event),
+                Output::Reply { .. } => {}
                 Output::Drained => self.is_drained = true,
             }
         }

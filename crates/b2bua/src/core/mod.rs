@@ -11,6 +11,7 @@
 mod admit;
 mod bridge;
 mod codecs;
+mod command;
 mod dial;
 mod dispatch;
 mod ending;
@@ -18,6 +19,7 @@ mod noise;
 mod rebind;
 mod recording;
 mod register;
+mod show;
 mod trunks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -276,6 +278,9 @@ impl Core {
             Input::Drain { limit } => self.drain(now, limit),
             Input::GiveUp => self.give_up(now, out),
             Input::NoiseRemoval { leg, enabled } => self.switch_noise_removal(leg, enabled),
+            Input::Command { request, actor, command } => {
+                self.asked(now, request, &actor, *command, out);
+            }
             Input::Restore { wall, bindings } => self.registrar.restore(now, wall, bindings),
         }
     }

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use b2bua::config::Config;
+use b2bua::config::{Config, InteractionPolicy};
 use toml::de::DeTable;
 
 pub(crate) use reader::Problem;
@@ -166,6 +166,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         trunks: parties.trunks,
         routes: parties.routes,
         entry_points: parties.entry_points,
+        interactions: InteractionPolicy::default(),
     };
     let settings = Settings {
         core,

@@ -220,7 +220,10 @@ impl<C: Core> Driver<C> {
                 self.drained = true;
                 self.tell(Output::Drained);
             }
-            output @ (Output::Media(_) | Output::Store(_) | Output::CallRecord(_)) => {
+            output @ (Output::Media(_)
+            | Output::Store(_)
+            | Output::CallRecord(_)
+            | Output::Reply { .. }) => {
                 self.tell(output);
             }
         }

@@ -101,6 +101,7 @@ impl Core for TestCore {
             Input::GiveUp
             | Input::NoiseRemoval { .. }
             | Input::Media(_)
+            | Input::Command { .. }
             | Input::Restore { .. } => return,
         };
         let _ = self.seen.send(seen);

@@ -167,7 +167,7 @@ impl World {
                     assert!(!record.legs.is_empty());
                     self.results.push(record.sip_status);
                 }
-                Output::CloseFlow(_) | Output::Event(_) => {}
+                Output::CloseFlow(_) | Output::Event(_) | Output::Reply { .. } => {}
             }
         }
         let speaker = self.speaker.take();
@@ -224,6 +224,7 @@ impl World {
             | Output::Media(_)
             | Output::Store(_)
             | Output::CallRecord(_)
+            | Output::Reply { .. }
             | Output::Drained => panic!("a stranger caused {output:?}"),
         }
     }
