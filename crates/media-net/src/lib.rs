@@ -22,8 +22,10 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use media::command::{BridgeId, MediaCommand, MediaEvent, StreamId};
+use media::command::{BridgeId, CallTone, MediaCommand, MediaEvent, StreamId};
 use media::player::Music;
+use media::sound::Sounds;
+use media::tone::{Country, ToneKind};
 use thiserror::Error;
 
 use crate::ports::OwnPorts;
@@ -38,6 +40,8 @@ pub struct MediaNetConfig {
     pub workers: usize,
     /// Music on hold: a WAV file of any rate; `None` = the built-in melody.
     pub music: Option<PathBuf>,
+    /// Whose call progress tones are played.
+    pub country: Country,
     /// Whether to ask for real-time scheduling; without the permission the workers are only nicer
     /// to themselves.
     pub realtime: bool,
@@ -56,6 +60,7 @@ impl Default for MediaNetConfig {
         Self {
             workers: 1,
             music: None,
+            country: Country::default(),
             realtime: true,
             queue: 4096,
             own_ports: Vec::new(),
@@ -145,9 +150,11 @@ impl MediaNet {
         // Encoding takes some ten milliseconds: nobody is on hold yet.
         let listeners: Vec<_> = workers.iter().map(Handle::letter_box).collect();
         std::thread::Builder::new().name("music".to_owned()).spawn(move || {
+            let tones = CallTone::ALL.map(ToneKind::from);
+            let tones = Sounds::tones(config.country, &tones);
             let music = Arc::new(recording.map_or_else(Music::melody, wav::Recording::load));
             for (inbox, waker) in listeners {
-                inbox.play(Arc::clone(&music));
+                inbox.play(Arc::clone(&music), tones.clone());
                 waker.wake();
             }
         })?;
@@ -166,6 +173,13 @@ impl MediaNet {
                 let place = self.place_of(*bridge);
                 self.places().insert(*stream, place);
                 place
+            }
+            MediaCommand::Move { stream, bridge } => {
+                let (from, to) = (self.places().get(stream).copied(), self.place_of(*bridge));
+                if from != Some(to) {
+                    return Err(Full(command));
+                }
+                to
             }
             MediaCommand::Configure { stream, .. }
             | MediaCommand::Press { stream, .. }

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use std::collections::HashMap;
 
 use base::{Time, WallTime};
-use media::command::{Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId};
+use media::command::{
+    BridgeId, Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId,
+};
 use media::player::Music;
 use media::record::{Block, BlockSink, RecordCommand, RecordingId};
 use media::rtp::{DATAGRAM_MAX, HEADER_LEN as RTP_HEADER_LEN};
+use media::sound::Sounds;
 use media::stream::Numbers;
 use media::worker::{Channel, Sink, Slot, TICK, Worker};
 
@@ -42,7 +45,7 @@ pub(crate) struct Inbox(Mutex<Letters>);
 #[derive(Default)]
 struct Letters {
     closing: Vec<StreamId>,
-    music: Option<Arc<Music>>,
+    music: Option<(Arc<Music>, Sounds)>,
     shutdown: bool,
 }
 
@@ -51,8 +54,8 @@ impl Inbox {
         self.letters().closing.push(stream);
     }
 
-    pub(crate) fn play(&self, music: Arc<Music>) {
-        self.letters().music = Some(music);
+    pub(crate) fn play(&self, music: Arc<Music>, tones: Sounds) {
+        self.letters().music = Some((music, tones));
     }
 
     pub(crate) fn shut_down(&self) {
@@ -250,8 +253,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         for stream in letters.closing {
             self.close(now, stream);
         }
-        if let Some(music) = letters.music {
+        if let Some((music, tones)) = letters.music {
             self.worker.set_music(music);
+            self.worker.set_sounds(tones);
         }
         if letters.shutdown {
             let all: Vec<_> = self.slots.keys().copied().collect();
@@ -266,9 +270,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
 
     fn command(&mut self, now: Time, command: MediaCommand) {
         match command {
-            MediaCommand::Open { stream, bridge: _, local, ssrc, sequence, timestamp } => {
+            MediaCommand::Open { stream, bridge, local, ssrc, sequence, timestamp } => {
                 let numbers = Numbers { ssrc, sequence, timestamp };
-                if let Err(error) = self.open(now, stream, &local, numbers) {
+                if let Err(error) = self.open(now, (stream, bridge), &local, numbers) {
                     let taken = error.kind() == io::ErrorKind::AddrInUse;
                     let error = error.to_string();
                     self.rim.event(MediaEvent::BindFailed { stream, error, taken });
@@ -279,9 +283,16 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 let Some(&listener) = self.slots.get(&listener) else { return };
                 let slot = match source {
                     Hear::Stream(source) => self.slots.get(&source).copied(),
-                    Hear::Nothing | Hear::Music | Hear::Silence => None,
+                    Hear::Nothing | Hear::Music | Hear::Silence | Hear::Mix(_) | Hear::Tone(_) => {
+                        None
+                    }
                 };
                 self.worker.hear(listener, source, slot);
+            }
+            MediaCommand::Move { stream, bridge } => {
+                if let Some(&slot) = self.slots.get(&stream) {
+                    self.worker.move_to(slot, bridge);
+                }
             }
             MediaCommand::Close { stream } => self.close(now, stream),
             MediaCommand::Press { stream, event } => {
@@ -300,7 +311,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     fn open(
         &mut self,
         now: Time,
-        stream: StreamId,
+        (stream, bridge): (StreamId, BridgeId),
         local: &LocalPorts,
         numbers: Numbers,
     ) -> io::Result<()> {
@@ -308,7 +319,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let ports = Ports::bind(local, &self.setup.own_ports)?;
-        let slot = self.worker.open(now, stream, ports.rtcp.is_some(), numbers);
+        let slot = self.worker.open(now, (stream, bridge), ports.rtcp.is_some(), numbers);
         let watched = self.watch(slot, &ports);
         if self.rim.ports.len() <= slot.0 {
             self.rim.ports.resize_with(slot.0 + 1, || None);

@@ -3,6 +3,8 @@
 //! The vocabulary knows neither SDP nor calls: a stream is one RTP session with one peer, and the
 //! plan says which stream each listener hears.
 
+mod hear;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::denoise::DenoiseSettings;
 use crate::dtmf::DtmfEvent;
 use crate::record::{RecordCommand, RecordEvent};
 use crate::srtp::Keying;
+
+pub use hear::{Beside, CallTone, Hear, SOURCES_MAX, Sources};
 
 define_id!(
     /// One RTP session with one peer, i.e. the audio of one leg.
@@ -51,12 +55,21 @@ pub enum MediaCommand {
         /// The whole new configuration.
         config: Box<StreamConfig>,
     },
-    /// What one listener hears from now on. The source must be open.
+    /// What one listener hears from now on, of its own call. The source must be open.
     Hear {
         /// The stream whose peer listens.
         listener: StreamId,
         /// What it hears.
         source: Hear,
+    },
+    /// A stream belongs to another call from now on: its sockets and the RTP session go on, on that
+    /// call's worker. It hears nothing, and nobody hears it, until the new plan is told; nothing
+    /// that comes meanwhile is lost to the call.
+    Move {
+        /// Which stream.
+        stream: StreamId,
+        /// The call it belongs to from now on.
+        bridge: BridgeId,
     },
     /// Say goodbye and release the sockets. Answered by [`MediaEvent::Closed`], also when the
     /// stream is unknown or could not bind.
@@ -189,20 +202,6 @@ impl Codec {
             Self::TelephoneEvent | Self::ComfortNoise => false,
         }
     }
-}
-
-/// What a listener hears.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Hear {
-    /// Nothing is sent to it (RTCP goes on).
-    #[default]
-    Nothing,
-    /// What the peer of another stream sends.
-    Stream(StreamId),
-    /// Music on hold.
-    Music,
-    /// Digital silence, packet by packet.
-    Silence,
 }
 
 /// What the engine tells.

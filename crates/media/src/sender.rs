@@ -69,6 +69,10 @@ impl Origin {
     pub const KEYS: Self = Self { source: usize::MAX, run: 2 };
     /// The same as tones.
     pub const TONES: Self = Self { source: usize::MAX, run: 3 };
+    /// A call progress tone.
+    pub const TONE: Self = Self { source: usize::MAX, run: 4 };
+    /// What several say, mixed.
+    pub const MIX: Self = Self { source: usize::MAX, run: 5 };
 }
 
 /// A packet to pass on.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use base::{Rng, Time};
 
-use crate::command::{Hear, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats};
+use crate::command::{
+    BridgeId, Hear, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats,
+};
 use crate::dialer::Dialer;
 use crate::dtmf::EventReceiver;
 use crate::ear::Ear;
@@ -36,6 +38,8 @@ pub struct Numbers {
 /// State of one stream. Its owner routes packets between streams.
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
+    /// The call it belongs to.
+    pub(crate) bridge: BridgeId,
     /// Whether it has a port for RTCP.
     pub(crate) rtcp_port: bool,
     pub(crate) config: StreamConfig,
@@ -48,7 +52,7 @@ pub(crate) struct Stream {
     pub(crate) source: Option<usize>,
     /// Slots of the streams that hear this one.
     pub(crate) hearers: Vec<usize>,
-    /// Next frame of the music.
+    /// Next frame of the music, or of the tone.
     pub(crate) music_at: usize,
     /// Protection of what is sent and received.
     pub(crate) srtp: Option<Box<Srtp>>,
@@ -96,7 +100,7 @@ pub(crate) struct Reports {
 impl Stream {
     pub(crate) fn new(
         now: Time,
-        id: StreamId,
+        (id, bridge): (StreamId, BridgeId),
         rtcp_port: bool,
         numbers: Numbers,
         rng: &mut Rng,
@@ -115,6 +119,7 @@ impl Stream {
         };
         Self {
             id,
+            bridge,
             rtcp_port,
             config,
             rtp: Latch::default(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Time, WallTime};
 use media::codec::Format;
 use media::command::{
-    Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
+    BridgeId, Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
 };
 use media::denoise::DenoiseSettings;
 use media::jitter_buffer::{Content, Incoming};
@@ -86,7 +86,7 @@ fn open(
     sink: &mut Count,
 ) -> Slot {
     let numbers = Numbers { ssrc: 1, sequence: 0, timestamp: 0 };
-    let slot = worker.open(Time::ZERO, StreamId(id), true, numbers);
+    let slot = worker.open(Time::ZERO, (StreamId(id), BridgeId(1)), true, numbers);
     let remote = addr(4000 + id as u16);
     let config = StreamConfig {
         remote: Some(Remote { rtp: remote, rtcp: remote, rtcp_mux: true }),

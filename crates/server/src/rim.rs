@@ -51,6 +51,7 @@ impl Rim {
         let stream = match command {
             MediaCommand::Open { stream, .. }
             | MediaCommand::Configure { stream, .. }
+            | MediaCommand::Move { stream, .. }
             | MediaCommand::Hear { listener: stream, .. } => stream,
             // Always taken.
             // A key or a recording that is lost costs no call.

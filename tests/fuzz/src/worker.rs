@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::{Time, WallTime};
 use media::command::{
-    Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
+    BridgeId, Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
 };
 use media::denoise::DenoiseSettings;
 use media::player::Music;
@@ -127,7 +127,7 @@ impl World {
         let id = StreamId(self.opened);
         let (ssrc, sequence, timestamp) = (reader.word(), reader.number(), reader.word());
         let numbers = Numbers { ssrc, sequence, timestamp };
-        let slot = self.worker.open(self.now, id, reader.one_in(2), numbers);
+        let slot = self.worker.open(self.now, (id, BridgeId(1)), reader.one_in(2), numbers);
         assert!(!self.open.iter().any(|(other, _)| *other == slot), "a slot in use");
         self.wire.ssrc.insert(slot.0, ssrc);
         self.open.push((slot, id));

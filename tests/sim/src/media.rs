@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::Time;
 use media::command::{
-    BridgeId, Hear, MediaCommand, MediaEvent, StreamConfig, StreamId, StreamStats,
+    BridgeId, Hear, MediaCommand, MediaEvent, Sources, StreamConfig, StreamId, StreamStats,
 };
 use media::record::{RecordCommand, RecordingId};
 
@@ -58,6 +58,13 @@ impl Media {
                 match self.streams.get_mut(&listener) {
                     Some(known) => known.hears = source,
                     None => self.wrong.push(format!("{listener} listens but is not open")),
+                }
+                None
+            }
+            MediaCommand::Move { stream, bridge } => {
+                match self.streams.get_mut(&stream) {
+                    Some(known) => (known.bridge, known.hears) = (bridge, Hear::Nothing),
+                    None => self.wrong.push(format!("{stream} moves but is not open")),
                 }
                 None
             }
@@ -147,14 +154,20 @@ impl Media {
     /// What must hold after every step.
     pub(crate) fn check(&mut self) {
         for (id, stream) in &self.streams {
-            let Hear::Stream(source) = stream.hears else { continue };
-            let fault = match self.streams.get(&source) {
-                None => "a closed stream",
-                Some(_) if source == *id => "itself",
-                Some(heard) if heard.bridge != stream.bridge => "another call",
-                Some(_) => continue,
+            let sources = match stream.hears {
+                Hear::Stream(source) => Sources::from_iter([source]),
+                Hear::Mix(sources) => sources,
+                Hear::Nothing | Hear::Music | Hear::Silence | Hear::Tone(_) => continue,
             };
-            self.wrong.push(format!("{id} hears {fault}"));
+            for source in sources.iter() {
+                let fault = match self.streams.get(&source) {
+                    None => "a closed stream",
+                    Some(_) if source == *id => "itself",
+                    Some(heard) if heard.bridge != stream.bridge => "another call",
+                    Some(_) => continue,
+                };
+                self.wrong.push(format!("{id} hears {fault}"));
+            }
         }
     }
 

@@ -51,6 +51,8 @@ impl World {
             Hear::Stream(_) => "Stream",
             Hear::Music => "Music",
             Hear::Silence => "Silence",
+            Hear::Mix(_) => "Mix",
+            Hear::Tone(_) => "Tone",
         }
         .to_owned()
     }

@@ -31,10 +31,16 @@ impl Sounds {
     /// The built-in ones: melody, chime, the tones of a country. Takes a second or so of CPU: not
     /// for a thread that has calls.
     pub fn built_in(country: Country) -> Self {
-        let mut sounds = Self::default();
+        let mut sounds = Self::tones(country, &ToneKind::ALL);
         sounds.insert(SoundId::Music, Sound::melody());
         sounds.insert(SoundId::Chime, Sound::from_pcm(&chime(), WIDE_RATE));
-        for kind in ToneKind::ALL {
+        sounds
+    }
+
+    /// Some tones of a country. Takes CPU as [`Sound::from_pcm`] does.
+    pub fn tones(country: Country, kinds: &[ToneKind]) -> Self {
+        let mut sounds = Self::default();
+        for &kind in kinds {
             let pcm = cadence(country, kind).render(LEVEL_DBM0, NARROW_RATE);
             sounds.insert(SoundId::Tone(kind), Sound::from_pcm(&pcm, NARROW_RATE));
         }

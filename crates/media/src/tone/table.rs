@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pitch::{Modulated, Silence, Single, Sum};
 use super::{Cadence, Pitch, Step};
+use crate::command::CallTone;
 
 /// What sounds for how many milliseconds, step by step.
 macro_rules! steps {
@@ -44,6 +45,16 @@ impl ToneKind {
         Self::Recording,
         Self::Beep,
     ];
+}
+
+impl From<CallTone> for ToneKind {
+    fn from(tone: CallTone) -> Self {
+        match tone {
+            CallTone::Ringback => Self::Ringback,
+            CallTone::Busy => Self::Busy,
+            CallTone::Congestion => Self::Congestion,
+        }
+    }
 }
 
 /// Whose tones.

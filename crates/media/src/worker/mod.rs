@@ -15,7 +15,7 @@ use std::time::Duration;
 use base::{Rng, Time, WallTime};
 
 use crate::codec::SAMPLES_MAX;
-use crate::command::{Codec, Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
+use crate::command::{BridgeId, Codec, Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
 use crate::latch::Latched;
 use crate::player::{FRAME_BYTES_MAX, Music};
 use crate::reception::Arrival;
@@ -23,6 +23,7 @@ use crate::record::{Block, Recorder, RecordingId};
 use crate::rtcp::{self, Received, Report, Sent};
 use crate::rtp::{self, HEADER_LEN, Packet};
 use crate::sender::Origin;
+use crate::sound::{SoundId, Sounds};
 use crate::stream::{Numbers, Silence, Stream};
 
 /// How often [`Worker::tick`] is to be called.
@@ -69,9 +70,11 @@ pub struct Worker {
     /// Boxed: most of a busy worker's slots are in use, and a free one costs a pointer.
     streams: Vec<Option<Box<Stream>>>,
     free: Vec<usize>,
-    /// Slots of those who hear music or silence.
+    /// Slots of those who hear music, a tone or silence.
     players: Vec<usize>,
     music: Arc<Music>,
+    /// Where the call progress tones are.
+    sounds: Sounds,
     rng: Rng,
     wall: WallTime,
     ticks: usize,
@@ -94,6 +97,7 @@ impl Worker {
             free: Vec::new(),
             players: Vec::new(),
             music,
+            sounds: Sounds::default(),
             rng: Rng::new(seed),
             wall,
             ticks: 0,
@@ -114,9 +118,20 @@ impl Worker {
         self.music = music;
     }
 
-    /// A new stream whose sockets are bound. `rtcp_port` tells whether it has two.
-    pub fn open(&mut self, now: Time, id: StreamId, rtcp_port: bool, numbers: Numbers) -> Slot {
-        let mut stream = Stream::new(now, id, rtcp_port, numbers, &mut self.rng);
+    /// Plays other tones from now on; a tone that is not among them is silence.
+    pub fn set_sounds(&mut self, sounds: Sounds) {
+        self.sounds = sounds;
+    }
+
+    /// A new stream of a call, whose sockets are bound. `rtcp_port` tells whether it has two.
+    pub fn open(
+        &mut self,
+        now: Time,
+        (id, bridge): (StreamId, BridgeId),
+        rtcp_port: bool,
+        numbers: Numbers,
+    ) -> Slot {
+        let mut stream = Stream::new(now, (id, bridge), rtcp_port, numbers, &mut self.rng);
         stream.reports.due = now + self.report_interval() / 2;
         let slot = self.free.pop().unwrap_or(self.streams.len());
         if slot == self.streams.len() {
@@ -172,9 +187,23 @@ impl Worker {
                 }
                 self.retune(source.0);
             }
-            (Hear::Music | Hear::Silence, _) => self.players.push(listener.0),
+            (Hear::Music | Hear::Silence | Hear::Tone(_) | Hear::Mix(_), _) => {
+                self.players.push(listener.0);
+            }
             (Hear::Stream(_) | Hear::Nothing, _) => stream.hear = Hear::Nothing,
         }
+    }
+
+    /// A stream belongs to another call from now on. It hears nothing until it is told what, and
+    /// those who heard it hear nothing.
+    pub fn move_to(&mut self, slot: Slot, bridge: BridgeId) {
+        self.unhear(slot.0);
+        self.unheard(slot.0);
+        if let Some(stream) = stream(&mut self.streams, slot.0) {
+            stream.bridge = bridge;
+            stream.hear = Hear::Nothing;
+        }
+        self.retune(slot.0);
     }
 
     /// Says goodbye and forgets the stream; the shell closes its sockets, then tells the figures.
@@ -185,16 +214,11 @@ impl Worker {
         sink: &mut impl Sink,
     ) -> Option<Box<StreamStats>> {
         self.unhear(slot.0);
+        self.unheard(slot.0);
         self.pressing.retain(|pressing| *pressing != slot.0);
         self.dialling.retain(|dialling| *dialling != slot.0);
         self.report(now, slot.0, true, sink);
         let gone = self.streams.get_mut(slot.0).and_then(Option::take)?;
-        for listener in &gone.hearers {
-            if let Some(stream) = stream(&mut self.streams, *listener) {
-                stream.hear = Hear::Nothing;
-                stream.source = None;
-            }
-        }
         self.free.push(slot.0);
         if let Some(recorder) = gone.recording.and_then(|id| self.recorders.get_mut(&id)) {
             recorder.track(gone.id, None);
@@ -350,12 +374,24 @@ impl Worker {
             return;
         }
         let (frame, origin) = match stream.hear {
-            Hear::Music => (self.music.frame(payload.codec, stream.music_at), Origin::MUSIC),
-            Hear::Silence => (self.music.silent_frame(payload.codec), Origin::SILENCE),
+            Hear::Music => {
+                let at = stream.music_at;
+                stream.music_at = (at + 1) % self.music.frames();
+                (self.music.frame(payload.codec, at), Origin::MUSIC)
+            }
+            Hear::Tone(tone) => {
+                let at = stream.music_at;
+                let sound = self.sounds.get(SoundId::Tone(tone.into()));
+                stream.music_at = sound.map_or(0, |sound| (at + 1) % sound.frames());
+                let silent = || self.music.silent_frame(payload.codec);
+                (sound.map_or_else(silent, |sound| sound.frame(payload.codec, at)), Origin::TONE)
+            }
+            Hear::Silence | Hear::Mix(_) => {
+                (self.music.silent_frame(payload.codec), Origin::SILENCE)
+            }
             Hear::Nothing | Hear::Stream(_) => return,
         };
         let Some(frame) = frame else { return };
-        stream.music_at = (stream.music_at + 1) % self.music.frames();
         let header = stream.sender.own(now, payload.send, payload.clock_rate, frame.len(), origin);
         let mut packet = [0; HEADER_LEN + FRAME_BYTES_MAX];
         let packet = &mut packet[..HEADER_LEN + frame.len()];
@@ -400,6 +436,18 @@ impl Worker {
         let source = stream(&mut self.streams, listener).and_then(|stream| stream.source.take());
         if let Some(source) = source.and_then(|source| stream(&mut self.streams, source)) {
             source.hearers.retain(|hearer| *hearer != listener);
+        }
+    }
+
+    /// Who heard a stream hears nothing.
+    fn unheard(&mut self, source: usize) {
+        let hearers =
+            stream(&mut self.streams, source).map(|source| std::mem::take(&mut source.hearers));
+        for listener in hearers.into_iter().flatten() {
+            if let Some(stream) = stream(&mut self.streams, listener) {
+                stream.hear = Hear::Nothing;
+                stream.source = None;
+            }
         }
     }
 

@@ -9,11 +9,13 @@ mod recording;
 use std::sync::LazyLock;
 
 use super::*;
-use crate::command::{Codec, Payload, Remote};
+use crate::command::{CallTone, Codec, Payload, Remote};
 use crate::rtp::{Header, write_header};
+use crate::tone::{Country, ToneKind};
 
 const CUSTOMER: &str = "192.0.2.1:4000";
 const AGENT: &str = "198.51.100.2:5000";
+const BRIDGE: BridgeId = BridgeId(1);
 const STRANGER: &str = "203.0.113.9:4000";
 const PCMU: Payload = payload(Codec::Pcmu, 0, 0, 8000);
 const PCMA: Payload = payload(Codec::Pcma, 1, 8, 8000);
@@ -97,7 +99,7 @@ impl World {
 
     fn open(&mut self, id: u64, config: StreamConfig) -> Slot {
         let numbers = Numbers { ssrc: 0xa000 + id as u32, sequence: 100, timestamp: 5000 };
-        let slot = self.worker.open(self.now, StreamId(id), true, numbers);
+        let slot = self.worker.open(self.now, (StreamId(id), BRIDGE), true, numbers);
         self.configure(slot, config);
         slot
     }
@@ -375,6 +377,47 @@ fn a_held_listener_hears_the_music_as_the_same_stream() {
         assert_eq!(Some(&*frame.1), MUSIC.frame(Codec::Pcmu, i), "{i}");
     }
     assert_eq!(heard[6].1, [0xff; 160]);
+}
+
+#[test]
+fn a_call_progress_tone_is_played_from_its_beginning() {
+    let (mut world, a, b) = World::call(&[PCMU], &[PCMU]);
+    let tones = Sounds::tones(Country::De, &CallTone::ALL.map(ToneKind::from));
+    world.hear(b, Hear::Tone(CallTone::Busy), None);
+    world.tick(40);
+    let silent: Vec<_> = world.heard(b).into_iter().map(|(_, payload)| payload).collect();
+    assert_eq!(silent, [[0xff; 160]; 2], "no tones are known yet");
+    world.worker.set_sounds(tones.clone());
+    for tone in CallTone::ALL {
+        let sound = tones.get(SoundId::Tone(tone.into())).unwrap();
+        world.hear(b, Hear::Tone(tone), None);
+        world.tick(20 * sound.frames() as u64 + 20);
+        let heard = world.heard(b);
+        for (n, (header, payload)) in heard.iter().enumerate() {
+            assert_eq!(Some(&**payload), sound.frame(Codec::Pcmu, n), "{tone:?} {n}");
+            assert_eq!(header.marker, n == 0, "{tone:?} {n}");
+        }
+    }
+    world.hear(b, Hear::Stream(StreamId(0)), Some(a));
+    world.rtp(a, CUSTOMER, 0, 1);
+    assert_eq!(world.heard(b).len(), 1);
+}
+
+#[test]
+fn who_moves_to_another_call_neither_hears_nor_is_heard_until_told() {
+    let (mut world, a, b) = World::call(&[PCMU], &[PCMU]);
+    world.rtp(a, CUSTOMER, 0, 1);
+    let before = world.heard(b)[0].0;
+    world.worker.move_to(b, BridgeId(2));
+    world.rtp(a, CUSTOMER, 0, 2);
+    world.rtp(b, AGENT, 0, 2);
+    assert!(world.wire.sent.is_empty());
+    world.hear(b, Hear::Stream(StreamId(0)), Some(a));
+    world.pass(20);
+    world.rtp(a, CUSTOMER, 0, 3);
+    let after = world.heard(b)[0].0;
+    assert_eq!((after.ssrc, after.sequence), (before.ssrc, before.sequence.wrapping_add(1)));
+    assert_eq!(after.timestamp, before.timestamp + 160);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use media::command::{Hear, LocalPorts, MediaCommand, StreamId};
+use media::command::{Hear, LocalPorts, MediaCommand, Sources, StreamId};
 use media::record::RecordCommand;
 
 /// Streams by id.
@@ -47,14 +47,22 @@ impl Streams {
             }
             MediaCommand::Hear { listener, source } => {
                 assert!(self.known.contains_key(listener), "{listener} listens when closed");
-                if let Hear::Stream(heard) = source {
-                    assert!(self.known.contains_key(heard), "{listener} hears {heard}, closed");
-                    assert_ne!(heard, listener, "nobody hears themselves");
+                let heard = match source {
+                    Hear::Stream(heard) => Sources::from_iter([*heard]),
+                    Hear::Mix(sources) => *sources,
+                    Hear::Nothing | Hear::Music | Hear::Silence | Hear::Tone(_) => return None,
+                };
+                for heard in heard.iter() {
+                    assert!(self.known.contains_key(&heard), "{listener} hears {heard}, closed");
+                    assert_ne!(heard, *listener, "nobody hears themselves");
                 }
             }
             MediaCommand::Close { stream } => {
                 assert!(self.known.remove(stream).is_some(), "{stream} closed twice");
                 return Some(*stream);
+            }
+            MediaCommand::Move { stream, .. } => {
+                assert!(self.known.contains_key(stream), "{stream} moves when closed");
             }
             MediaCommand::Press { stream, .. } => {
                 assert!(self.known.contains_key(stream), "{stream} gets a key when closed");
