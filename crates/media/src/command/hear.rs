@@ -132,7 +132,7 @@ impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut set = f.debug_set();
         set.entries(self.streams());
-        set.entries(&self.beside);
+        set.entries(self.beside);
         set.finish()
     }
 }
