@@ -10,6 +10,7 @@
 //! ```
 //! A likely source has the IP address of SDP or of the signalling. Phones behind NAT are found this
 //! way: what they write into SDP is not where their packets come from. Nobody else is ever let in.
+//! RTCP follows ([`crate::rtcp_latch`]).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -86,8 +87,8 @@ impl Latch {
         }
     }
 
-    /// Takes note of a valid packet from an admitted source; `header` for RTP, `None` for RTCP.
-    pub fn accept(&mut self, from: SocketAddr, header: Option<&Header>) -> Latched {
+    /// Takes note of a valid packet from an admitted source.
+    pub fn accept(&mut self, from: SocketAddr, header: &Header) -> Latched {
         match self.state {
             State::Settled(_) => Latched::Peer,
             _ if self.is_expected(from) => {
@@ -129,17 +130,12 @@ impl Latch {
         self.source().is_some_and(|from| !self.is_expected(from))
     }
 
-    fn attempt(
-        &mut self,
-        from: SocketAddr,
-        header: Option<&Header>,
-        before: Option<Candidate>,
-    ) -> Latched {
+    fn attempt(&mut self, from: SocketAddr, header: &Header, before: Option<Candidate>) -> Latched {
         let suspicious = self.expected.is_some_and(|to| to.ip().to_canonical() == canonical(from));
-        let Some(header) = header.filter(|_| suspicious) else {
+        if !suspicious {
             self.state = State::Provisional { from, packets: 0 };
             return Latched::New;
-        };
+        }
         let goes_on = before.filter(|known| {
             same(known.from, from)
                 && known.ssrc == header.ssrc
@@ -203,7 +199,7 @@ mod tests {
 
     /// One packet as the worker takes it; `None` = stray.
     fn packet(latch: &mut Latch, from: &str, sequence: u16) -> Option<Latched> {
-        latch.admits(addr(from)).then(|| latch.accept(addr(from), Some(&header(sequence))))
+        latch.admits(addr(from)).then(|| latch.accept(addr(from), &header(sequence)))
     }
 
     #[test]
@@ -280,13 +276,6 @@ mod tests {
         assert_eq!(packet(&mut latch, SDP, 0), None);
         latch.aim(None, Some(addr(NAT).ip()));
         assert_eq!(packet(&mut latch, NAT, 0), Some(Latched::New));
-    }
-
-    #[test]
-    fn rtcp_needs_no_patience() {
-        let mut latch = aimed();
-        assert!(latch.admits(addr(PORT_OF_SDP_HOST)));
-        assert_eq!(latch.accept(addr(PORT_OF_SDP_HOST), None), Latched::New);
     }
 
     #[test]

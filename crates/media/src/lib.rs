@@ -25,6 +25,7 @@ pub mod record;
 pub mod resample;
 pub mod resampler;
 pub mod rtcp;
+pub mod rtcp_latch;
 pub mod rtp;
 pub mod sender;
 pub mod sound;

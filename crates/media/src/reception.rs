@@ -128,6 +128,11 @@ impl Reception {
         self.received
     }
 
+    /// SSRC of the peer, once heard.
+    pub fn ssrc(&self) -> Option<u32> {
+        self.run.as_ref().map(|run| run.ssrc)
+    }
+
     /// Payload bytes taken.
     pub fn bytes(&self) -> u64 {
         self.bytes

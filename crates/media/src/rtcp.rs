@@ -194,6 +194,12 @@ pub fn parse(datagram: &[u8], ours: u32) -> Option<Incoming> {
     (!first).then_some(incoming)
 }
 
+/// SSRC of the sender of what begins with a report; in the clear with SRTCP too (RFC 3711 §3.4).
+pub fn sender(datagram: &[u8]) -> Option<u32> {
+    let [_, kind, _, _, ssrc @ ..] = datagram.first_chunk::<8>()?;
+    matches!(*kind, SENDER_REPORT | RECEIVER_REPORT).then(|| u32::from_be_bytes(*ssrc))
+}
+
 impl Incoming {
     fn read_report(&mut self, mut report: &[u8], ours: u32) -> Option<()> {
         for packet in packet::unmarshal(&mut report).ok()? {
@@ -265,6 +271,8 @@ mod tests {
             ..Incoming::default()
         };
         assert_eq!(parse(&datagram, OURS), Some(expected));
+        assert_eq!(sender(&datagram), Some(PEERS));
+        assert_eq!((sender(&datagram[..7]), sender(&[0; 20])), (None, None));
         let nobody = Incoming { about_us: None, ..expected };
         assert_eq!(parse(&datagram, 0x3333), Some(nobody));
     }

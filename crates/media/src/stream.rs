@@ -14,6 +14,8 @@ use crate::latch::Latch;
 use crate::mouth::Mouth;
 use crate::reception::Reception;
 use crate::record::RecordingId;
+use crate::rtcp;
+use crate::rtcp_latch::{RtcpLatch, Standing};
 use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
@@ -44,7 +46,7 @@ pub(crate) struct Stream {
     pub(crate) rtcp_port: bool,
     pub(crate) config: StreamConfig,
     pub(crate) rtp: Latch,
-    pub(crate) rtcp: Latch,
+    pub(crate) rtcp: RtcpLatch,
     pub(crate) reception: Reception,
     pub(crate) sender: Sender,
     pub(crate) hear: Hear,
@@ -123,7 +125,7 @@ impl Stream {
             rtcp_port,
             config,
             rtp: Latch::default(),
-            rtcp: Latch::default(),
+            rtcp: RtcpLatch::default(),
             reception: Reception::default(),
             sender: Sender::new(numbers.ssrc, numbers.sequence, numbers.timestamp),
             hear: Hear::Nothing,
@@ -165,8 +167,8 @@ impl Stream {
         }
         let remote = config.remote;
         let moved = self.rtp.aim(remote.map(|remote| remote.rtp), config.signalling_source);
-        let likely = self.rtp.source().map(|peer| peer.ip()).or(config.signalling_source);
-        let rtcp_moved = self.rtcp.aim(remote.map(|remote| remote.rtcp), likely);
+        let rtcp_moved =
+            self.rtcp.aim(remote.map(|remote| remote.rtcp)) | (moved && self.rtcp.open());
         match (config.srtp.clone(), &mut self.srtp) {
             (Some(keying), Some(srtp)) => srtp.rekey(keying),
             (Some(keying), none @ None) => *none = Some(Box::new(Srtp::new(keying))),
@@ -216,7 +218,21 @@ impl Stream {
         }
         // Behind NAT, what SDP says about RTCP is as wrong as what it says about RTP.
         let by_sdp = (!self.rtp.is_elsewhere() && is_sendable(remote.rtcp)).then_some(remote.rtcp);
-        self.latched(&self.rtcp).or(by_sdp)
+        self.rtcp.source().filter(|_| self.config.symmetric).or(by_sdp)
+    }
+
+    /// Whether a datagram is worth looking at. ATTACKS 19: asked before any other work, for RTP and
+    /// RTCP alike.
+    pub(crate) fn admits(&self, channel: Channel, from: SocketAddr, datagram: &[u8]) -> bool {
+        match channel {
+            Channel::Rtp => self.rtp.admits(from),
+            Channel::Rtcp => self.rtcp_standing(from, datagram) != Standing::Stray,
+        }
+    }
+
+    /// Who it is that sends to the port of RTCP.
+    pub(crate) fn rtcp_standing(&self, from: SocketAddr, datagram: &[u8]) -> Standing {
+        self.rtcp.standing(from, rtcp::sender(datagram), &self.rtp, self.reception.ssrc())
     }
 
     /// Takes a packet's protection off, in place; `None` when it is not the peer's.

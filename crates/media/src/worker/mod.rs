@@ -237,12 +237,7 @@ impl Worker {
         sink: &mut impl Sink,
     ) {
         let Some(stream) = stream(&mut self.streams, slot.0) else { return };
-        // ATTACKS 19: who it is from comes before any other work, for RTCP too.
-        let latch = match channel {
-            Channel::Rtp => &stream.rtp,
-            Channel::Rtcp => &stream.rtcp,
-        };
-        if !latch.admits(from) {
+        if !stream.admits(channel, from, datagram) {
             stream.stats.strays_dropped += 1;
             return;
         }
@@ -286,7 +281,7 @@ impl Worker {
             stream.stats.malformed_dropped += 1;
             return None;
         };
-        match stream.rtp.accept(from, Some(&packet.header)) {
+        match stream.rtp.accept(from, &packet.header) {
             Latched::Peer => {}
             Latched::Wait => {
                 stream.stats.strays_dropped += 1;
@@ -297,7 +292,9 @@ impl Worker {
                 if stream.rtp.settled().is_some() {
                     sink.pin(slot, Channel::Rtp, Some(from));
                 }
-                stream.rtcp.aim(stream.config.remote.map(|remote| remote.rtcp), Some(from.ip()));
+                if stream.rtcp.open() {
+                    sink.pin(slot, Channel::Rtcp, None);
+                }
                 sink.event(MediaEvent::FirstPacket { stream: stream.id, from });
             }
         }
@@ -339,8 +336,8 @@ impl Worker {
         };
         match channel {
             Channel::Rtcp => {
-                let latched = stream.rtcp.accept(from, None);
-                if latched != Latched::Peer && stream.rtcp.settled().is_some() {
+                let standing = stream.rtcp_standing(from, datagram);
+                if stream.rtcp.accept(from, standing) {
                     sink.pin(slot, Channel::Rtcp, Some(from));
                 }
             }

@@ -62,7 +62,7 @@ fn what_is_not_the_peers_is_dropped_and_counted_and_nothing_else() {
     let forged =
         protect(&mut Srtp::new(keying(Profile::AesCm128HmacSha1_80, [9, 9])), &packet(0, 1, 1));
     world.receive(a, Channel::Rtp, CUSTOMER, forged);
-    world.receive(a, Channel::Rtcp, CUSTOMER, report(9, None));
+    world.receive(a, Channel::Rtcp, "192.0.2.1:4001", report(9, None));
     assert!(world.wire.events.is_empty(), "nothing of it is believed");
     let good = protect(&mut phone, &packet(0, 2, 1));
     world.receive(a, Channel::Rtp, CUSTOMER, good.clone());

@@ -1,0 +1,104 @@
+//! Whose RTCP counts, and who gets ours (ATTACKS 19: RTP and RTCP alike).
+
+use super::*;
+
+/// SSRC of what the phones say.
+const PEERS: u32 = 1;
+const RTCP: &str = "192.0.2.1:4001";
+const SAME_HOST: &str = "192.0.2.1:7777";
+const NAT: &str = "198.51.100.77:61234";
+const NAT_NEXT: &str = "198.51.100.77:61235";
+const NAT_OTHER: &str = "198.51.100.77:50000";
+
+/// Where our reports went within 16 s.
+fn reported_to(world: &mut World, slot: Slot) -> Vec<SocketAddr> {
+    world.wire.sent.clear();
+    world.tick(16_000);
+    let reports = world
+        .wire
+        .sent
+        .iter()
+        .filter(|(from, channel, ..)| *from == slot && *channel == Channel::Rtcp);
+    let mut to: Vec<_> = reports.map(|(_, _, to, _)| *to).collect();
+    to.dedup();
+    to
+}
+
+#[test]
+fn another_port_of_the_phones_own_host_is_a_stranger() {
+    let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
+    // Before RTP and after it, at any pace, whatever it says about itself but the peer's SSRC.
+    for n in 0..2000u16 {
+        world.receive(a, Channel::Rtcp, SAME_HOST, report(0xdead + u32::from(n), None));
+        if n == 1000 {
+            world.rtp(a, CUSTOMER, 0, 1);
+        }
+    }
+    assert_eq!(reported_to(&mut world, a), [addr(RTCP)]);
+    world.receive(a, Channel::Rtcp, RTCP, report(PEERS, None));
+    assert_eq!(reported_to(&mut world, a), [addr(RTCP)]);
+    let stats = world.close(a);
+    assert_eq!((stats.rtcp_received, stats.strays_dropped), (1, 2000));
+}
+
+#[test]
+fn what_keeps_a_silent_call_alive_is_the_peers_own() {
+    let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
+    let limit = Some(Duration::from_secs(5));
+    world.configure(a, StreamConfig { rtp_timeout: limit, ..config(CUSTOMER, &[PCMU]) });
+    let timed_out = MediaEvent::RtpTimeout { stream: StreamId(0) };
+    for from in [RTCP, SAME_HOST] {
+        for _ in 0..8 {
+            world.tick(1000);
+            world.receive(a, Channel::Rtcp, from, report(9, None));
+        }
+        assert_eq!(world.wire.events.contains(&timed_out), from != RTCP, "{from}");
+    }
+}
+
+#[test]
+fn a_phone_behind_nat_reports_from_where_its_ssrc_says() {
+    // Its own port; another port of that host, by its SSRC; the next one is believed at most.
+    let rows = [
+        (NAT, 9, true, vec![addr(NAT)]),
+        (NAT_OTHER, PEERS, true, vec![addr(NAT_OTHER)]),
+        (NAT_OTHER, 9, false, vec![]),
+        (NAT_NEXT, 9, true, vec![]),
+        (NAT_NEXT, PEERS, true, vec![addr(NAT_NEXT)]),
+        (STRANGER, PEERS, false, vec![]),
+    ];
+    for (from, ssrc, counts, answered) in rows {
+        let (mut world, a, b) = World::call(&[PCMU], &[PCMU]);
+        let behind_nat = StreamConfig {
+            signalling_source: Some(addr(NAT).ip()),
+            ..config("10.0.0.5:4000", &[PCMU])
+        };
+        world.configure(a, behind_nat);
+        world.receive(a, Channel::Rtcp, from, report(ssrc, None));
+        world.rtp(a, NAT, 0, 1);
+        world.receive(a, Channel::Rtcp, from, report(ssrc, None));
+        assert_eq!(reported_to(&mut world, a), answered, "{from} {ssrc}");
+        // Audio goes where audio comes from, whatever RTCP does.
+        world.wire.sent.clear();
+        world.rtp(b, AGENT, 0, 1);
+        assert_eq!(world.wire.sent.pop().unwrap().2, addr(NAT), "{from} {ssrc}");
+        assert_eq!(world.close(a).rtcp_received, u64::from(counts), "{from} {ssrc}");
+    }
+}
+
+#[test]
+fn rtcp_moves_with_rtp() {
+    let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
+    let nat = addr(NAT).ip();
+    world.configure(a, StreamConfig { signalling_source: Some(nat), ..config(CUSTOMER, &[PCMU]) });
+    world.rtp(a, NAT, 0, 1);
+    world.receive(a, Channel::Rtcp, NAT_OTHER, report(PEERS, None));
+    assert_eq!(reported_to(&mut world, a), [addr(NAT_OTHER)]);
+    // The address of SDP corrects the latch: what RTCP has learnt is over with it.
+    world.wire.pins.clear();
+    world.rtp(a, CUSTOMER, 0, 2);
+    assert!(world.wire.pins.contains(&(a, Channel::Rtcp, None)));
+    assert_eq!(reported_to(&mut world, a), [addr(RTCP)]);
+    world.receive(a, Channel::Rtcp, NAT_OTHER, report(PEERS, None));
+    assert_eq!(world.close(a).strays_dropped, 1);
+}
