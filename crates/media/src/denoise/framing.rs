@@ -148,9 +148,11 @@ mod tests {
             let mut kept = out.clone();
             kept.dedup();
             kept.retain(|sample| *sample != 0);
-            let expected = out.len().saturating_sub(framing.delay());
             let wrong = kept.iter().zip(1..).find(|(kept, right)| **kept != *right);
-            prop_assert!(wrong.is_none() && kept.len() == expected, "{wrong:?}");
+            prop_assert!(wrong.is_none(), "{wrong:?}");
+            // What is repeated makes up the delay; after a change some of it is still to come.
+            let repeated = out.len() - kept.len();
+            prop_assert!(repeated <= framing.delay(), "{repeated} of {}", framing.delay());
         }
     }
 }
