@@ -107,9 +107,31 @@ pub(super) fn read(
         ContactList::Star => Err(StatusCode::BAD_REQUEST.into()),
         ContactList::List(contacts) if contacts.is_empty() => Ok(Asked::Fetch),
         ContactList::List(contacts) => {
-            read_contacts(config, request, source, contacts).map(Asked::Set)
+            let wanted = read_contacts(config, request, source, contacts)?;
+            check_first_hop(request, &wanted)?;
+            Ok(Asked::Set(wanted))
         }
     }
+}
+
+/// Whether the phone has sent it to us without a proxy between.
+pub(super) fn is_direct(request: &Request) -> bool {
+    request.headers.list(Name::Via).count() == 1
+}
+
+/// RFC 5626 §6: a flow ends at the phone's first hop. When that is not us, it has to keep flows,
+/// and says so by `ob` in the Path that it was the first to write, i.e. the last.
+fn check_first_hop(request: &Request, wanted: &[Wanted]) -> Result<(), Refusal> {
+    let by_outbound = |w: &Wanted| w.params.has("+sip.instance") && w.params.has("reg-id");
+    let asks = request.headers.has_token(Name::Supported, "outbound")
+        && wanted.iter().any(by_outbound)
+        && !is_direct(request);
+    let first_hop = request.headers.addresses(Name::Path)?.pop();
+    let keeps_flows = first_hop.is_some_and(|path| path.uri.params.has("ob"));
+    if asks && !keeps_flows {
+        return Err(StatusCode::FIRST_HOP_LACKS_OUTBOUND_SUPPORT.into());
+    }
+    Ok(())
 }
 
 fn read_contacts(

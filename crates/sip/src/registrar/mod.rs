@@ -28,6 +28,10 @@ use crate::transport::{FlowId, Source, Target, Transport};
 /// A longer User-Agent is cut to this many bytes.
 pub const USER_AGENT_LEN_MAX: usize = 96;
 
+/// Silence after which a phone on a connection shall send a keep-alive, in seconds: what RFC 5626
+/// §4.4.1 has it do by itself, below the time-outs of all but the worst NATs.
+pub const FLOW_TIMER_S: u32 = 120;
+
 /// What the operator decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrarConfig {
@@ -117,7 +121,7 @@ impl Registrar {
                 }
             }
         }
-        Ok(self.ok(now, user, request))
+        Ok(self.ok(now, user, request, source))
     }
 
     /// The bindings of an address-of-record that calls may go to, preferred first; of several flows
@@ -314,7 +318,7 @@ impl Registrar {
     }
 
     /// RFC 3261 §10.3 step 8: all bindings, each with what is left of its time.
-    fn ok(&self, now: Time, aor: &str, request: &Request) -> Response {
+    fn ok(&self, now: Time, aor: &str, request: &Request, source: &Source) -> Response {
         let mut response = request.response(StatusCode::OK);
         for binding in self.of(aor).filter(|binding| binding.expires_at > now) {
             let left = (binding.expires_at - now).as_secs().max(1);
@@ -332,6 +336,10 @@ impl Registrar {
         let by_outbound = |b: &Binding| b.instance().is_some() && b.params.has("reg-id");
         if request.headers.has_token(Name::Supported, "outbound") && self.of(aor).any(by_outbound) {
             response.headers.push(Name::Require, "outbound");
+            // RFC 5626 §4.4: for phones on a connection of their own to us.
+            if source.transport.is_reliable() && asked::is_direct(request) {
+                response.headers.push(Name::FlowTimer, FLOW_TIMER_S.to_string());
+            }
         }
         response
     }

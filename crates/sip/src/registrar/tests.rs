@@ -438,6 +438,54 @@ fn extensions_required_of_us_are_known_or_named() {
 }
 
 #[test]
+fn a_first_hop_that_keeps_no_flows_is_told_by_439() {
+    let contact = (Name::Contact, "<sip:1001@10.0.0.7>;+sip.instance=\"<urn:uuid:1>\";reg-id=1");
+    let outbound = (Name::Supported, "path, outbound");
+    let via = |n: usize| (Name::Via, ["SIP/2.0/TCP 10.0.0.7;branch=z9hG4bKa"; 2][..n].join(", "));
+    let (lacking, able) = ("<sip:edge.test;lr>", "<sip:p.test;lr>, <sip:edge.test;lr;ob>");
+    let refused = StatusCode::FIRST_HOP_LACKS_OUTBOUND_SUPPORT;
+    let rows = [
+        (1, None, StatusCode::OK),
+        (1, Some(lacking), StatusCode::OK), // its own Path
+        (2, None, refused),
+        (2, Some(lacking), refused),
+        (2, Some(able), StatusCode::OK),
+        (2, Some("<sip:p.test;lr;ob>, <sip:edge.test;lr>"), refused),
+    ];
+    for (vias, path, status) in rows {
+        let mut w = World::new();
+        let (name, vias) = via(vias);
+        let headers: Vec<_> = [(name, &*vias), contact, outbound]
+            .into_iter()
+            .chain(path.map(|p| (Name::Path, p)))
+            .collect();
+        assert_eq!(w.send(at(0), &headers).status, status, "{vias} {path:?}");
+        // A phone that does not ask for it is served as ever.
+        let plain: Vec<_> =
+            headers.into_iter().filter(|(name, _)| *name != Name::Supported).collect();
+        assert_eq!(World::new().send(at(0), &plain).status, StatusCode::OK, "{vias} {path:?}");
+    }
+}
+
+#[test]
+fn a_phone_on_a_connection_of_its_own_is_told_how_often_to_say_that_it_is_there() {
+    let contact = (Name::Contact, "<sip:1001@10.0.0.7>;+sip.instance=\"<urn:uuid:1>\";reg-id=1");
+    let outbound = (Name::Supported, "outbound");
+    for (transport, asks, told) in [
+        (Transport::Tcp, true, Some("120")),
+        (Transport::Wss, true, Some("120")),
+        (Transport::Udp, true, None),
+        (Transport::Tcp, false, None),
+    ] {
+        let mut w = World::new();
+        w.source.transport = transport;
+        let headers = if asks { vec![contact, outbound] } else { vec![contact] };
+        let response = w.send(at(0), &headers);
+        assert_eq!(response.headers.get(Name::FlowTimer), told, "{transport:?}");
+    }
+}
+
+#[test]
 fn contacts_come_by_q_and_then_the_latest_first() {
     let mut w = World::new();
     for (contact, q) in [("a", ";q=0.3"), ("b", ""), ("c", ";q=0.3")] {
