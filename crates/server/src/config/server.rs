@@ -142,7 +142,7 @@ pub(super) fn sip(mut section: Section<'_>, sink: &Sink) -> SipLimits {
         session_expires: Duration::from_secs(session_expires),
         min_se,
         ring_timeout: section.seconds("ring_timeout_s", 5..=600, 60),
-        trunk_timeout: section.seconds("trunk_timeout_s", 1..=32, 4),
+        trunk_timeout: section.seconds("trunk_timeout_s", 1..=32, 3),
         call_limit: section.seconds_or_off("call_limit_s", 10..=7 * DAY_S, 4 * 60 * 60),
         calls_max: values::size(section.number("calls_max", 1..=1_000_000, 2000)),
         calls_per_second_max: values::count(section.number(
