@@ -68,6 +68,28 @@ fn every_sipp_scenario_has_a_row_and_every_row_a_scenario() {
     }
 }
 
+/// The last column of the page names the files of tests in which a scenario is played.
+#[test]
+fn every_sipp_scenario_is_played_where_its_row_says() {
+    let page = read("sipp-scenarios/README.md");
+    let tests = sources("tests/interop/tests", "rs");
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let columns: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (Some(file), Some(column)) = (columns.first(), columns.last()) else { continue };
+        let scenario = format!("\"{}\"", file.trim_matches('`').trim_end_matches(".xml"));
+        let mut said: Vec<_> = column.split('`').skip(1).step_by(2).collect();
+        said.sort_unstable();
+        let plays = tests.iter().filter(|test| test.text.contains(&scenario));
+        let stem =
+            |path: &str| path.rsplit('/').next().unwrap_or(path).trim_end_matches(".rs").to_owned();
+        let mut played: Vec<_> = plays.map(|test| stem(&test.path)).collect();
+        played.sort_unstable();
+        assert_eq!(said, played, "{file}");
+    }
+}
+
 #[test]
 fn the_makefile_has_the_targets_that_the_readme_names() {
     let makefile = read("Makefile");
