@@ -18,6 +18,7 @@ mod scene;
 mod server;
 mod setup;
 mod sipp;
+pub mod strays;
 mod talk;
 pub mod tone;
 

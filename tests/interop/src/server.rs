@@ -49,6 +49,7 @@ impl Server {
         std::fs::write(&config, setup.toml(&places)).unwrap();
         let mut command = Command::new(binary());
         command.arg("serve").arg("--config").arg(&config).env_remove("RUST_LOG");
+        command.envs(setup.env.iter().map(|(name, value)| (name, value)));
         if let Some(call) = setup.poison {
             command.env("HOOKFLASH_POISON_CALL", call.to_string());
         }
@@ -172,8 +173,17 @@ impl Server {
     }
 
     /// The same for a server in which a panic is what the test wants.
-    pub fn stop_poisoned(mut self, after: impl FnOnce(&Path)) -> Ended {
+    pub fn stop_poisoned(self, after: impl FnOnce(&Path)) -> Ended {
         self.process.terminate();
+        self.leave(after)
+    }
+
+    /// The same for a server that was asked to end before: it leaves by itself.
+    pub fn leaves(self) -> Ended {
+        self.leave(|_| ())
+    }
+
+    fn leave(mut self, after: impl FnOnce(&Path)) -> Ended {
         let status = self.process.wait(ENDS_WITHIN);
         let log = self.log();
         assert!(status.is_some_and(|status| status.success()), "{status:?}\n{log}");
@@ -229,9 +239,13 @@ fn new_dir() -> PathBuf {
     dir
 }
 
-/// The binary beside this test's executable; built when it is not there.
+/// The binary beside this executable, or above this test's; built when it is not there.
 pub(crate) fn binary() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
+    let beside = executable.with_file_name("hookflash");
+    if beside.exists() {
+        return beside;
+    }
     let profile = executable.parent().and_then(Path::parent).expect("target/<profile>/deps/test");
     let binary = profile.join("hookflash");
     if !binary.exists() {

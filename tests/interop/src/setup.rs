@@ -66,6 +66,10 @@ pub struct Setup {
     pub registers: bool,
     /// Whatever else the configuration shall have.
     pub more: String,
+    /// How much is logged.
+    pub log: &'static str,
+    /// More of the server's environment.
+    pub env: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -101,6 +105,8 @@ impl Default for Setup {
             routes: r#""world""#,
             registers: false,
             more: String::new(),
+            log: "debug",
+            env: Vec::new(),
         }
     }
 }
@@ -123,8 +129,8 @@ impl Setup {
     pub(crate) fn toml(&self, places: &Places) -> String {
         let mut text = format!(
             "[server]\nrealm = \"hookflash.test\"\ndata_dir = \"data\"\ndrain_limit_s = {}\n\
-             [log]\nlevel = \"debug\"\n\n",
-            self.drain_limit_s
+             [log]\nlevel = \"{}\"\n\n",
+            self.drain_limit_s, self.log
         );
         self.write_listeners(&mut text, places);
         let _ = write!(

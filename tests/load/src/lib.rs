@@ -1,5 +1,6 @@
 //! Load generators of our own, and what they share.
 
+pub mod attacks;
 pub mod mutations;
 pub mod rtp;
 pub mod server;

@@ -3,13 +3,15 @@
 //! `load calls RATE SECONDS [HOLD_MS]` · `load steps` · `load registers [PHONES]` ·
 //! `load memory` · `load endurance [CALLS]` · `load start` · `load flood` · `load bench` (all of
 //! them, as the tables of tests/load/README.md) · `load run` (a short run of calls) ·
-//! `load mutations [SEED [DATAGRAMS [STREAMED]]]`.
+//! `load mutations [SEED [DATAGRAMS [STREAMED]]]` · `load strays [PER_SECOND]` ·
+//! `load connections [ADDRESSES [EACH]]` · `load guesses`.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
+use load::attacks::{connections, guesses, strays};
 use load::mutations::{self, Cases};
 use load::server::{Plan, Server};
 use load::sip::calls::{Agent, CallLoad, CallOutcome};
@@ -37,6 +39,9 @@ fn main() -> Outcome {
         Some("endurance") => endurance(number(1, 200_000)),
         Some("start") => start(),
         Some("flood") => floods(),
+        Some("strays") => stray(number(1, 20_000)),
+        Some("connections") => hold(number(1, 40), number(2, 500)),
+        Some("guesses") => guess(),
         Some("mutations") => mutate(Cases {
             seed: number(1, 1).into(),
             udp: number(2, 1_000_000).into(),
@@ -50,10 +55,9 @@ fn main() -> Outcome {
             floods()?;
             endurance(200_000)
         }
-        _ => {
-            Err("load calls|run|steps|registers|memory|endurance|start|flood|mutations|bench"
-                .into())
-        }
+        _ => Err("load calls|run|steps|registers|memory|endurance|start|flood|mutations|strays|\
+                 connections|guesses|bench"
+            .into()),
     }
 }
 
@@ -228,6 +232,72 @@ fn mutate(cases: Cases) -> Outcome {
     calls::run(CallLoad { server: server.address, rate: 50, duration, hold })?;
     mutations::run(&mut server, cases, |row| println!("{}", row.cells()))?;
     println!("\n{} calls came of it.", server.records()?);
+    Ok(())
+}
+
+/// Strangers' audio and reports.
+fn stray(per_second: u32) -> Outcome {
+    println!("\n## Strangers' RTP and RTCP\n");
+    println!("| where | strays/s | calls | two-way | packets lost | injected | bled | CPU |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let rows = [
+        ("at ten calls", strays::on_calls(10, per_second, 10)),
+        ("at every port, during set-ups", strays::in_the_race(50, per_second)),
+    ];
+    for (name, outcome) in rows {
+        println!(
+            "| {name} | {:.0} | {} | {} | {} of {} ({:.2} %) | {} | {} | {:.1} % |",
+            outcome.strays as f64 / outcome.time.as_secs_f64(),
+            outcome.calls,
+            outcome.two_way,
+            outcome.sent - outcome.arrived,
+            outcome.sent,
+            outcome.loss(),
+            outcome.injected,
+            outcome.bled,
+            100.0 * outcome.cpu / outcome.time.as_secs_f64(),
+        );
+    }
+    Ok(())
+}
+
+/// Connections that never come to a point.
+fn hold(addresses: u32, each: u32) -> Outcome {
+    println!("\n## Silent and partial connections\n");
+    let outcome = connections::run(u8::try_from(addresses)?, each as usize);
+    println!("| tried | held | longest | in time | honest lost | p99 | descriptors |");
+    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| {} from {addresses} addresses | {} | {:.1} s | {} | {} of {} | {:.1} ms | {:?} |",
+        outcome.tried,
+        outcome.held,
+        outcome.longest.as_secs_f64(),
+        connections::is_in_time(&outcome),
+        outcome.lost,
+        outcome.asked,
+        outcome.p99_ms,
+        outcome.descriptors
+    );
+    Ok(())
+}
+
+/// Passwords tried, by one address at all extensions and by many at one.
+fn guess() -> Outcome {
+    println!("\n## Guessing for 30 s\n");
+    println!("| addresses | tried | weighed | of one address | real user failed | p99 |");
+    println!("|---|---|---|---|---|---|");
+    for outcome in [guesses::run(1), guesses::run(200)] {
+        println!(
+            "| {} | {} | {} | {} | {} of {} | {:.1} ms |",
+            outcome.addresses,
+            outcome.tried,
+            outcome.weighed[0],
+            outcome.weighed[1],
+            outcome.registered[1],
+            outcome.registered[0],
+            outcome.p99_ms
+        );
+    }
     Ok(())
 }
 

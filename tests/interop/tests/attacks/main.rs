@@ -1,10 +1,31 @@
-//! What an attacker on the network tries, against the running server: one test for each row of the
-//! list of attacks that concerns SIP, registrar, trunks and audio.
+//! What an attacker on the network tries, and what breaks by itself, against the running server.
+//! A row is one of the list of attacks; each is shown here, at full scale by `tests/load`, or beside
+//! the machine that withstands it:
+//!
+//! | row | here | elsewhere |
+//! |---|---|---|
+//! | 1, 2, 4 | `parsing` | tables of the crate `sip` (RFC 4475, 5118), `sdp`; `tests/fuzz` |
+//! | 3 | | `load mutations`; `tests/fuzz` |
+//! | 5, 6, 7 | `streams` | `load connections`; `sip-net/tests/net/hostile.rs`, `websocket.rs` |
+//! | 8, 9, 10, 12, 17 | `access` | `sip::auth`, `b2bua::core`; the attacker of `tests/sim` |
+//! | 11 | `access` | `load guesses`; `sip::auth::guard` |
+//! | 13 to 16 | `calls` | `b2bua`; the attacker of `tests/sim` |
+//! | 18 | `streams` | `load flood` |
+//! | 19, 20 | `media` | `load strays`; `media::latch`, `rtcp_latch`, `worker::tests::reports` |
+//! | 21 | `media` | `media::worker::tests::properties`, `keys`; `media::dtmf` |
+//! | 22, 23 | | `media::srtp`, `path`, `dtls`, `worker::tests::protection` |
+//! | 27 | the end of every test | `base::redacted`, `server/tests/cli.rs` |
+//! | 29 | `outages`, `calls.rs` | `server/tests/first_call.rs` |
+//! | 30, 31 | | `media-net/src/recording/tests.rs`; `store` |
+//! | 32, 33 | `outages` | `tests/sim`; `sip-net/tests/net/streams.rs` |
+//! | 34 | `faults`, `outages` | `media-net/tests/loopback.rs` |
+//! | 35 | `faults` | `sip-net/tests/net/udp.rs`, `b2bua::core` |
 
 mod access;
 mod calls;
 mod faults;
 mod media;
+mod outages;
 mod parsing;
 mod streams;
 

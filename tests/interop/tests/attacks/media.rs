@@ -1,73 +1,47 @@
 //! Rows 19 and 20: strangers' audio is neither heard nor answered, and a call that is over is
 //! silent.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use interop::audio::Audio;
 use interop::client::Client;
+use interop::strays::Strays;
 use interop::{CUSTOMER, PHONE, Server, Setup, Talk};
 
 use crate::STRANGER;
 
-/// What customer, phone and stranger say.
-const MARKS: [u8; 3] = [0x11, 0x22, 0x66];
+/// What customer and phone say.
+pub(crate) const MARKS: [u8; 2] = [0x11, 0x22];
 /// Long enough for the last packet on its way, on a busy machine.
 const QUIET: Duration = Duration::from_millis(300);
 /// Between two packets.
 const PACE: Duration = Duration::from_millis(10);
 
-fn registered(server: &Server) -> Client {
+pub(crate) fn registered(server: &Server) -> Client {
     let mut phone = Client::at(PHONE, server.sip());
     assert_eq!(phone.register("1001", 600).status(), 200);
     phone
 }
 
-/// A stranger who sends RTP and RTCP to every one of `ports`, about 2,000 packets a second, until
-/// told to stop; then all that came back to it.
-struct Flood {
-    thread: JoinHandle<(usize, Vec<u8>)>,
-    stop: &'static AtomicBool,
-}
+/// Packets a second of one stranger; `load strays` sends more.
+const RATE: u32 = 2000;
 
-impl Flood {
-    fn start(from: Ipv4Addr, ports: RangeInclusive<u16>) -> Self {
-        let stop: &AtomicBool = Box::leak(Box::default());
-        let thread = thread::spawn(move || {
-            let mut stranger = Audio::at(from, MARKS[2]);
-            let mut sent = 0;
-            while !stop.load(Ordering::Relaxed) {
-                for port in ports.clone() {
-                    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                    match port % 2 {
-                        0 => stranger.say(to),
-                        _ => stranger.say_with(0x80, 200, to), // a sender report
-                    }
-                    sent += 1;
-                    if sent % 10 == 0 {
-                        thread::sleep(Duration::from_millis(5));
-                    }
-                }
-            }
-            (sent, stranger.heard(QUIET))
-        });
-        Self { thread, stop }
-    }
-
-    /// How much it sent; nothing must have come back.
-    fn end(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        let (sent, heard) = self.thread.join().expect("it ends");
-        assert_eq!(heard.len(), 0, "the server bleeds: {heard:?}");
-        sent
-    }
+/// How much a stranger sent; nothing must have come back.
+#[track_caller]
+fn unanswered(strays: Strays) -> usize {
+    let strayed = strays.end();
+    assert_eq!(strayed.answers, 0, "the server bleeds");
+    strayed.sent
 }
 
 /// Both say `count` packets at a time; what each heard.
-fn converse(audio: &mut [Audio; 2], places: [SocketAddr; 2], count: usize) -> [Vec<u8>; 2] {
+pub(crate) fn converse(
+    audio: &mut [Audio; 2],
+    places: [SocketAddr; 2],
+    count: usize,
+) -> [Vec<u8>; 2] {
     for _ in 0..count {
         audio[0].say(places[0]);
         audio[1].say(places[1]);
@@ -80,14 +54,14 @@ fn converse(audio: &mut [Audio; 2], places: [SocketAddr; 2], count: usize) -> [V
 /// Everybody heard the other one and nobody else; few packets may be lost, as the kernel's buffers
 /// are shared with the flood.
 #[track_caller]
-fn both_heard([one, two]: &[Vec<u8>; 2], sent: usize, lost_max: usize) {
+pub(crate) fn both_heard([one, two]: &[Vec<u8>; 2], sent: usize, lost_max: usize) {
     for (heard, other) in [(one, MARKS[1]), (two, MARKS[0])] {
         assert!(heard.iter().all(|mark| *mark == other), "a stranger is heard: {heard:?}");
         assert!(heard.len() + lost_max >= sent && heard.len() <= sent, "{} of {sent}", heard.len());
     }
 }
 
-fn pair() -> [Audio; 2] {
+pub(crate) fn pair() -> [Audio; 2] {
     [Audio::at(CUSTOMER, MARKS[0]), Audio::at(PHONE, MARKS[1])]
 }
 
@@ -103,15 +77,87 @@ fn a_flood_of_strangers_is_neither_heard_nor_answered() {
     let heard = converse(&mut audio, places, 10);
     both_heard(&heard, 10, 1);
     let [one, two] = places.map(|place| place.port());
-    let floods = [
-        Flood::start(STRANGER, one..=one + 1), // RTP and RTCP of both legs
-        Flood::start(STRANGER, two..=two + 1),
-        Flood::start(PHONE, two..=two), // another port of the phone's own host
-    ];
+    // RTP and RTCP of both legs; the second is another port of the phone's own host.
+    let ports = [one, one + 1, two, two + 1];
+    let floods = [STRANGER, PHONE].map(|from| Strays::start(from, ports, RATE));
     let heard = converse(&mut audio, places, 150);
-    let sent: usize = floods.map(Flood::end).into_iter().sum();
+    let sent: usize = floods.map(unanswered).into_iter().sum();
     both_heard(&heard, 150, 1);
     assert!(sent > 500, "{sent} strays");
+    talk.ends_well(server);
+}
+
+/// Row 19: what strangers report is neither believed nor answered, from the phone's own host too,
+/// before the phone has said a word and afterwards.
+#[test]
+fn reports_of_strangers_are_neither_believed_nor_answered() {
+    let server = Server::start(&Setup::default().with_untouched_audio());
+    let mut audio = [Audio::reporting_at(CUSTOMER, MARKS[0]), Audio::reporting_at(PHONE, MARKS[1])];
+    let customer = Client::at(CUSTOMER, server.sip());
+    let [one, two] = &audio;
+    let (talk, places) = Talk::with_audio(customer, registered(&server), "+4930100", [one, two]);
+    let reports = places.map(|place| SocketAddr::new(place.ip(), place.port() + 1));
+    let ports = reports.map(|place| place.port());
+    let floods = [STRANGER, PHONE, CUSTOMER].map(|from| Strays::start(from, ports, RATE / 4));
+    thread::sleep(QUIET);
+    for _ in 0..3 {
+        both_heard(&converse(&mut audio, places, 10), 10, 1);
+        for (audio, place) in audio.iter().zip(reports) {
+            audio.report(place);
+        }
+    }
+    // The end is told to each side's own port of RTCP, and to nobody else.
+    let ended = talk.ends_well(server);
+    let sent: usize = floods.map(unanswered).into_iter().sum();
+    assert!(sent > 300, "{sent} strays");
+    for audio in &audio {
+        assert!(audio.reported(QUIET) >= 1, "a goodbye");
+    }
+    assert_eq!(ended.records.len(), 1);
+}
+
+/// Row 21: no shape of packet, from whomever, ends a call or is heard.
+#[test]
+fn malformed_packets_end_no_call() {
+    let server = Server::start(&Setup::default().with_untouched_audio());
+    let mut audio = pair();
+    let customer = Client::at(CUSTOMER, server.sip());
+    let [one, two] = &audio;
+    let (talk, places) = Talk::with_audio(customer, registered(&server), "+4930100", [one, two]);
+    both_heard(&converse(&mut audio, places, 10), 10, 1);
+    let head = [0x80, 0, 0, 99, 0, 0, 0, 1, 9, 9, 9, 9];
+    let mut stun = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    stun.extend([7; 12]);
+    let shapes: [&[u8]; 12] = [
+        &[],
+        &[0x80],
+        &head[..11],
+        &head,                                                      // no payload
+        &[0x8f, 0, 0, 1, 0, 0, 0, 1, 9, 9, 9, 9],                   // 15 sources that are not there
+        &[0x90, 0, 0, 1, 0, 0, 0, 1, 9, 9, 9, 9, 0, 0, 0xff, 0xff], // an extension beyond the end
+        &[0xa0, 0, 0, 1, 0, 0, 0, 1, 9, 9, 9, 9, 0xff],             // padding beyond the end
+        &[0x80, 127, 0, 1, 0, 0, 0, 1, 9, 9, 9, 9, 1],              // a payload nobody agreed on
+        &[0x9f, 201, 0xff, 0xff, 0, 0, 0, 1],                       // a report without its blocks
+        &[0x80, 203, 0, 0],                                         // a goodbye of nobody
+        &stun,
+        &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1], // a DTLS hello
+    ];
+    let stranger = Audio::at(STRANGER, 0x66);
+    for shape in shapes {
+        for place in places {
+            for port in [place.port(), place.port() + 1] {
+                let to = SocketAddr::new(place.ip(), port);
+                for from in audio.iter().chain([&stranger]) {
+                    from.send(shape, to);
+                }
+            }
+        }
+    }
+    // What was well-formed and from the right source may have been passed on: it was theirs.
+    let passed: Vec<u8> = audio.iter().flat_map(|audio| audio.heard(QUIET)).collect();
+    assert!(passed.len() <= 2 * shapes.len() && passed.iter().all(|mark| *mark == 0), "{passed:?}");
+    both_heard(&converse(&mut audio, places, 30), 30, 1);
+    assert_eq!(stranger.heard(QUIET).len(), 0);
     talk.ends_well(server);
 }
 
@@ -119,8 +165,9 @@ fn a_flood_of_strangers_is_neither_heard_nor_answered() {
 #[test]
 fn no_stranger_gets_in_while_calls_are_set_up_nor_the_old_peer_afterwards() {
     let server = Server::start(&Setup::default().with_untouched_audio());
-    let range = server.rtp();
-    let flood = Flood::start(STRANGER, range);
+    let flood = Strays::start(STRANGER, server.rtp(), RATE);
+    // Another process on the phone's own host, at every port of RTCP.
+    let neighbour = Strays::start(PHONE, server.rtp().filter(|port| port % 2 == 1), RATE / 4);
     let mut phone = registered(&server);
     let mut customer = Client::at(CUSTOMER, server.sip());
     for _ in 0..6 {
@@ -134,7 +181,7 @@ fn no_stranger_gets_in_while_calls_are_set_up_nor_the_old_peer_afterwards() {
         assert_eq!(heard.concat().len(), 0, "after the BYE: {heard:?}");
         Talk { customer, phone, .. } = talk;
     }
-    assert!(flood.end() > 500);
+    assert!(unanswered(flood) > 500 && unanswered(neighbour) > 100);
     let records = server.stop().records;
     assert_eq!(records.len(), 6);
     assert!(records.iter().all(|record| record.status() == 200), "{records:?}");

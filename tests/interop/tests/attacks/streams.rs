@@ -1,11 +1,11 @@
-//! Rows 5 to 7: TCP, TLS and WebSocket connections.
+//! Rows 5 to 7 and 18: TCP, TLS and WebSocket connections; what they and others are flooded with.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use interop::client::{Client, PATIENCE};
-use interop::{PHONE, Server, Setup, certificates, eventually};
+use interop::client::{Client, Message, PATIENCE};
+use interop::{CUSTOMER, PHONE, Server, Setup, Talk, certificates, eventually};
 
 use crate::{SILENCE, STRANGER, is_well, server};
 
@@ -155,6 +155,72 @@ fn a_deaf_reader_is_bounded() {
     is_well(&server);
     drop(streams);
     server.stop();
+}
+
+/// Row 18 (AST-2020-001): a hundred connections full of calls that nobody may make. Each is answered
+/// while somebody reads, nothing is kept of it, and honest calls go through. `load flood` does the
+/// same with datagrams, at 30,000 a second.
+#[test]
+fn connections_full_of_invites_are_answered_and_forgotten() {
+    const EACH: usize = 20;
+    let server = server();
+    is_well(&server);
+    let before = (descriptors(&server), memory(&server));
+    let writer = Client::at(STRANGER, server.sip());
+    let mut streams = Vec::new();
+    for at in 0..100u8 {
+        let mut stream = connect_from([127, 0, 3, 1 + at / 10], server.sip()).expect("let in");
+        let invites: String = (0..EACH)
+            .map(|_| {
+                writer.renew();
+                let sdp = writer.sdp();
+                let text = writer.request_with("INVITE", "+4930100", "+4915", &[], &sdp);
+                text.replace("SIP/2.0/UDP", "SIP/2.0/TCP")
+            })
+            .collect();
+        stream.write_all(invites.as_bytes()).expect("it reads");
+        if at % 2 == 0 {
+            streams.push(stream); // the others are gone before they are answered
+        }
+    }
+    let mut phone = Client::at(PHONE, server.sip());
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    Talk::with(Client::at(CUSTOMER, server.sip()), phone).hang_up();
+    for mut stream in streams {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        let mut text = String::new();
+        let mut buffer = [0; 8192];
+        while text.matches("SIP/2.0 401").count() < EACH {
+            let len = stream.read(&mut buffer).expect("every one is answered");
+            assert_ne!(len, 0, "closed after {text}");
+            text += &String::from_utf8_lossy(&buffer[..len]);
+        }
+    }
+    let back = eventually(PATIENCE, || (descriptors(&server) <= before.0 + 2).then_some(()));
+    assert!(back.is_some(), "{} descriptors were {}", descriptors(&server), before.0);
+    let grown = memory(&server).saturating_sub(before.1);
+    assert!(grown < 16 * 1024, "{grown} KiB");
+    let records = server.stop().records;
+    assert_eq!(records.len(), 1, "only the honest call is one: {records:?}");
+}
+
+/// Row 18: storms of what belongs to nothing.
+#[test]
+fn stray_answers_and_requests_inside_no_call_change_nothing() {
+    let server = server();
+    let talk = Talk::start(&server);
+    let stranger = Client::at(STRANGER, server.sip());
+    for n in 0..500 {
+        stranger.renew();
+        for method in ["BYE", "CANCEL", "ACK", "PRACK"] {
+            stranger.send(&stranger.request(method, "+4930100"));
+        }
+        let asked = Message::of(&stranger.request("INVITE", "+4930100"));
+        let status = ["200 OK", "180 Ringing", "503 Service Unavailable"][n % 3];
+        stranger.send(&stranger.reply(&asked, status, &[], &stranger.sdp()));
+    }
+    is_well(&server);
+    talk.ends_well(server);
 }
 
 /// An accepted WebSocket, and what the server says at once.
