@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use base::{Time, WallTime, define_id};
 use bytes::Bytes;
-use call::LegId;
-use call::record::CallRecord;
+use call::record::{CallRecord, LegQuality};
+use call::{CallId, LegId};
 use media::command::{MediaCommand, MediaEvent};
+use media::quality::Direction;
 use sip::message::{Host, Message, ParseError};
 use sip::registrar::BindingRecord;
 use sip::transaction::TransactionId;
@@ -179,6 +180,23 @@ pub enum Event {
     /// Something happened to an interaction; told when [`crate::config::Config::interactions`] says
     /// that somebody listens.
     Interaction(Box<InteractionEvent>),
+    /// One direction of a leg's audio sounds bad, or well again (`leg.quality`).
+    Quality {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// Extension number or trunk name.
+        party: String,
+        /// What its far end says, or what that hears.
+        direction: Direction,
+        /// Bad now, or well again.
+        is_degraded: bool,
+        /// Score of the last second, 1–4.5.
+        mos: f64,
+        /// Its figures so far, as of its last report.
+        figures: Option<Box<LegQuality>>,
+    },
     /// One call's handling panicked and was ended; the rest go on.
     Poisoned {
         /// What is known of it.

@@ -97,4 +97,37 @@ pub struct LegRecord {
     pub jitter_ms: f32,
     /// Packets from strangers that were dropped.
     pub strays: u64,
+    /// How it sounded; none when it never sent audio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<LegQuality>,
+}
+
+/// How the audio of a leg sounded: as it reached us, and by its reports as ours reached it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LegQuality {
+    /// Mean opinion score of its audio over the whole time (E-model, ITU-T G.107), 1–4.5.
+    pub mos: f32,
+    /// The score of its worst second.
+    pub mos_worst: f32,
+    /// Transmission rating factor R, 0–100.
+    pub r_factor: f32,
+    /// Packets of it that never came, per cent.
+    pub loss_percent: f32,
+    /// Share lost within bursts (RFC 3611 §4.7.2), 0–1.
+    pub burst_density: f32,
+    /// Mean length of a burst, in milliseconds.
+    pub burst_ms: u32,
+    /// Share lost between bursts, 0–1.
+    pub gap_density: f32,
+    /// Mean length of what is between bursts, in milliseconds.
+    pub gap_ms: u32,
+    /// Round trip to it and back, in milliseconds; none when it never told.
+    pub round_trip_ms: Option<f32>,
+    /// Packets of ours that it says it never got.
+    pub remote_lost: Option<i32>,
+    /// Jitter that it says it sees, in milliseconds.
+    pub remote_jitter_ms: Option<f32>,
+    /// How we sounded to it last, by its reports: its own score where it tells one (RFC 3611).
+    pub remote_mos: Option<f32>,
 }

@@ -77,6 +77,7 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16) -> Result<(), media_net:
         symmetric: true,
         srtp: None,
         noise_removal: None,
+        voip_metrics: false,
     };
     media.send(MediaCommand::Configure { stream, config: Box::new(config) })
 }

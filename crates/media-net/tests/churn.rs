@@ -43,6 +43,7 @@ fn open(media: &MediaNet, id: u64, port: u16, peer: SocketAddr) {
         symmetric: true,
         srtp: None,
         noise_removal: None,
+        voip_metrics: false,
     });
     media.send(open).unwrap();
     media.send(MediaCommand::Configure { stream, config }).unwrap();

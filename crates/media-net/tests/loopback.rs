@@ -152,6 +152,7 @@ impl Phone {
             symmetric: true,
             srtp: None,
             noise_removal: None,
+            voip_metrics: false,
         }
     }
 

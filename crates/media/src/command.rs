@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::denoise::DenoiseSettings;
 use crate::dtmf::DtmfEvent;
+use crate::quality::{Direction, QualityChange, Rating, Summary};
 use crate::record::{RecordCommand, RecordEvent};
 use crate::srtp::Keying;
+use crate::xr::VoipMetrics;
 
 pub use hear::{Beside, CallTone, Hear, SOURCES_MAX, Sources};
 
@@ -132,6 +134,9 @@ pub struct StreamConfig {
     /// Noise removal from what the peer says (N1). `None`: never, so that its packets can be
     /// passed on as they are. Where it may be switched live (N3) it is there, enabled or not.
     pub noise_removal: Option<NoiseRemoval>,
+    /// Whether the peer asked to be told how it sounds to us (RFC 3611).
+    #[serde(default)]
+    pub voip_metrics: bool,
 }
 
 /// How noise is removed from what a peer says.
@@ -254,6 +259,15 @@ pub enum MediaEvent {
         /// Which key, and how long.
         event: DtmfEvent,
     },
+    /// One direction of a stream sounds bad, or well again (`leg.quality`).
+    Quality {
+        /// Which stream.
+        stream: StreamId,
+        /// What the peer says, or what it hears.
+        direction: Direction,
+        /// How it sounds now.
+        change: QualityChange,
+    },
     /// Something about a recording.
     Recording(RecordEvent),
     /// A worker was later than its deadline (told at most once a second).
@@ -304,4 +318,12 @@ pub struct StreamStats {
     pub rtcp_received: u64,
     /// RTCP packets sent to the peer.
     pub rtcp_sent: u64,
+    /// How the peer sounded in the last second in which something came.
+    pub rating: Option<Rating>,
+    /// How we sound to the peer, by its last report.
+    pub remote_rating: Option<Rating>,
+    /// How the peer sounded over its whole time.
+    pub summary: Option<Summary>,
+    /// What the peer itself says about how we sound (RFC 3611).
+    pub peer_metrics: Option<VoipMetrics>,
 }

@@ -2,12 +2,16 @@
 
 use base::Time;
 
+use crate::quality::{LossFigures, LossPattern};
 use crate::rtp::Header;
 
 /// RFC 3550 A.1: a greater step forward is a restart of the sender, not a loss.
 const MAX_DROPOUT: u16 = 3000;
 /// RFC 3550 A.1: packets later than this are not merely reordered.
 const MAX_MISORDER: u16 = 100;
+
+/// Packets that may overtake one that is still not lost: more than any jitter buffer waits for.
+const SETTLED: u16 = 16;
 
 /// Counters of one incoming RTP stream.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,10 @@ pub struct Reception {
     duplicates: u64,
     /// Packets of earlier runs that never came.
     lost_before: u64,
+    /// Whether packets are lost one by one or in bursts.
+    pattern: LossPattern,
+    /// Lost since the last packet in the pattern.
+    missing: u64,
     expected_prior: u64,
     received_prior: u64,
 }
@@ -92,7 +100,10 @@ impl Reception {
             return self.begin(now, header, payload_len, clock_rate);
         };
         match run.place(header.sequence) {
-            Place::Ahead(step) => run.advance(step),
+            Place::Ahead(step) => {
+                run.settle(step, &mut self.pattern, &mut self.missing);
+                run.advance(step);
+            }
             Place::Behind(age) if run.seen & (1 << age) != 0 => {
                 self.duplicates += 1;
                 return Arrival::Duplicate;
@@ -143,9 +154,23 @@ impl Reception {
         self.duplicates
     }
 
+    /// Who sends.
+    pub fn ssrc(&self) -> Option<u32> {
+        self.run.as_ref().map(|run| run.ssrc)
+    }
+
     /// Packets that never came.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.run.as_ref().map_or(0, Run::lost)
+    }
+
+    /// What the losses look like; what is missing of the last 320 ms may come still, until the end.
+    pub fn losses(&self, is_over: bool) -> LossFigures {
+        let (mut pattern, mut missing) = (self.pattern.clone(), self.missing);
+        if is_over && let Some(run) = &self.run {
+            run.settle(SETTLED, &mut pattern, &mut missing);
+        }
+        pattern.figures()
     }
 
     /// Jitter in milliseconds.
@@ -181,7 +206,10 @@ impl Reception {
         payload_len: usize,
         clock_rate: Option<u32>,
     ) -> Arrival {
-        self.lost_before += self.run.as_ref().map_or(0, Run::lost);
+        if let Some(run) = &self.run {
+            self.lost_before += run.lost();
+            run.settle(SETTLED, &mut self.pattern, &mut self.missing);
+        }
         self.runs = self.runs.wrapping_add(1);
         self.expected_prior = 0;
         self.received_prior = 0;
@@ -225,6 +253,22 @@ impl Run {
             Place::Restart
         } else {
             Place::Suspect
+        }
+    }
+
+    /// Enters into the pattern what is out of reach once the run is `step` packets further.
+    fn settle(&self, step: u16, pattern: &mut LossPattern, missing: &mut u64) {
+        for n in 0..step {
+            let age = i32::from(SETTLED) - 1 - i32::from(n);
+            let position = self.highest as i64 - i64::from(age);
+            if position < self.first as i64 {
+                continue;
+            }
+            // Those after the highest are skipped over.
+            match age >= 0 && self.seen & (1 << age) != 0 {
+                true => pattern.packet(std::mem::take(missing)),
+                false => *missing += 1,
+            }
         }
     }
 
@@ -277,6 +321,24 @@ mod tests {
             .into_iter()
             .map(|n| reception.arrive(Time::ZERO, &packet(n, 1), 160, Some(8000)))
             .collect()
+    }
+
+    #[test]
+    fn what_overtakes_is_no_loss_and_what_is_lost_is_seen_in_bursts() {
+        let lost = |n: &u16| (100..110).contains(n) && n % 2 == 0;
+        let mut sequences: Vec<u16> = (0..400).filter(|n| !lost(n)).collect();
+        for n in (200..300).step_by(10) {
+            sequences[n..n + 8].reverse();
+        }
+        let mut reception = Reception::default();
+        feed(&mut reception, sequences);
+        let figures = reception.losses(true);
+        assert!((figures.loss - 5.0 / 400.0).abs() < 1e-9, "{figures:?}");
+        assert_eq!((figures.burst_packets, figures.gap_density), (9.0, 0.0));
+        // The last packets may still be overtaken.
+        feed(&mut reception, [410]);
+        assert_eq!(reception.losses(false).loss, 5.0 / 395.0);
+        assert_eq!(reception.losses(true).loss, 15.0 / 411.0);
     }
 
     #[test]

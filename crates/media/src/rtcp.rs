@@ -79,10 +79,12 @@ pub struct Incoming {
 }
 
 /// A peer's view of what we send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AboutUs {
     /// Packets lost in all; negative when duplicates outweigh the losses.
     pub lost: i32,
+    /// Extended highest sequence number that came.
+    pub highest: u32,
     /// Jitter, timestamp units.
     pub jitter: u32,
     /// Our sender report it has seen last; 0 = none.
@@ -221,6 +223,7 @@ impl AboutUs {
         Self {
             // 24 bits, signed.
             lost: ((block.total_lost << 8) as i32) >> 8,
+            highest: block.last_sequence_number,
             jitter: block.jitter,
             last_report: block.last_sender_report,
             delay: block.delay,
@@ -264,7 +267,8 @@ mod tests {
     #[test]
     fn a_report_survives_the_wire() {
         let datagram = bytes(peer_report());
-        let about_us = AboutUs { lost: -2, jitter: 12, last_report: 0x5678_0000, delay: 0x8000 };
+        let about_us =
+            AboutUs { lost: -2, highest: 77, jitter: 12, last_report: 0x5678_0000, delay: 0x8000 };
         let expected = Incoming {
             sender_report: Some(0x5678_9abc),
             about_us: Some(about_us),
@@ -333,7 +337,8 @@ mod tests {
     #[test]
     fn round_trip_is_the_example_of_the_rfc() {
         // RFC 3550 figure 2: A = 0xb710:8000, LSR = 0xb705:2000, DLSR = 0x0005:4000 → 6.125 s.
-        let about_us = AboutUs { lost: 0, jitter: 0, last_report: 0xb705_2000, delay: 0x0005_4000 };
+        let about_us =
+            AboutUs { last_report: 0xb705_2000, delay: 0x0005_4000, ..AboutUs::default() };
         assert_eq!(about_us.round_trip_ms(0xb44d_b710_8000_0000), Some(6125.0));
         let never = AboutUs { last_report: 0, ..about_us };
         assert_eq!(never.round_trip_ms(0xb44d_b710_8000_0000), None);

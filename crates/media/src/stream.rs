@@ -19,7 +19,7 @@ use crate::rtcp_latch::{RtcpLatch, Standing};
 use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
-use crate::worker::{Channel, Sink, Slot};
+use crate::worker::{Channel, Sink, Slot, Watch};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -76,6 +76,7 @@ pub(crate) struct Stream {
     pub(crate) by_mouth: bool,
     pub(crate) silence: Silence,
     pub(crate) reports: Reports,
+    pub(crate) watch: Watch,
     pub(crate) cname: Box<str>,
     /// Figures that no part keeps.
     pub(crate) stats: StreamStats,
@@ -118,6 +119,7 @@ impl Stream {
             symmetric: true,
             srtp: None,
             noise_removal: None,
+            voip_metrics: false,
         };
         Self {
             id,
@@ -143,6 +145,7 @@ impl Stream {
             dialled: 0,
             silence: Silence { since: now, told: false },
             reports: Reports { due: now, packets_sent: 0, peers: None },
+            watch: Watch::default(),
             cname: rng.token(CNAME_LEN).into(),
             stats: StreamStats::default(),
         }
@@ -270,8 +273,8 @@ impl Stream {
         protected.is_ok_and(|len| sink.send(slot, channel, to, &buffer[..len]))
     }
 
-    /// All figures up to now.
-    pub(crate) fn figures(&self) -> Box<StreamStats> {
+    /// All figures up to now, or to its end.
+    pub(crate) fn figures(&self, is_over: bool) -> Box<StreamStats> {
         Box::new(StreamStats {
             packets_received: self.reception.received(),
             bytes_received: self.reception.bytes(),
@@ -280,6 +283,7 @@ impl Stream {
             lost: self.reception.lost(),
             jitter_ms: self.reception.jitter_ms(),
             duplicates: self.reception.duplicates(),
+            summary: self.summary(is_over),
             ..self.stats.clone()
         })
     }

@@ -2,6 +2,8 @@
 //!
 //! Other blocks are stepped over. What a peer reports is data for records, never trusted further.
 
+use serde::{Deserialize, Serialize};
+
 use crate::quality::{LossFigures, Rating};
 
 /// Payload type of an extended report (RFC 3611 §2).
@@ -23,7 +25,7 @@ const GAP_MIN: u8 = crate::quality::GAP_MIN as u8;
 const RX_CONFIG: u8 = 0b1011_0000;
 
 /// VoIP metrics of one stream (RFC 3611 §4.7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoipMetrics {
     /// SSRC of the stream that it is about.
     pub ssrc: u32,

@@ -99,6 +99,7 @@ fn open(
         symmetric: true,
         srtp: None,
         noise_removal,
+        voip_metrics: false,
     };
     worker.configure(Time::ZERO, slot, config, sink);
     slot

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::remote::{RTCP_XR, VOIP_METRICS};
 use crate::security::Transport;
 use crate::session::{Attribute, Host, Media, MediaKind, Origin, Session};
 use crate::{Codec, Direction};
@@ -62,6 +63,7 @@ impl LocalAudio {
         if transport.rtcp_mux {
             attributes.push(Attribute::flag("rtcp-mux"));
         }
+        attributes.push(Attribute::new(RTCP_XR, VOIP_METRICS));
         attributes.push(Attribute::flag(audio.direction.as_str()));
         attributes.extend(transport.attributes);
         let media = Media {

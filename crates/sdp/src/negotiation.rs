@@ -86,6 +86,9 @@ pub struct Agreed {
     pub rtcp_mux: bool,
     /// How much audio to send in a packet, milliseconds.
     pub ptime: u8,
+    /// Whether they want to know how they sound to us (RFC 3611 §5).
+    #[serde(default)]
+    pub voip_metrics: bool,
     /// How packets are protected.
     #[serde(default)]
     pub protection: Protection,
@@ -397,6 +400,7 @@ impl Exchange {
             remote_rtcp: if rtcp_mux { remote.rtp } else { remote.rtcp },
             rtcp_mux,
             ptime: ptime.min(remote.maxptime.unwrap_or(u8::MAX)),
+            voip_metrics: remote.voip_metrics,
             protection: security::protection(self.our_media(), remote, self.offered_by_us)
                 .unwrap_or_default(),
             ice: security::ice(&self.local, self.our_media(), remote),

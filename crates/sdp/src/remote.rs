@@ -12,6 +12,10 @@ use crate::{Codec, Direction, RemoteSecurity, StreamError};
 /// Longest packet time believed, milliseconds; other values are as if not there.
 pub const MAX_PTIME_MS: u8 = 240;
 
+/// RFC 3611 §5.1.
+pub(crate) const RTCP_XR: &str = "rtcp-xr";
+pub(crate) const VOIP_METRICS: &str = "voip-metrics";
+
 /// One audio stream of a peer, read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteAudio {
@@ -31,6 +35,9 @@ pub struct RemoteAudio {
     pub ptime: Option<u8>,
     /// How much audio a packet may have at most, milliseconds, 1–240.
     pub maxptime: Option<u8>,
+    /// Whether they want to know how they sound to us (RFC 3611 §5: `rtcp-xr` with VoIP metrics).
+    #[serde(default)]
+    pub voip_metrics: bool,
     /// The transport profile.
     pub protocol: Protocol,
     /// Keys, fingerprints, ICE.
@@ -81,6 +88,7 @@ impl RemoteAudio {
             held: unaddressed || !direction.receives(),
             ptime: packet_time(media, "ptime"),
             maxptime: packet_time(media, "maxptime"),
+            voip_metrics: wants_voip_metrics(session, media),
             protocol: media.protocol.clone(),
             security: RemoteSecurity::read(session, media),
             unaddressed,
@@ -104,6 +112,12 @@ fn rtcp_address(rtp: SocketAddr, attribute: Option<&str>) -> SocketAddr {
     SocketAddr::new(ip, port)
 }
 
+/// RFC 3611 §5.1: `a=rtcp-xr:voip-metrics rcvr-rtt=all`; a media level line replaces one above.
+fn wants_voip_metrics(session: &Session, media: &Media) -> bool {
+    let formats = session.attribute_of(media, RTCP_XR);
+    formats.is_some_and(|formats| formats.split_whitespace().any(|format| format == VOIP_METRICS))
+}
+
 fn packet_time(media: &Media, name: &str) -> Option<u8> {
     decimal(media.attribute(name)?).filter(|ms| (1..=MAX_PTIME_MS).contains(ms))
 }
@@ -119,6 +133,22 @@ mod tests {
     }
 
     const HERE: &str = "c=IN IP4 192.0.2.1";
+
+    #[test]
+    fn who_wants_voip_metrics_says_so() {
+        for (attributes, expected) in [
+            ("a=sendrecv", false),
+            ("a=rtcp-xr:voip-metrics", true),
+            ("a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss,dup voip-metrics", true),
+            ("a=rtcp-xr:pkt-loss-rle=100", false),
+            ("a=rtcp-xr", false),
+        ] {
+            assert_eq!(read(HERE, attributes).unwrap().voip_metrics, expected, "{attributes}");
+        }
+        let above = format!("{HERE}\r\na=rtcp-xr:voip-metrics");
+        assert!(read(&above, "a=sendrecv").unwrap().voip_metrics);
+        assert!(!read(&above, "a=rtcp-xr:pkt-loss-rle").unwrap().voip_metrics);
+    }
 
     #[test]
     fn every_hold_form_is_seen() {

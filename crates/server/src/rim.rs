@@ -105,6 +105,15 @@ impl Rim {
             }
             Event::Interaction(event) => tracing::debug!(kind = ?event.kind, "interaction"),
             Event::Limit { limit } => tracing::warn!(limit, "limit met"),
+            Event::Quality { call, leg, party, direction, is_degraded, mos, figures } => {
+                let mos = format!("{mos:.2}");
+                let loss = figures.map(|figures| figures.loss_percent);
+                if is_degraded {
+                    tracing::warn!(%call, %leg, party, ?direction, mos, ?loss, "sounds bad");
+                } else {
+                    tracing::info!(%call, %leg, party, ?direction, mos, ?loss, "sounds well again");
+                }
+            }
             Event::Poisoned { what } => tracing::error!(what, "a call failed inside and was ended"),
         }
     }

@@ -255,5 +255,6 @@ fn config(reader: &mut Reader<'_>) -> StreamConfig {
             enabled: flags & 128 != 0,
             settings: DenoiseSettings::default(),
         }),
+        voip_metrics: flags & 3 == 2,
     }
 }

@@ -222,10 +222,13 @@ impl Core {
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
             MediaEvent::Recording(event) => recording::told(&event),
             MediaEvent::Dtmf { stream, .. } => tracing::debug!(leg = %leg_of(stream), "key"),
+            MediaEvent::Stats { stream, stats } => self.measured(leg_of(stream), &stats),
+            MediaEvent::Quality { stream, direction, change } => {
+                self.quality_changed(leg_of(stream), direction, change, out);
+            }
             MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpResumed { .. }
-            | MediaEvent::Overrun { .. }
-            | MediaEvent::Stats { .. } => {}
+            | MediaEvent::Overrun { .. } => {}
         }
     }
 
@@ -311,6 +314,7 @@ impl SipLeg {
             symmetric: true,
             srtp: keying(&agreed.protection),
             noise_removal,
+            voip_metrics: agreed.voip_metrics,
         };
         self.configured(new)
     }

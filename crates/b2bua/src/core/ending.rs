@@ -61,6 +61,7 @@ impl Core {
         record.packets_lost = stats.lost;
         record.jitter_ms = stats.jitter_ms as f32;
         record.strays = stats.strays_dropped;
+        record.quality = super::quality::figures(stats);
         self.over(now, call, out);
     }
 
@@ -216,6 +217,7 @@ fn leg_record(leg: &SipLeg, config: &crate::config::Config) -> LegRecord {
         packets_lost: 0,
         jitter_ms: 0.0,
         strays: 0,
+        quality: None,
     }
 }
 

@@ -16,6 +16,7 @@ mod dial;
 mod dispatch;
 mod ending;
 mod noise;
+mod quality;
 mod rebind;
 mod recording;
 mod register;

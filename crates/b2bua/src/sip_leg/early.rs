@@ -139,6 +139,7 @@ impl SipLeg {
             codec: None,
             no_media: false,
             rebinds: 0,
+            quality: None,
         })
     }
 

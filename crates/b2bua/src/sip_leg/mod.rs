@@ -21,6 +21,7 @@ use std::net::IpAddr;
 
 use base::{Rng, Time, Timers};
 use bytes::Bytes;
+use call::record::LegQuality;
 use call::{CallId, Cause, LegEvent, LegId, Side};
 use media::command::StreamConfig;
 use media::dtmf::DtmfEvent;
@@ -172,6 +173,8 @@ pub(crate) struct SipLeg {
     no_media: bool,
     /// How often it, or the leg that it took the place of, got other ports.
     rebinds: u8,
+    /// How its audio has sounded so far.
+    pub(crate) quality: Option<LegQuality>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -34,7 +34,7 @@ pub struct Conditions {
 }
 
 /// How good it sounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rating {
     /// Transmission rating factor R with the delay, 0–100.
     pub r: f64,
@@ -42,6 +42,35 @@ pub struct Rating {
     pub mos: f64,
     /// Mean opinion score of listening alone, without the delay (MOS-LQ), 1–4.5.
     pub mos_listening: f64,
+}
+
+/// Which way, seen from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// What the peer says, as it reaches us.
+    FromPeer,
+    /// What the peer hears, by its reports.
+    ToPeer,
+}
+
+/// How a peer sounded from its first packet to its last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Over all.
+    pub rating: Rating,
+    /// Score of its worst second, 1–4.5.
+    pub worst_mos: f64,
+    /// Packets that never came, per cent.
+    pub loss_percent: f64,
+    /// Share lost within bursts (RFC 3611 §4.7.2), 0–1.
+    pub burst_density: f64,
+    /// Mean length of a burst, milliseconds.
+    pub burst_ms: f64,
+    /// Share lost between bursts, 0–1.
+    pub gap_density: f64,
+    /// Mean length of what is between bursts, milliseconds.
+    pub gap_ms: f64,
 }
 
 impl Conditions {

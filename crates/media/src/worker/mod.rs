@@ -5,6 +5,7 @@
 
 mod dtmf;
 mod pass_on;
+mod quality;
 mod recording;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use crate::rtp::{self, HEADER_LEN, Packet};
 use crate::sender::Origin;
 use crate::sound::{SoundId, Sounds};
 use crate::stream::{Numbers, Silence, Stream};
+
+pub(crate) use self::quality::Watch;
 
 /// How often [`Worker::tick`] is to be called.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -223,7 +226,7 @@ impl Worker {
         if let Some(recorder) = gone.recording.and_then(|id| self.recorders.get_mut(&id)) {
             recorder.track(gone.id, None);
         }
-        Some(gone.figures())
+        Some(gone.figures(true))
     }
 
     /// A datagram has come. Its bytes are overwritten.
@@ -353,14 +356,7 @@ impl Worker {
         if let Some(middle) = incoming.sender_report {
             stream.reports.peers = Some((middle, now));
         }
-        if let Some(about_us) = incoming.about_us {
-            let clock_rate = stream.config.payloads.first().map_or(8000, |first| first.clock_rate);
-            let stats = &mut stream.stats;
-            stats.remote_lost = Some(about_us.lost);
-            stats.remote_jitter_ms =
-                Some(f64::from(about_us.jitter) * 1000.0 / f64::from(clock_rate));
-            stats.round_trip_ms = about_us.round_trip_ms(ntp).or(stats.round_trip_ms);
-        }
+        stream.take_report(now, ntp, &incoming, sink);
     }
 
     fn play(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
@@ -402,12 +398,13 @@ impl Worker {
     fn housekeep(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
         let interval = self.report_interval();
         let Some(stream) = stream(&mut self.streams, slot) else { return };
-        stream.watch(now, sink);
+        stream.watch_silence(now, sink);
+        stream.rate(now, sink);
         if stream.reports.due > now {
             return;
         }
         stream.reports.due = now + interval;
-        sink.event(MediaEvent::Stats { stream: stream.id, stats: stream.figures() });
+        sink.event(MediaEvent::Stats { stream: stream.id, stats: stream.figures(false) });
         self.report(now, slot, false, sink);
     }
 
@@ -421,7 +418,9 @@ impl Worker {
             return;
         }
         let channel = if stream.is_muxed() { Channel::Rtp } else { Channel::Rtcp };
-        let Some(report) = stream.make_report(now, ntp, goodbye).to_bytes() else { return };
+        let metrics = stream.metrics();
+        let report = stream.make_report(now, ntp, goodbye).to_bytes_with(metrics.as_ref());
+        let Some(report) = report else { return };
         stream.reports.packets_sent = stream.sender.packets();
         if stream.send(sink, (Slot(slot), channel), target, &report) {
             stream.stats.rtcp_sent += 1;
@@ -487,7 +486,7 @@ impl Stream {
     }
 
     /// INTEROP 17: a peer that went away without a word.
-    fn watch(&mut self, now: Time, sink: &mut impl Sink) {
+    fn watch_silence(&mut self, now: Time, sink: &mut impl Sink) {
         let Some(limit) = self.config.rtp_timeout else { return };
         if self.config.receive && !self.silence.told && now - self.silence.since >= limit {
             self.silence.told = true;

@@ -4,6 +4,7 @@ mod keys;
 mod process;
 mod properties;
 mod protection;
+mod quality;
 mod recording;
 mod reports;
 
@@ -89,6 +90,7 @@ fn config(remote: &str, payloads: &[Payload]) -> StreamConfig {
         symmetric: true,
         srtp: None,
         noise_removal: None,
+        voip_metrics: false,
     }
 }
 

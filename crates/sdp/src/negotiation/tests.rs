@@ -58,7 +58,7 @@ fn an_offer_is_printed_in_full() {
         a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\na=rtpmap:8 PCMA/8000\r\n\
         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n\
         a=rtpmap:102 telephone-event/48000\r\na=fmtp:102 0-16\r\n\
-        a=ptime:20\r\na=rtcp-mux\r\na=sendrecv\r\n";
+        a=ptime:20\r\na=rtcp-mux\r\na=rtcp-xr:voip-metrics\r\na=sendrecv\r\n";
     assert_eq!(body, text.as_bytes());
 }
 

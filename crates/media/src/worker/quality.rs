@@ -1,0 +1,146 @@
+//! How good each leg sounds, in both directions: rated once a second by what comes, and with each
+//! report of the peer by what reaches it.
+
+use base::Time;
+
+use super::Sink;
+use crate::command::{Codec, MediaEvent};
+use crate::quality::{Conditions, Counters, Direction, Limits, Monitor, Summary};
+use crate::rtcp::{AboutUs, Incoming};
+use crate::stream::Stream;
+use crate::xr::VoipMetrics;
+
+/// Length of packets while nobody has said another, milliseconds.
+const PACKET_MS: u8 = 20;
+
+/// Watch over both directions of one stream.
+pub(crate) struct Watch {
+    from_peer: Monitor,
+    to_peer: Monitor,
+    /// Score of the worst second of what comes.
+    worst_mos: Option<f64>,
+    /// What the peer's first report said: highest sequence number, and losses.
+    first: Option<(u32, i32)>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let monitor = || Monitor::new(Limits::default());
+        Self { from_peer: monitor(), to_peer: monitor(), worst_mos: None, first: None }
+    }
+}
+
+impl Stream {
+    /// Rates what came in the last second.
+    pub(super) fn rate(&mut self, now: Time, sink: &mut impl Sink) {
+        let counters = Counters {
+            codec: self.stats.codec,
+            received: self.reception.received(),
+            lost: self.reception.lost(),
+            burst_ratio: self.reception.losses(false).burst_ratio,
+            delay_ms: self.delay_from_peer(),
+        };
+        let watch = &mut self.watch;
+        let change = watch.from_peer.observe(now, &counters);
+        let rating = watch.from_peer.rating();
+        let mos = rating.map(|rating| rating.mos);
+        watch.worst_mos = watch.worst_mos.into_iter().chain(mos).reduce(f64::min);
+        self.stats.rating = rating;
+        if let Some(change) = change {
+            let direction = Direction::FromPeer;
+            sink.event(MediaEvent::Quality { stream: self.id, direction, change });
+        }
+    }
+
+    /// Takes note of what the peer reports about what we send.
+    pub(super) fn take_report(
+        &mut self,
+        now: Time,
+        ntp: u64,
+        incoming: &Incoming,
+        sink: &mut impl Sink,
+    ) {
+        self.stats.peer_metrics = incoming.metrics.or(self.stats.peer_metrics);
+        let Some(about_us) = incoming.about_us else { return };
+        let sent = self.sent_payload_audio();
+        let clock_rate = sent.map_or(8000, |(_, clock_rate)| clock_rate);
+        let jitter_ms = f64::from(about_us.jitter) * 1000.0 / f64::from(clock_rate);
+        let stats = &mut self.stats;
+        stats.remote_lost = Some(about_us.lost);
+        stats.remote_jitter_ms = Some(jitter_ms);
+        stats.round_trip_ms = about_us.round_trip_ms(ntp).or(stats.round_trip_ms);
+        let (received, lost) = self.counted_by_peer(&about_us);
+        let counters = Counters {
+            codec: sent.map(|(codec, _)| codec),
+            received,
+            lost,
+            burst_ratio: 0.0,
+            delay_ms: Conditions::delay(self.stats.round_trip_ms, jitter_ms, None),
+        };
+        let change = self.watch.to_peer.observe(now, &counters);
+        self.stats.remote_rating = self.watch.to_peer.rating();
+        if let Some(change) = change {
+            let direction = Direction::ToPeer;
+            sink.event(MediaEvent::Quality { stream: self.id, direction, change });
+        }
+    }
+
+    /// Packets of ours that the peer got and missed since its first report; never more than were
+    /// sent, whatever it says.
+    fn counted_by_peer(&mut self, about_us: &AboutUs) -> (u64, u64) {
+        let (highest, before) = *self.watch.first.get_or_insert((about_us.highest, about_us.lost));
+        let expected = u64::from(about_us.highest.wrapping_sub(highest));
+        let expected = expected.min(self.sender.packets());
+        let lost = about_us.lost.saturating_sub(before).max(0);
+        let lost = u64::from(lost.unsigned_abs()).min(expected);
+        (expected - lost, lost)
+    }
+
+    /// What a peer that asked is told of how it sounds to us (RFC 3611 §4.7).
+    pub(super) fn metrics(&self) -> Option<VoipMetrics> {
+        let about = self.reception.ssrc().filter(|_| self.config.voip_metrics)?;
+        let losses = self.reception.losses(false);
+        let rating = self.summary(false).map(|summary| summary.rating);
+        let metrics = VoipMetrics::of(about, &losses, self.packet_ms(), rating);
+        let round_trip = self.stats.round_trip_ms.unwrap_or(0.0);
+        Some(VoipMetrics { round_trip_ms: round_trip.clamp(0.0, 65_535.0) as u16, ..metrics })
+    }
+
+    /// How the peer sounded over its whole time; `None` while nothing has come.
+    pub(crate) fn summary(&self, is_over: bool) -> Option<Summary> {
+        let codec = self.stats.codec?;
+        let losses = self.reception.losses(is_over);
+        let loss_percent = 100.0 * losses.loss;
+        let rating = Conditions {
+            codec: Some(codec),
+            loss_percent,
+            burst_ratio: losses.burst_ratio,
+            delay_ms: self.delay_from_peer(),
+        }
+        .rating();
+        let ms = |packets: f64| packets * f64::from(self.packet_ms());
+        Some(Summary {
+            rating,
+            worst_mos: self.watch.worst_mos.unwrap_or(rating.mos).min(rating.mos),
+            loss_percent,
+            burst_density: losses.burst_density,
+            burst_ms: ms(losses.burst_packets),
+            gap_density: losses.gap_density,
+            gap_ms: ms(losses.gap_packets),
+        })
+    }
+
+    fn delay_from_peer(&self) -> f64 {
+        Conditions::delay(self.stats.round_trip_ms, self.reception.jitter_ms(), None)
+    }
+
+    fn packet_ms(&self) -> u8 {
+        Some(self.config.ptime_ms).filter(|ms| *ms > 0).unwrap_or(PACKET_MS)
+    }
+
+    /// The codec preferred for what we send, and its clock.
+    fn sent_payload_audio(&self) -> Option<(Codec, u32)> {
+        let audio = self.config.payloads.iter().find(|payload| payload.codec.is_audio())?;
+        Some((audio.codec, audio.clock_rate))
+    }
+}
