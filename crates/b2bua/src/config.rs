@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::Redacted;
 use media::denoise::DenoiseSettings;
+use media::dtmf::info::Body;
 use media::record::{Container, PausePolicy};
 use serde::{Deserialize, Serialize};
 pub use sip::auth::Algorithm;
@@ -167,6 +168,8 @@ pub struct MediaConfig {
     pub codecs: Vec<String>,
     /// Whether legs without a common codec are joined by transcoding. Legs with one never need it.
     pub transcode: bool,
+    /// Whether tones among the speech of a leg are keys, where it has no other form for them.
+    pub dtmf_in_band: bool,
     /// What is decided for the whole organisation (N2).
     pub noise_removal: NoisePolicy,
     /// How calls are recorded (K1); `None`: they are not.
@@ -250,6 +253,8 @@ pub struct Extension {
     pub noise_removal: Option<bool>,
     /// How its audio is protected.
     pub srtp: SrtpPolicy,
+    /// How pressed keys are told.
+    pub dtmf: DtmfForm,
 }
 
 /// A carrier or another SIP peer.
@@ -291,6 +296,8 @@ pub struct Trunk {
     pub noise_removal: Option<bool>,
     /// How its audio is protected.
     pub srtp: SrtpPolicy,
+    /// How pressed keys are told.
+    pub dtmf: DtmfForm,
 }
 
 /// Digest credentials.
@@ -315,6 +322,42 @@ pub enum SrtpPolicy {
     Required,
     /// Never; whoever insists gets 488.
     Off,
+}
+
+/// How pressed keys are told to a party. Whatever it sends is understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DtmfForm {
+    /// As named events (RFC 4733) where they are agreed on, else as tones.
+    #[default]
+    Auto,
+    /// As named events or not at all.
+    Rfc4733,
+    /// By SIP INFO with `application/dtmf-relay`; named events are not offered.
+    Info,
+    /// By SIP INFO with `application/dtmf`, the digit alone.
+    InfoPlain,
+    /// As tones; named events are not offered.
+    InBand,
+}
+
+impl DtmfForm {
+    /// Whether named events are left out of descriptions.
+    pub const fn is_without_events(self) -> bool {
+        match self {
+            Self::Auto | Self::Rfc4733 => false,
+            Self::Info | Self::InfoPlain | Self::InBand => true,
+        }
+    }
+
+    /// The body of a SIP INFO, where keys are told so.
+    pub const fn info(self) -> Option<Body> {
+        match self {
+            Self::Info => Some(Body::Relay),
+            Self::InfoPlain => Some(Body::Plain),
+            Self::Auto | Self::Rfc4733 | Self::InBand => None,
+        }
+    }
 }
 
 /// How the caller's number is carried to a trunk.

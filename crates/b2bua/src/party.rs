@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sip::message::{Host, Name, NameAddr, Request, Uri};
 use sip::transport::{Source, Target, Transport};
 
-use crate::config::{Config, SrtpPolicy, Trunk};
+use crate::config::{Config, DtmfForm, SrtpPolicy, Trunk};
 use crate::numbers;
 
 /// The far end of a leg.
@@ -40,6 +40,14 @@ impl Party {
         match *self {
             Self::Extension(at) => config.extensions[at].srtp,
             Self::Trunk(at) => config.trunks[at].srtp,
+        }
+    }
+
+    /// How pressed keys are told to it.
+    pub(crate) fn dtmf(&self, config: &Config) -> DtmfForm {
+        match *self {
+            Self::Extension(at) => config.extensions[at].dtmf,
+            Self::Trunk(at) => config.trunks[at].dtmf,
         }
     }
 

@@ -7,9 +7,9 @@ use base::Redacted;
 use sip::transport::Transport;
 
 use crate::config::{
-    Algorithm, CallerIdStyle, Config, EntryPoint, Extension, HoldSound, InteractionPolicy, Listen,
-    MediaConfig, Network, NoisePolicy, NumberRules, RegistrarConfig, Route, SecurityConfig,
-    SipLimits, SrtpPolicy, Trunk,
+    Algorithm, CallerIdStyle, Config, DtmfForm, EntryPoint, Extension, HoldSound,
+    InteractionPolicy, Listen, MediaConfig, Network, NoisePolicy, NumberRules, RegistrarConfig,
+    Route, SecurityConfig, SipLimits, SrtpPolicy, Trunk,
 };
 
 /// A node at 127.0.0.1:5060 with extensions 1001–1004, trunk `carrier` at 127.0.0.2 and trunk
@@ -50,6 +50,7 @@ pub fn config() -> Config {
             hold: HoldSound::Music,
             codecs: ["PCMU", "PCMA", "G722"].map(String::from).into(),
             transcode: true,
+            dtmf_in_band: true,
             noise_removal: NoisePolicy::default(),
             recording: None,
         },
@@ -109,6 +110,7 @@ pub fn extension(number: &str) -> Extension {
         calls_max: 1000,
         calls_per_minute_max: 60_000,
         noise_removal: None,
+        dtmf: DtmfForm::Auto,
         srtp: SrtpPolicy::Auto,
     }
 }
@@ -133,6 +135,7 @@ pub fn trunk(name: &str) -> Trunk {
         calls_per_second_max: 1000,
         follow_redirects: true,
         noise_removal: None,
+        dtmf: DtmfForm::Auto,
         srtp: SrtpPolicy::Auto,
     }
 }

@@ -42,6 +42,8 @@ pub(crate) enum Purpose {
     Change,
     /// A PRACK.
     Prack,
+    /// An INFO that tells of a key.
+    Info,
     /// The BYE.
     Bye,
 }

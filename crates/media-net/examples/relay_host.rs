@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use media::command::{
-    BridgeId, Codec, Hear, LocalPorts, MediaCommand, MediaEvent, Payload, Remote, StreamConfig,
-    StreamId,
+    BridgeId, Codec, Hear, Keys, LocalPorts, MediaCommand, MediaEvent, Payload, Remote,
+    StreamConfig, StreamId,
 };
 use media_net::{MediaNet, MediaNetConfig};
 
@@ -78,6 +78,7 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16) -> Result<(), media_net:
         srtp: None,
         noise_removal: None,
         voip_metrics: false,
+        keys: Keys::default(),
     };
     media.send(MediaCommand::Configure { stream, config: Box::new(config) })
 }
@@ -92,9 +93,10 @@ fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std
                 sent += stats.packets_sent;
                 strays += stats.strays_dropped;
             }
-            MediaEvent::Recording(_) | MediaEvent::Dtmf { .. } | MediaEvent::Overrun { .. } => {
-                overruns += 1
-            }
+            MediaEvent::Recording(_)
+            | MediaEvent::Dtmf { .. }
+            | MediaEvent::Quality { .. }
+            | MediaEvent::Overrun { .. } => overruns += 1,
             MediaEvent::BindFailed { .. }
             | MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpTimeout { .. }

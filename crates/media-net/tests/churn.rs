@@ -6,8 +6,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use media::command::{
-    BridgeId, Codec, Hear, LocalPorts, MediaCommand, MediaEvent, Payload, Remote, StreamConfig,
-    StreamId,
+    BridgeId, Codec, Hear, Keys, LocalPorts, MediaCommand, MediaEvent, Payload, Remote,
+    StreamConfig, StreamId,
 };
 use media_net::{MediaNet, MediaNetConfig};
 
@@ -44,6 +44,7 @@ fn open(media: &MediaNet, id: u64, port: u16, peer: SocketAddr) {
         srtp: None,
         noise_removal: None,
         voip_metrics: false,
+        keys: Keys::default(),
     });
     media.send(open).unwrap();
     media.send(MediaCommand::Configure { stream, config }).unwrap();
@@ -87,6 +88,7 @@ fn a_thousand_calls_leave_nothing_behind() {
                 | MediaEvent::Stats { .. }
                 | MediaEvent::Recording(_)
                 | MediaEvent::Dtmf { .. }
+                | MediaEvent::Quality { .. }
                 | MediaEvent::Overrun { .. } => {}
             }
         }

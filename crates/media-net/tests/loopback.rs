@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use audio_codec::Decoder;
 use audio_codec::pcma::PcmaDecoder;
 use media::command::{
-    BridgeId, Codec, Hear, LocalPorts, MediaCommand, MediaEvent, Payload, Remote, StreamConfig,
-    StreamId, StreamStats,
+    BridgeId, Codec, Hear, Keys, LocalPorts, MediaCommand, MediaEvent, Payload, Remote,
+    StreamConfig, StreamId, StreamStats,
 };
 use media::rtp::{self, HEADER_LEN, Header};
 use media_net::{Full, MediaNet, MediaNetConfig, StartError};
@@ -153,6 +153,7 @@ impl Phone {
             srtp: None,
             noise_removal: None,
             voip_metrics: false,
+            keys: Keys::default(),
         }
     }
 

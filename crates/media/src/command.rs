@@ -12,7 +12,7 @@ use base::define_id;
 use serde::{Deserialize, Serialize};
 
 use crate::denoise::DenoiseSettings;
-use crate::dtmf::DtmfEvent;
+use crate::dtmf::{DtmfEvent, Form};
 use crate::quality::{Direction, QualityChange, Rating, Summary};
 use crate::record::{RecordCommand, RecordEvent};
 use crate::srtp::Keying;
@@ -79,7 +79,7 @@ pub enum MediaCommand {
         /// Which stream.
         stream: StreamId,
     },
-    /// Press a key towards the peer, in the form agreed on: named events (RFC 4733), else tones.
+    /// Press a key towards the peer, in the form of its stream: [`StreamConfig::keys`].
     Press {
         /// Which stream.
         stream: StreamId,
@@ -137,6 +137,30 @@ pub struct StreamConfig {
     /// Whether the peer asked to be told how it sounds to us (RFC 3611).
     #[serde(default)]
     pub voip_metrics: bool,
+    /// How keys are told in both directions.
+    #[serde(default)]
+    pub keys: Keys,
+}
+
+/// How a peer and we tell each other of pressed keys, beside what offer/answer agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// How the peer gets them.
+    pub form: KeyForm,
+    /// Whether tones among what it says are keys.
+    pub in_band: bool,
+}
+
+/// How a peer gets the keys that others press.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyForm {
+    /// As named events (RFC 4733) where they are agreed on, else as tones.
+    #[default]
+    Agreed,
+    /// As named events or not at all.
+    Events,
+    /// By its signalling, which the core sees to: nothing of them is in its audio.
+    Signalled,
 }
 
 /// How noise is removed from what a peer says.
@@ -258,6 +282,8 @@ pub enum MediaEvent {
         stream: StreamId,
         /// Which key, and how long.
         event: DtmfEvent,
+        /// How the peer told it.
+        form: Form,
     },
     /// One direction of a stream sounds bad, or well again (`leg.quality`).
     Quality {

@@ -6,7 +6,7 @@
 use base::Time;
 
 use crate::codec::{Encoder, Format, OpusSettings};
-use crate::command::{Codec, Payload};
+use crate::command::{Codec, KeyForm, Payload};
 use crate::dtmf::{EventPacket, EventSender, Signal, ToneGenerator};
 use crate::mouth::{PAYLOAD_MAX, own_codec};
 use crate::worker::TICK;
@@ -32,9 +32,15 @@ pub(crate) enum Dialled<'a> {
 }
 
 impl Dialer {
-    /// For a listener with these payloads; `None` when it can be told in no way.
-    pub(crate) fn new(payloads: &[Payload]) -> Option<Self> {
-        if let Some(payload) = event_payload(payloads) {
+    /// For a listener with these payloads; `None` when it can be told in no way of ours.
+    pub(crate) fn new(payloads: &[Payload], form: KeyForm) -> Option<Self> {
+        let events = event_payload(payloads);
+        match form {
+            KeyForm::Signalled => return None,
+            KeyForm::Events if events.is_none() => return None,
+            KeyForm::Events | KeyForm::Agreed => {}
+        }
+        if let Some(payload) = events {
             let voice = Voice::Events(EventSender::new(payload.clock_rate));
             return Some(Self { payload, voice });
         }
@@ -45,8 +51,13 @@ impl Dialer {
     }
 
     /// Whether this dialer is what [`Self::new`] would make.
-    pub(crate) fn is_for(&self, payloads: &[Payload]) -> bool {
-        let wanted = event_payload(payloads).or_else(|| Some(own_codec(payloads)?.0));
+    pub(crate) fn is_for(&self, payloads: &[Payload], form: KeyForm) -> bool {
+        let own = || Some(own_codec(payloads)?.0);
+        let wanted = match form {
+            KeyForm::Signalled => None,
+            KeyForm::Events => event_payload(payloads),
+            KeyForm::Agreed => event_payload(payloads).or_else(own),
+        };
         wanted == Some(self.payload)
     }
 

@@ -9,6 +9,7 @@
 use crate::codec::{Decoder, Format, PACKET_MS_MAX, SAMPLES_MAX};
 use crate::command::{NoiseRemoval, Payload};
 use crate::denoise::{DenoiseSettings, Denoiser, RATES_HZ};
+use crate::dtmf::{Signals, ToneDetector};
 use crate::resampler::Resampler;
 
 /// Codecs of one stream that are decoded; a peer that agreed on more has the others relayed only.
@@ -23,6 +24,9 @@ pub(crate) struct Ear {
     /// Made with the first packet: 39 kB that a leg which is only ringing does not need.
     denoiser: Option<Denoiser>,
     removes_noise: bool,
+    /// Finds keys among what is said, and what it has found in the last packet.
+    detector: Option<Box<ToneDetector>>,
+    tones: Signals,
     next: Option<Expected>,
     /// Counts the starts, so that a mouth sees each.
     runs: u32,
@@ -37,6 +41,8 @@ pub(crate) struct MadeFor {
     pub(crate) rate: u32,
     /// Whether, and how, noise can be removed.
     pub(crate) noise: Option<DenoiseSettings>,
+    /// Whether tones are keys.
+    pub(crate) in_band: bool,
 }
 
 /// One codec of the peer.
@@ -117,14 +123,27 @@ impl Ear {
         }
         let made_for = MadeFor { rate, ..made_for };
         let removes_noise = made_for.noise.is_some();
-        Some(Self { made_for, lines, denoiser: None, removes_noise, next: None, runs: 0 })
+        let in_band = Some(rate).filter(|_| made_for.in_band);
+        let detector = in_band.and_then(ToneDetector::new).map(Box::new);
+        let tones = Signals::default();
+        Some(Self {
+            made_for,
+            lines,
+            denoiser: None,
+            removes_noise,
+            detector,
+            tones,
+            next: None,
+            runs: 0,
+        })
     }
 
     /// Whether this ear is what [`Self::new`] would make of it.
     pub(crate) fn is_for(&self, wanted: &MadeFor) -> bool {
-        let MadeFor { payloads, rate: _, noise } = wanted;
+        let MadeFor { payloads, rate: _, noise, in_band } = wanted;
         *payloads == self.made_for.payloads
             && *noise == self.made_for.noise
+            && *in_band == self.made_for.in_band
             && self.lines.iter().all(|line| {
                 line.format.for_rate(wanted.rate).sample_rate == line.format.sample_rate
             })
@@ -181,11 +200,33 @@ impl Ear {
             Some(resampler) => resampler.process(&own[..samples], out),
             None => samples,
         };
+        if let Some(detector) = &mut self.detector {
+            let tones = &mut self.tones;
+            detector.hear(&out[..len], |signal| tones.push(signal));
+        }
         if let Some(denoiser) = self.denoiser() {
             denoiser.process(&mut out[..len]);
         }
         let gap = self.place(position, &format, samples);
         Some(Heard { gap, run: self.runs, len, rate })
+    }
+
+    /// The keys found in the last packet; `None` when tones are none.
+    pub(crate) fn take_tones(&mut self) -> Option<Signals> {
+        self.detector.as_ref()?;
+        Some(std::mem::take(&mut self.tones))
+    }
+
+    /// Whether tones are keys.
+    pub(crate) fn hears_tones(&self) -> bool {
+        self.detector.is_some()
+    }
+
+    /// The stream broke off: a key that was down is up.
+    pub(crate) fn forget_tones(&mut self) {
+        if let Some(detector) = &mut self.detector {
+            detector.reset();
+        }
     }
 
     fn denoiser(&mut self) -> Option<&mut Denoiser> {
@@ -258,7 +299,8 @@ mod tests {
     const OPUS: Payload = payload(Codec::Opus, 111, 48_000);
 
     fn ear(payloads: &[Payload], rate: u32) -> Ear {
-        Ear::new(MadeFor { payloads: payloads.to_vec(), rate, noise: None }).unwrap()
+        Ear::new(MadeFor { payloads: payloads.to_vec(), rate, noise: None, in_band: false })
+            .unwrap()
     }
 
     fn at(extended: u64, timestamp: u32) -> Position {
@@ -286,8 +328,18 @@ mod tests {
     fn opus_is_decoded_at_the_rate_its_hearers_use() {
         let narrow = ear(&[OPUS], 8000);
         assert_eq!(narrow.rate(), 8000);
-        assert!(narrow.is_for(&MadeFor { payloads: vec![OPUS], rate: 8000, noise: None }));
-        assert!(!narrow.is_for(&MadeFor { payloads: vec![OPUS], rate: 16_000, noise: None }));
+        assert!(narrow.is_for(&MadeFor {
+            payloads: vec![OPUS],
+            rate: 8000,
+            noise: None,
+            in_band: false
+        }));
+        assert!(!narrow.is_for(&MadeFor {
+            payloads: vec![OPUS],
+            rate: 16_000,
+            noise: None,
+            in_band: false
+        }));
         assert_eq!(ear(&[PCMU, OPUS], 16_000).rate(), 16_000);
         assert_eq!(ear(&[PCMU], 48_000).rate(), 8000, "there is no more in it");
     }
@@ -329,6 +381,6 @@ mod tests {
     #[test]
     fn there_is_no_ear_for_what_can_only_be_relayed() {
         let payloads = vec![payload(Codec::Other, 18, 8000)];
-        assert!(Ear::new(MadeFor { payloads, rate: 8000, noise: None }).is_none());
+        assert!(Ear::new(MadeFor { payloads, rate: 8000, noise: None, in_band: false }).is_none());
     }
 }

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use base::{Rng, Time};
 
 use crate::command::{
-    BridgeId, Hear, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats,
+    BridgeId, Hear, Keys, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats,
 };
 use crate::dialer::Dialer;
-use crate::dtmf::EventReceiver;
+use crate::dtmf::{Digit, EventReceiver};
 use crate::ear::Ear;
 use crate::latch::Latch;
 use crate::mouth::Mouth;
@@ -66,6 +66,8 @@ pub(crate) struct Stream {
     pub(crate) mouth: Option<Box<Mouth>>,
     /// Keys the peer presses, and the clock of its events.
     pub(crate) keys: Option<(u32, EventReceiver)>,
+    /// The key whose tones are heard among what the peer says.
+    pub(crate) tone: Option<Tone>,
     /// Presses keys towards the peer.
     pub(crate) dialer: Option<Box<Dialer>>,
     /// Whether it does so now.
@@ -80,6 +82,16 @@ pub(crate) struct Stream {
     pub(crate) cname: Box<str>,
     /// Figures that no part keeps.
     pub(crate) stats: StreamStats,
+}
+
+/// A key that is down, told by its tones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tone {
+    pub(crate) digit: Digit,
+    pub(crate) volume_dbm0: i8,
+    /// When it was found, and when the peer last said anything.
+    pub(crate) since: Time,
+    pub(crate) heard: Time,
 }
 
 /// Watch over a peer that should send something.
@@ -120,6 +132,7 @@ impl Stream {
             srtp: None,
             noise_removal: None,
             voip_metrics: false,
+            keys: Keys::default(),
         };
         Self {
             id,
@@ -140,6 +153,7 @@ impl Stream {
             mouth: None,
             by_mouth: false,
             keys: None,
+            tone: None,
             dialer: None,
             is_dialling: false,
             dialled: 0,

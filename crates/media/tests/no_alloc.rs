@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Time, WallTime};
 use media::codec::Format;
 use media::command::{
-    BridgeId, Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
+    BridgeId, Codec, Hear, Keys, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
 };
 use media::denoise::DenoiseSettings;
 use media::jitter_buffer::{Content, Incoming};
@@ -100,6 +100,7 @@ fn open(
         srtp: None,
         noise_removal,
         voip_metrics: false,
+        keys: Keys::default(),
     };
     worker.configure(Time::ZERO, slot, config, sink);
     slot

@@ -45,6 +45,9 @@ pub struct Negotiation {
     local: LocalAudio,
     #[serde(default)]
     security: Security,
+    /// Whether named telephone events are left out of what we describe.
+    #[serde(default)]
+    without_events: bool,
     numbers: PayloadTypes,
     pending: Option<Pending>,
     current: Option<Exchange>,
@@ -124,6 +127,7 @@ impl Negotiation {
             version: 0,
             local,
             security: Security::plain(),
+            without_events: false,
             numbers: PayloadTypes::new(),
             pending: None,
             current: None,
@@ -170,7 +174,7 @@ impl Negotiation {
         let Some(Pending::Remote { lines, audio, remote }) = &self.pending else {
             return Err(DescribeError::NoOffer);
         };
-        let codecs = only_useful_events(shared(codecs, &remote.codecs));
+        let codecs = only_useful_events(shared(&self.wanted(codecs), &remote.codecs));
         if codecs.is_empty() {
             return Err(DescribeError::NoCodec);
         }
@@ -211,7 +215,7 @@ impl Negotiation {
         if self.pending.is_some() {
             return Err(DescribeError::Outstanding);
         }
-        let codecs = only_useful_events(self.numbers.assign(codecs));
+        let codecs = only_useful_events(self.numbers.assign(&self.wanted(codecs)));
         if codecs.is_empty() {
             return Err(DescribeError::NoCodec);
         }
@@ -316,6 +320,17 @@ impl Negotiation {
     /// Protects its media so from the next description on.
     pub fn set_security(&mut self, security: Security) {
         self.security = security;
+    }
+
+    /// Leaves named telephone events (RFC 4733) out from the next description on, for a peer that
+    /// tells and is told of keys in another way.
+    pub fn leave_out_events(&mut self) {
+        self.without_events = true;
+    }
+
+    fn wanted(&self, codecs: &[Codec]) -> Vec<Codec> {
+        let is_unwanted = |codec: &Codec| self.without_events && codec.is_telephone_event();
+        codecs.iter().filter(|codec| !is_unwanted(codec)).cloned().collect()
     }
 
     fn send_offer(&mut self, offer: Session, audio: usize) -> Bytes {

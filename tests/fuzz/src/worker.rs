@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use base::{Time, WallTime};
 use media::command::{
-    BridgeId, Codec, Hear, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig, StreamId,
+    BridgeId, Codec, Hear, KeyForm, Keys, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig,
+    StreamId,
 };
 use media::denoise::DenoiseSettings;
 use media::player::Music;
@@ -256,5 +257,9 @@ fn config(reader: &mut Reader<'_>) -> StreamConfig {
             settings: DenoiseSettings::default(),
         }),
         voip_metrics: flags & 3 == 2,
+        keys: Keys {
+            form: *reader.pick(&[KeyForm::Agreed, KeyForm::Events, KeyForm::Signalled]),
+            in_band: reader.one_in(2),
+        },
     }
 }

@@ -13,7 +13,7 @@ use media::command::{
     Hear, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig,
     StreamId,
 };
-use media::dtmf::DtmfEvent;
+use media::dtmf::{DtmfEvent, Form};
 use media::srtp::{Keying, MasterKey, Profile};
 use sdp::{Codec, Order, Protection, Suite};
 use sip::message::StatusCode;
@@ -221,7 +221,9 @@ impl Core {
             }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
             MediaEvent::Recording(event) => recording::told(&event),
-            MediaEvent::Dtmf { stream, .. } => tracing::debug!(leg = %leg_of(stream), "key"),
+            MediaEvent::Dtmf { stream, event, form } => {
+                self.key_told(now, leg_of(stream), form, event, out);
+            }
             MediaEvent::Stats { stream, stats } => self.measured(leg_of(stream), &stats),
             MediaEvent::Quality { stream, direction, change } => {
                 self.quality_changed(leg_of(stream), direction, change, out);
@@ -232,13 +234,34 @@ impl Core {
         }
     }
 
-    /// A leg told of a key by SIP INFO: its partner gets it in the form of its own leg.
-    pub(super) fn key_told(&self, leg: LegId, event: DtmfEvent, out: &mut Vec<Output>) {
-        let Some(call) = self.legs.get(&leg).map(SipLeg::call) else { return };
+    /// A leg told of a key: its partner gets it in the form of its own leg. What was told in RTP, the
+    /// engine has passed on already, unless the partner is told by SIP INFO.
+    pub(super) fn key_told(
+        &mut self,
+        now: Time,
+        leg: LegId,
+        form: Form,
+        event: DtmfEvent,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(this) = self.legs.get_mut(&leg) else { return };
+        let call = this.call();
+        let Some(event) = this.take_key(now, form, event) else { return };
+        tracing::debug!(%leg, ?form, "key");
+        // A better form may be known now.
+        self.touch(call);
         let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
-        if let Some(partner) = partner.filter(|partner| self.legs.contains_key(partner)) {
-            let stream = Self::stream_of(partner);
-            out.push(Output::Media(MediaCommand::Press { stream, event }));
+        let Some(partner) = partner.and_then(|partner| self.legs.get(&partner)) else { return };
+        let (partner, body) = (partner.id(), partner.party().dtmf(&self.config).info());
+        match (body, form) {
+            (Some(body), _) => {
+                self.with_leg(now, partner, out, |leg, cx| leg.tell_key(body, event, cx));
+            }
+            (None, Form::Info) => {
+                let stream = Self::stream_of(partner);
+                out.push(Output::Media(MediaCommand::Press { stream, event }));
+            }
+            (None, Form::Events | Form::InBand) => {}
         }
     }
 
@@ -315,6 +338,7 @@ impl SipLeg {
             srtp: keying(&agreed.protection),
             noise_removal,
             voip_metrics: agreed.voip_metrics,
+            keys: self.keys(config),
         };
         self.configured(new)
     }

@@ -13,7 +13,11 @@ impl Core {
         agreed: &[Codec],
         allowed: &[String],
     ) -> Vec<Codec> {
-        let shared = shared(offered, agreed);
+        let mut shared = shared(offered, agreed);
+        // Keys go from any form to any other, so events are taken whatever the other side has.
+        if self.can_transcode(agreed) && !shared.iter().any(Codec::is_telephone_event) {
+            shared.extend(offered.iter().filter(|codec| codec.is_telephone_event()).cloned());
+        }
         if has_audio(&shared) || !self.can_transcode(agreed) {
             return shared;
         }

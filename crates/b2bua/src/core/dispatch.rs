@@ -3,6 +3,7 @@
 
 use base::Time;
 use call::{CallId, LegCommand, LegEvent, LegId};
+use media::dtmf::Form;
 use sip::auth::ClientAuth;
 use sip::message::{Method, Request, Response, StatusCode};
 use sip::transaction::{Event as Transaction, TransactionId};
@@ -302,7 +303,7 @@ impl Core {
             Report::Offered { can_wait } => return self.offered(now, leg, can_wait, out),
             Report::Agreed => return self.agreed(now, leg, out),
             Report::OfferFailed => return self.offer_failed(now, leg, out),
-            Report::Key(event) => return self.key_told(leg, event, out),
+            Report::Key(event) => return self.key_told(now, leg, Form::Info, event, out),
             Report::Redirected { contacts, cause } => {
                 return self.redirected(now, leg, &contacts, cause, out);
             }

@@ -86,7 +86,7 @@ impl SipLeg {
         let session = SessionTimer::new(config.sip.session_expires, config.sip.min_se);
         session.check_request(&request)?;
         let security = protection(party.srtp(config), false, source.transport);
-        let mut negotiation = new_negotiation(media, security, rng);
+        let mut negotiation = new_negotiation(media, security, party.dtmf(config), rng);
         let offer = Self::sdp(&request.headers, &request.body).map_err(refuse)?;
         let described = match offer {
             Some(offer) => {
@@ -140,6 +140,7 @@ impl SipLeg {
             no_media: false,
             rebinds: 0,
             quality: None,
+            intake: media::dtmf::Intake::default(),
         })
     }
 

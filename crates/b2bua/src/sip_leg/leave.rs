@@ -128,6 +128,7 @@ impl SipLeg {
                 State::Early(_) | State::Placing(_) | State::Moving | State::Gone => {}
             },
             Purpose::Prack => self.prack_answered(transaction, response, cx),
+            Purpose::Info => self.key_answered(transaction, response, cx),
             Purpose::Bye => self.bye_answered(response, cx),
         }
     }
@@ -148,6 +149,7 @@ impl SipLeg {
             },
             Purpose::Change => self.change_failed(transaction, failure, cx),
             Purpose::Prack => {}
+            Purpose::Info => self.key_unanswered(transaction, cx),
             Purpose::Bye => self.gone(cx),
         }
     }

@@ -12,6 +12,7 @@
 mod change;
 mod early;
 mod forks;
+mod keys;
 mod leave;
 mod placing;
 mod up;
@@ -23,8 +24,8 @@ use base::{Rng, Time, Timers};
 use bytes::Bytes;
 use call::record::LegQuality;
 use call::{CallId, Cause, LegEvent, LegId, Side};
-use media::command::StreamConfig;
-use media::dtmf::DtmfEvent;
+use media::command::{KeyForm, Keys, StreamConfig};
+use media::dtmf::{DtmfEvent, Form, Intake, Signal};
 use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security, Suite};
 use serde::{Deserialize, Serialize};
 use sip::dialog::{Dialog, SessionTimer};
@@ -38,7 +39,7 @@ pub(crate) use self::leave::ack_and_bye;
 use self::placing::Placing;
 pub(crate) use self::placing::{Way, bump_cseq};
 use self::up::Up;
-use crate::config::{Config, SrtpPolicy};
+use crate::config::{Config, DtmfForm, SrtpPolicy};
 use crate::party::{self, Identity, Party};
 use crate::ports::PortPair;
 use crate::wire::{self, Deadline, Wire};
@@ -175,6 +176,8 @@ pub(crate) struct SipLeg {
     rebinds: u8,
     /// How its audio has sounded so far.
     pub(crate) quality: Option<LegQuality>,
+    /// What it tells of keys, in whatever forms.
+    intake: Intake,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -332,6 +335,33 @@ impl SipLeg {
         }
     }
 
+    /// A press that its far end told of in one form; `None` when it has told of it in another.
+    pub(crate) fn take_key(
+        &mut self,
+        now: Time,
+        form: Form,
+        event: DtmfEvent,
+    ) -> Option<DtmfEvent> {
+        self.intake.take(now, form, Signal::Press(event)).map(|_| event)
+    }
+
+    /// How keys are told on its stream.
+    pub(crate) fn keys(&self, config: &Config) -> Keys {
+        let form = match self.party.dtmf(config) {
+            DtmfForm::Auto | DtmfForm::InBand => KeyForm::Agreed,
+            DtmfForm::Rfc4733 => KeyForm::Events,
+            DtmfForm::Info | DtmfForm::InfoPlain => KeyForm::Signalled,
+        };
+        let may_be_tones = match self.party.dtmf(config) {
+            DtmfForm::Auto | DtmfForm::InBand => config.media.dtmf_in_band,
+            DtmfForm::Rfc4733 | DtmfForm::Info | DtmfForm::InfoPlain => false,
+        };
+        let has_events =
+            self.agreed_codecs().is_some_and(|it| it.iter().any(Codec::is_telephone_event));
+        let in_band = may_be_tones && !has_events && !self.intake.knows_better_than(Form::InBand);
+        Keys { form, in_band }
+    }
+
     /// Remembers what the stream is told; `None` when it knows already.
     pub(crate) fn configured(&mut self, new: StreamConfig) -> Option<StreamConfig> {
         if self.configured.as_ref() == Some(&new) {
@@ -455,7 +485,12 @@ fn passing(headers: &Headers, from: &Party, to: &Party, config: &Config) -> Vec<
     passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn new_negotiation(place: MediaPlace, security: Policy, rng: &mut Rng) -> Negotiation {
+fn new_negotiation(
+    place: MediaPlace,
+    security: Policy,
+    dtmf: DtmfForm,
+    rng: &mut Rng,
+) -> Negotiation {
     let local = LocalAudio {
         address: place.advertise,
         rtp_port: place.ports.0,
@@ -466,6 +501,9 @@ fn new_negotiation(place: MediaPlace, security: Policy, rng: &mut Rng) -> Negoti
     let mut negotiation = Negotiation::new(rng.next_u64() >> 2, local);
     let seed = rng.seed();
     negotiation.set_security(Security::new(security, false, seed));
+    if dtmf.is_without_events() {
+        negotiation.leave_out_events();
+    }
     negotiation
 }
 

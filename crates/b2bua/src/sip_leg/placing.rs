@@ -79,7 +79,7 @@ impl SipLeg {
         let (local_tag, call_id) = (rng.token(12), rng.token(24));
         let transport = outgoing.way.targets.first().map_or(Transport::Udp, |to| to.transport);
         let security = protection(outgoing.party.srtp(config), true, transport);
-        let mut negotiation = new_negotiation(media, security, rng);
+        let mut negotiation = new_negotiation(media, security, outgoing.party.dtmf(config), rng);
         let offer = negotiation.offer(&outgoing.codecs, BOTH).ok();
         let session = SessionTimer::new(config.sip.session_expires, config.sip.min_se);
         let peer = outgoing.way.targets.first().cloned().unwrap_or_else(nowhere);
@@ -119,6 +119,7 @@ impl SipLeg {
             no_media: false,
             rebinds: 0,
             quality: None,
+            intake: media::dtmf::Intake::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use sip::transport::{Source, Target};
 
 use super::change::{Change, Queued};
 use super::forks::Prack;
+use super::keys::KeysTold;
 use super::{BOTH, Cx, Report, SDP, SipLeg, State, Timer, introduce};
 
 /// A dialog that is up.
@@ -32,6 +33,8 @@ pub(super) struct Up {
     /// Codecs to offer as soon as nothing else is in flight.
     pub(super) queued: Option<Queued>,
     pub(super) auth: ClientAuth,
+    /// Keys being told by SIP INFO.
+    pub(super) keys: KeysTold,
     /// A PRACK that may be challenged still.
     pub(super) prack: Option<Prack>,
     /// Headers of the 2xx that brought it up.
@@ -113,6 +116,7 @@ impl Up {
             change: None,
             queued: None,
             auth: ClientAuth::default(),
+            keys: KeysTold::default(),
             prack: None,
             answer_headers: Headers::new(),
             takes_update: false,

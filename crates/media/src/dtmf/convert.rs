@@ -24,7 +24,7 @@ pub enum Form {
 }
 
 /// What one leg says, in whatever forms it says it: many phones use two at once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intake {
     /// The most trusted form heard so far: the leg's other forms do not count any more.
     best: Option<Form>,
@@ -63,6 +63,11 @@ impl Intake {
             self.open = Some(form);
         }
         Some(signal)
+    }
+
+    /// Whether the leg has told of keys in a form that is trusted more than this one.
+    pub fn knows_better_than(&self, form: Form) -> bool {
+        self.best.is_some_and(|best| form < best)
     }
 
     /// Whether this end belongs to a start that was passed on.

@@ -147,8 +147,9 @@ pub enum Signal {
     Press(DtmfEvent),
 }
 
-/// Most signals that one step brings: the end of a press, and what a packet of several events tells.
-pub const SIGNALS_MAX: usize = 5;
+/// Most signals that one step brings: the end of a press, and what a packet of several events tells;
+/// or those of nine blocks of tones, the longest packet there is.
+pub const SIGNALS_MAX: usize = 10;
 
 /// The signals of one step, in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use base::Time;
 use super::{Channel, Sink, Slot, Taken, Worker, stream};
 use crate::command::{Codec, MediaEvent};
 use crate::dialer::{Dialer, Dialled};
-use crate::dtmf::{DtmfEvent, EventReceiver, Signal, Signals};
+use crate::dtmf::{DtmfEvent, EventReceiver, Form, LOST_END, Signal, Signals};
 use crate::mouth::PAYLOAD_MAX;
 use crate::rtp::{self, HEADER_LEN, Header};
 use crate::sender::{Origin, Relayed};
-use crate::stream::Stream;
+use crate::stream::{Stream, Tone};
 
 impl Worker {
     /// Presses a key towards the peer of a stream, after those that are still being pressed.
@@ -42,11 +42,66 @@ impl Worker {
         if is_down && !self.pressing.contains(&source.0) {
             self.pressing.push(source.0);
         }
-        self.tell(source.0, signals, sink);
+        self.tell(source.0, Form::Events, signals, sink);
+    }
+
+    /// Takes the keys whose tones are in what a peer says; they are told as those of events are.
+    pub(super) fn take_tones(
+        &mut self,
+        now: Time,
+        source: Slot,
+        signals: Signals,
+        sink: &mut impl Sink,
+    ) {
+        let Some(speaker) = stream(&mut self.streams, source.0) else { return };
+        if let Some(tone) = &mut speaker.tone {
+            tone.heard = now;
+        }
+        for signal in signals {
+            speaker.tone = match signal {
+                Signal::Start { digit, volume_dbm0 } => {
+                    Some(Tone { digit, volume_dbm0, since: now, heard: now })
+                }
+                Signal::End(_) | Signal::Press(_) => None,
+            };
+        }
+        if speaker.tone.is_some() && !self.sounding.contains(&source.0) {
+            self.sounding.push(source.0);
+        }
+        self.tell(source.0, Form::InBand, signals, sink);
+    }
+
+    /// Ends tones that broke off with the stream, or with what listened to them.
+    fn tick_tones(&mut self, now: Time, sink: &mut impl Sink) {
+        for i in (0..self.sounding.len()).rev() {
+            let slot = self.sounding[i];
+            let speaker = stream(&mut self.streams, slot);
+            let Some((speaker, tone)) = speaker.and_then(|it| it.tone.map(|tone| (it, tone)))
+            else {
+                self.sounding.swap_remove(i);
+                continue;
+            };
+            let ear = speaker.ear.as_mut().filter(|ear| ear.hears_tones());
+            if ear.is_some() && now - tone.heard < LOST_END {
+                continue;
+            }
+            ear.into_iter().for_each(|ear| ear.forget_tones());
+            speaker.tone = None;
+            self.sounding.swap_remove(i);
+            let duration = tone.heard - tone.since;
+            let mut signals = Signals::default();
+            signals.push(Signal::End(DtmfEvent {
+                digit: tone.digit,
+                duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
+                volume_dbm0: tone.volume_dbm0,
+            }));
+            self.tell(slot, Form::InBand, signals, sink);
+        }
     }
 
     /// Ends presses whose end was lost, and goes on with those of our own.
     pub(super) fn tick_keys(&mut self, now: Time, sink: &mut impl Sink) {
+        self.tick_tones(now, sink);
         for i in (0..self.pressing.len()).rev() {
             let slot = self.pressing[i];
             let keys = stream(&mut self.streams, slot).and_then(|stream| stream.keys.as_mut());
@@ -58,7 +113,7 @@ impl Worker {
                 self.pressing.swap_remove(i);
                 let mut signals = Signals::default();
                 ended.into_iter().for_each(|signal| signals.push(signal));
-                self.tell(slot, signals, sink);
+                self.tell(slot, Form::Events, signals, sink);
             } else if stream(&mut self.streams, slot).is_none() {
                 self.pressing.swap_remove(i);
             }
@@ -73,22 +128,23 @@ impl Worker {
         }
     }
 
-    fn tell(&mut self, source: usize, signals: Signals, sink: &mut impl Sink) {
+    /// Tells the core, and the listeners that do not get the keys with what they hear: tones those
+    /// without events, events those who hear tones that are cut off.
+    fn tell(&mut self, source: usize, form: Form, signals: Signals, sink: &mut impl Sink) {
         for signal in signals {
             let Some(Some(speaker)) = self.streams.get(source) else { return };
             match signal {
                 Signal::End(event) | Signal::Press(event) => {
-                    sink.event(MediaEvent::Dtmf { stream: speaker.id, event });
+                    sink.event(MediaEvent::Dtmf { stream: speaker.id, event, form });
                 }
                 Signal::Start { .. } => {}
             }
             for i in 0..speaker.hearers.len() {
                 let Some(Some(speaker)) = self.streams.get(source) else { return };
                 let hearer = speaker.hearers[i];
-                let has_events = stream(&mut self.streams, hearer)
-                    .and_then(|stream| stream.dialer.as_ref())
-                    .is_none_or(|dialer| dialer.has_events());
-                if !has_events {
+                let dialer = stream(&mut self.streams, hearer).and_then(|it| it.dialer.as_ref());
+                let gets_tones = form == Form::InBand;
+                if dialer.is_some_and(|dialer| dialer.has_events() == gets_tones) {
                     self.dial(hearer, signal);
                 }
             }
@@ -110,8 +166,9 @@ impl Stream {
     /// Makes the dialer that the agreed payloads ask for; a press in progress ends with another.
     pub(crate) fn tune_dialer(&mut self) {
         let payloads = &self.config.payloads;
-        if self.dialer.as_ref().is_none_or(|dialer| !dialer.is_for(payloads)) {
-            self.dialer = Dialer::new(payloads).map(Box::new);
+        let form = self.config.keys.form;
+        if self.dialer.as_ref().is_none_or(|dialer| !dialer.is_for(payloads, form)) {
+            self.dialer = Dialer::new(payloads, form).map(Box::new);
         }
     }
 

@@ -83,6 +83,8 @@ pub struct Worker {
     ticks: usize,
     /// Slots whose peers hold a key down.
     pressing: Vec<usize>,
+    /// Slots whose peers' tones are those of a key.
+    sounding: Vec<usize>,
     /// Slots towards whose peers a key is pressed.
     dialling: Vec<usize>,
     /// At most one a call.
@@ -105,6 +107,7 @@ impl Worker {
             wall,
             ticks: 0,
             pressing: Vec::new(),
+            sounding: Vec::new(),
             dialling: Vec::new(),
             recorders: BTreeMap::new(),
             samples: Box::new([0; SAMPLES_MAX]),
@@ -219,6 +222,7 @@ impl Worker {
         self.unhear(slot.0);
         self.unheard(slot.0);
         self.pressing.retain(|pressing| *pressing != slot.0);
+        self.sounding.retain(|sounding| *sounding != slot.0);
         self.dialling.retain(|dialling| *dialling != slot.0);
         self.report(now, slot.0, true, sink);
         let gone = self.streams.get_mut(slot.0).and_then(Option::take)?;

@@ -7,7 +7,7 @@ use base::Time;
 
 use super::{Channel, Sink, Slot, Taken, Worker, stream};
 use crate::codec::SAMPLES_MAX;
-use crate::command::{Codec, MAX_PAYLOADS, Payload};
+use crate::command::{Codec, KeyForm, MAX_PAYLOADS, Payload};
 use crate::ear::{Ear, Heard, MadeFor, Position};
 use crate::mouth::{Mouth, PAYLOAD_MAX, Spoken, own_codec};
 use crate::record;
@@ -19,6 +19,8 @@ use crate::stream::Stream;
 const SPOKEN: usize = 1 << (usize::BITS - 2);
 /// Rate at which Opus is decoded for a recording alone, hertz.
 const RECORDED_RATE: u32 = 16_000;
+/// Rate at which Opus is decoded for its tones alone, hertz.
+const TONES_RATE: u32 = 8000;
 /// RFC 4733 §2.3: event, flags and volume, duration.
 const EVENT_LEN: usize = 4;
 
@@ -33,7 +35,9 @@ impl Worker {
         sink: &mut impl Sink,
     ) {
         self.take_events(now, source, taken, datagram, sink);
-        let heard = self.listen_in(now, source, taken, datagram);
+        let heard = self.listen_in(now, source, taken, datagram, sink);
+        let has_tone =
+            stream(&mut self.streams, source.0).is_some_and(|speaker| speaker.tone.is_some());
         let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
         for i in 0..hearers {
             let Some(Some(speaker)) = self.streams.get(source.0) else { return };
@@ -42,7 +46,8 @@ impl Worker {
             let ahead =
                 speaker.ear.as_ref().and_then(|ear| ear.ahead(taken.packet.header.timestamp));
             let Some(listener) = stream(&mut self.streams, slot) else { continue };
-            if listener.is_dialling {
+            let is_muted = has_tone && listener.config.keys.form == KeyForm::Signalled;
+            if listener.is_dialling || is_muted {
                 listener.sender.skip(taken.origin, taken.extended, taken.in_order);
                 continue;
             }
@@ -72,6 +77,7 @@ impl Worker {
         source: Slot,
         taken: &Taken,
         datagram: &[u8],
+        sink: &mut impl Sink,
     ) -> Option<Heard> {
         let speaker = stream(&mut self.streams, source.0)?;
         let ear = speaker.ear.as_mut()?;
@@ -90,6 +96,7 @@ impl Worker {
         }
         let payload = &datagram[taken.packet.payload.clone()];
         let heard = ear.hear(payload_type, position, payload, &mut self.samples)?;
+        let tones = ear.take_tones();
         if let Some(recorder) = speaker.recording.and_then(|id| self.recorders.get_mut(&id)) {
             let said = record::Heard {
                 stream: speaker.id,
@@ -99,6 +106,9 @@ impl Worker {
                 pcm: &self.samples[..heard.len],
             };
             recorder.hear(now, &said);
+        }
+        if let Some(tones) = tones {
+            self.take_tones(now, source, tones, sink);
         }
         Some(heard)
     }
@@ -129,15 +139,18 @@ impl Worker {
         let noise = source.config.noise_removal;
         let is_recorded = source.recording.is_some();
         let speaks = rate > 0 && (noise.is_some() || transcodes);
+        let in_band = source.config.keys.in_band;
         // Where nobody needs another, the rate is that of the peer's own codec, or the least.
         let rate = if is_recorded { rate.max(RECORDED_RATE) } else { rate };
+        let rate = if in_band { rate.max(TONES_RATE) } else { rate };
         let wanted = MadeFor {
             payloads: source.config.payloads.clone(),
             rate,
             noise: noise.map(|noise| noise.settings),
+            in_band,
         };
         let Some(source) = stream(&mut self.streams, slot) else { return };
-        if !speaks && !is_recorded {
+        if !speaks && !is_recorded && !in_band {
             source.ear = None;
         } else if source.ear.as_ref().is_none_or(|ear| !ear.is_for(&wanted)) {
             source.ear = Ear::new(wanted).map(Box::new);

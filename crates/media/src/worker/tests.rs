@@ -11,7 +11,7 @@ mod reports;
 use std::sync::LazyLock;
 
 use super::*;
-use crate::command::{CallTone, Codec, Payload, Remote};
+use crate::command::{CallTone, Codec, Keys, Payload, Remote};
 use crate::rtp::{Header, write_header};
 use crate::tone::{Country, ToneKind};
 
@@ -91,6 +91,7 @@ fn config(remote: &str, payloads: &[Payload]) -> StreamConfig {
         srtp: None,
         noise_removal: None,
         voip_metrics: false,
+        keys: Keys::default(),
     }
 }
 

@@ -138,7 +138,7 @@ fn a_browser_gets_the_answer_it_expects() {
          a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
          a=rtpmap:126 telephone-event/8000\r\na=fmtp:126 0-16\r\n\
          a=rtpmap:110 telephone-event/48000\r\na=fmtp:110 0-16\r\n\
-         a=ptime:20\r\na=rtcp-mux\r\na=sendrecv\r\n\
+         a=ptime:20\r\na=rtcp-mux\r\na=rtcp-xr:voip-metrics\r\na=sendrecv\r\n\
          a=fingerprint:{FINGERPRINT}\r\na=setup:active\r\n\
          a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n\
          a=candidate:1 1 UDP 2130706431 198.51.100.1 20000 typ host\r\na=end-of-candidates\r\n\

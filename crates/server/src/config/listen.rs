@@ -112,6 +112,7 @@ pub(super) fn media(
         ),
         codecs: if codecs.is_empty() { default_codecs() } else { codecs },
         transcode: section.flag("transcode", true),
+        dtmf_in_band: section.word("dtmf_inband", &[("auto", true), ("off", false)], true),
         noise_removal,
         recording: None,
     };

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use b2bua::config::{EntryPoint, Extension, Listen, Network, Route, SrtpPolicy, Trunk};
+use b2bua::config::{DtmfForm, EntryPoint, Extension, Listen, Network, Route, SrtpPolicy, Trunk};
 use sip::transport::Transport;
 
 use super::listen::speaks;
 use super::reader::{At, Section, Sink, Span};
 use super::secret::password;
-use super::trunks::{Offered, ReadTrunk, SRTP, TRUNKS_MAX, trunk};
+use super::trunks::{DTMF, Offered, ReadTrunk, SRTP, TRUNKS_MAX, trunk};
 use super::{Tls, values};
 
 /// Most extensions, and most entry points.
@@ -129,6 +129,7 @@ fn extension(
         )),
         noise_removal: section.flag_if_any("noise_removal"),
         srtp: section.word("srtp", SRTP, SrtpPolicy::Auto),
+        dtmf: section.word("dtmf", DTMF, DtmfForm::Auto),
     };
     to_routes.extend(routes.into_iter().map(|name| Reference { name, from: "routes" }));
     if extension.password.reveal().contains(&extension.number) && !extension.number.is_empty() {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use b2bua::config::{
-    CallerIdStyle, Network, NumberRules, PlusRule, PrefixRule, SrtpPolicy, Trunk, TrunkCredentials,
+    CallerIdStyle, DtmfForm, Network, NumberRules, PlusRule, PrefixRule, SrtpPolicy, Trunk,
+    TrunkCredentials,
 };
 
 use super::listen::codecs;
@@ -80,6 +81,7 @@ pub(super) fn trunk(
         follow_redirects: section.flag("follow_redirects", true),
         noise_removal: section.flag_if_any("noise_removal"),
         srtp: section.word("srtp", SRTP, SrtpPolicy::Auto),
+        dtmf: section.word("dtmf", DTMF, DtmfForm::Auto),
     };
     consistent(&trunk, &section, offered);
     let (span, has_targets) = (section.span.clone(), section.has_items("targets"));
@@ -95,6 +97,15 @@ pub(super) fn trunk(
 /// How audio is protected.
 pub(super) const SRTP: &[(&str, SrtpPolicy)] =
     &[("auto", SrtpPolicy::Auto), ("required", SrtpPolicy::Required), ("off", SrtpPolicy::Off)];
+
+/// How pressed keys are told.
+pub(super) const DTMF: &[(&str, DtmfForm)] = &[
+    ("auto", DtmfForm::Auto),
+    ("rfc4733", DtmfForm::Rfc4733),
+    ("info", DtmfForm::Info),
+    ("info-plain", DtmfForm::InfoPlain),
+    ("inband", DtmfForm::InBand),
+];
 
 const CALLER_ID: &[(&str, CallerIdStyle)] =
     &[("from", CallerIdStyle::From), ("p-asserted-identity", CallerIdStyle::PAssertedIdentity)];

@@ -1,8 +1,9 @@
 //! Keys: told once, and passed on in the form that the listener's leg has agreed on.
 
 use super::*;
-use crate::codec::{Decoder, Format, SAMPLES_MAX};
-use crate::dtmf::{Digit, DtmfEvent, Signal, ToneDetector};
+use crate::codec::{Decoder, Encoder, Format, OpusSettings, SAMPLES_MAX};
+use crate::command::KeyForm;
+use crate::dtmf::{Digit, DtmfEvent, Form, Signal, ToneDetector, ToneGenerator};
 
 const G722: Payload = payload(Codec::G722, 4, 9, 8000);
 
@@ -35,7 +36,7 @@ fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: u16) {
 /// The keys the core was told of.
 fn told(world: &World) -> Vec<(StreamId, char, u32)> {
     let key = |event: &MediaEvent| {
-        let MediaEvent::Dtmf { stream, event } = event else { return None };
+        let MediaEvent::Dtmf { stream, event, .. } = event else { return None };
         Some((*stream, event.digit.to_char(), event.duration_ms))
     };
     world.wire.events.iter().filter_map(key).collect()
@@ -153,4 +154,145 @@ fn a_stream_that_is_closed_presses_nothing() {
     world.tick(1000);
     assert!(world.wire.sent.is_empty());
     assert!(world.worker.pressing.is_empty() && world.worker.dialling.is_empty());
+}
+
+/// How keys go from a customer without events to an agent.
+fn in_band(agent: &[Payload], form: KeyForm) -> (World, Slot, Slot) {
+    let (mut world, a, b) = World::call(&[PCMU], agent);
+    let keys = Keys { in_band: true, ..Keys::default() };
+    world.configure(a, StreamConfig { keys, ..config(CUSTOMER, &[PCMU]) });
+    let keys = Keys { form, in_band: false };
+    world.configure(b, StreamConfig { keys, ..config(AGENT, agent) });
+    (world, a, b)
+}
+
+/// The customer presses keys, each 120 ms and a pause of as much, by its tones; what the agent gets.
+fn sound(world: &mut World, (a, b): (Slot, Slot), keys: &str) -> Vec<(Header, Vec<u8>)> {
+    let mut tones = ToneGenerator::new(8000);
+    let press =
+        |char| DtmfEvent { duration_ms: 120, volume_dbm0: -8, ..DtmfEvent::new(digit(char)) };
+    for key in keys.chars() {
+        assert!(tones.press(press(key)));
+    }
+    let format = Format::of(&PCMU).unwrap();
+    let mut encoder = Encoder::new(&format, OpusSettings::default()).unwrap();
+    let mut heard = Vec::new();
+    for n in 0..20 + 15 * keys.len() as u16 {
+        let mut pcm = [0; 160];
+        if n >= 5 {
+            tones.fill(&mut pcm);
+        }
+        let mut datagram = packet(0, n, 1);
+        encoder.encode(&pcm, &mut datagram[HEADER_LEN..]).unwrap();
+        world.receive(a, Channel::Rtp, CUSTOMER, datagram);
+        world.tick(20);
+        heard.extend(world.heard(b));
+    }
+    heard
+}
+
+fn forms(world: &World) -> Vec<Form> {
+    let form = |event: &MediaEvent| match event {
+        MediaEvent::Dtmf { form, .. } => Some(*form),
+        _ => None,
+    };
+    world.wire.events.iter().filter_map(form).collect()
+}
+
+#[test]
+fn tones_become_events_of_their_length_and_level_and_are_cut_off() {
+    let (mut world, a, b) = in_band(&[PCMU, EVENTS], KeyForm::Agreed);
+    let heard = sound(&mut world, (a, b), "10*5");
+    let keys: Vec<_> = told(&world).into_iter().map(|(_, key, _)| key).collect();
+    assert_eq!(keys, ['1', '0', '*', '5']);
+    assert_eq!(forms(&world), [Form::InBand; 4]);
+    let ends = heard
+        .iter()
+        .filter(|(header, bytes)| header.payload_type == EVENTS.send && bytes[1] & 0x80 != 0);
+    let ends: Vec<_> = ends.map(|(_, bytes)| bytes).collect();
+    assert_eq!(
+        ends.iter().map(|end| end[0]).collect::<Vec<_>>(),
+        [1, 1, 1, 0, 0, 0, 10, 10, 10, 5, 5, 5]
+    );
+    for end in ends {
+        let ms = u16::from_be_bytes([end[2], end[3]]) / 8;
+        assert!((100..=140).contains(&ms), "{ms} ms");
+        assert!((6..=10).contains(&(end[1] & 63)), "-{} dBm0", end[1] & 63);
+    }
+    assert_eq!(tones(PCMU, &heard), "", "what is left of them is too short to be a key");
+    for pair in heard.windows(2) {
+        assert_eq!(pair[1].0.sequence.wrapping_sub(pair[0].0.sequence), 1);
+    }
+}
+
+#[test]
+fn who_has_no_events_hears_the_tones_as_they_are() {
+    let (mut world, a, b) = in_band(&[PCMU], KeyForm::Agreed);
+    let heard = sound(&mut world, (a, b), "73");
+    assert_eq!(tones(PCMU, &heard), "73", "once each");
+    assert_eq!(told(&world).len(), 2);
+    assert!(world.worker.dialling.is_empty());
+}
+
+#[test]
+fn who_is_told_by_its_signalling_hears_nothing_of_the_keys() {
+    let (mut world, a, b) = in_band(&[PCMU], KeyForm::Signalled);
+    let heard = sound(&mut world, (a, b), "73");
+    assert_eq!((told(&world).len(), tones(PCMU, &heard)), (2, String::new()));
+    let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[PCMU]);
+    let keys = Keys { form: KeyForm::Signalled, in_band: false };
+    world.configure(b, StreamConfig { keys, ..config(AGENT, &[PCMU]) });
+    hold(&mut world, a, CUSTOMER, 5, 10);
+    world.worker.press(b, DtmfEvent::new(digit('1')));
+    world.tick(400);
+    assert_eq!(told(&world), [(StreamId(0), '5', 100)]);
+    assert_eq!(world.heard(b), []);
+}
+
+#[test]
+fn a_tone_that_breaks_off_with_the_stream_is_one_key() {
+    for retuned in [false, true] {
+        let (mut world, a, b) = in_band(&[PCMU, EVENTS], KeyForm::Agreed);
+        let format = Format::of(&PCMU).unwrap();
+        let mut encoder = Encoder::new(&format, OpusSettings::default()).unwrap();
+        let mut tones = ToneGenerator::new(8000);
+        tones.press(DtmfEvent { duration_ms: 2000, ..DtmfEvent::new(digit('9')) });
+        for n in 0..10 {
+            let (mut pcm, mut datagram) = ([0; 160], packet(0, n, 1));
+            tones.fill(&mut pcm);
+            encoder.encode(&pcm, &mut datagram[HEADER_LEN..]).unwrap();
+            world.receive(a, Channel::Rtp, CUSTOMER, datagram);
+            world.tick(20);
+        }
+        assert_eq!(told(&world), []);
+        if retuned {
+            world.configure(a, config(CUSTOMER, &[PCMU, PCMA]));
+        }
+        world.tick(1000);
+        let [(_, '9', ms)] = told(&world)[..] else { panic!("{:?}", told(&world)) };
+        assert!((140..=220).contains(&ms), "{ms}");
+        let heard = world.heard(b);
+        let ends = heard
+            .iter()
+            .filter(|(header, bytes)| header.payload_type == EVENTS.send && bytes[1] & 0x80 != 0);
+        assert_eq!(ends.count(), 3);
+        assert!(world.worker.sounding.is_empty() && world.worker.dialling.is_empty());
+    }
+}
+
+#[test]
+fn tones_are_only_sound_where_they_are_not_to_be_keys() {
+    let (mut world, a, b) = World::call(&[PCMU], &[PCMU, EVENTS]);
+    let heard = sound(&mut world, (a, b), "12");
+    assert_eq!((told(&world), tones(PCMU, &heard)), (vec![], "12".to_owned()));
+}
+
+#[test]
+fn events_or_nothing_where_the_leg_wants_it_so() {
+    let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[PCMU]);
+    let keys = Keys { form: KeyForm::Events, in_band: false };
+    world.configure(b, StreamConfig { keys, ..config(AGENT, &[PCMU]) });
+    hold(&mut world, a, CUSTOMER, 5, 10);
+    world.tick(400);
+    assert_eq!(world.heard(b), []);
 }
