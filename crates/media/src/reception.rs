@@ -154,11 +154,6 @@ impl Reception {
         self.duplicates
     }
 
-    /// Who sends.
-    pub fn ssrc(&self) -> Option<u32> {
-        self.run.as_ref().map(|run| run.ssrc)
-    }
-
     /// Packets that never came.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.run.as_ref().map_or(0, Run::lost)
