@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn what_overtakes_is_no_loss_and_what_is_lost_is_seen_in_bursts() {
-        let lost = |n: &u16| (100..110).contains(n) && n % 2 == 0;
+        let lost = |n: &u16| (100..110).contains(n) && n.is_multiple_of(2);
         let mut sequences: Vec<u16> = (0..400).filter(|n| !lost(n)).collect();
         for n in (200..300).step_by(10) {
             sequences[n..n + 8].reverse();

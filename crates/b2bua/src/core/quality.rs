@@ -23,7 +23,7 @@ impl Core {
 
     /// A leg sounds bad, or well again.
     pub(super) fn quality_changed(
-        &mut self,
+        &self,
         leg: LegId,
         direction: Direction,
         change: QualityChange,

@@ -192,9 +192,8 @@ fn sound(world: &mut World, (a, b): (Slot, Slot), keys: &str) -> Vec<(Header, Ve
 }
 
 fn forms(world: &World) -> Vec<Form> {
-    let form = |event: &MediaEvent| match event {
-        MediaEvent::Dtmf { form, .. } => Some(*form),
-        _ => None,
+    let form = |event: &MediaEvent| {
+        if let MediaEvent::Dtmf { form, .. } = event { Some(*form) } else { None }
     };
     world.wire.events.iter().filter_map(form).collect()
 }
