@@ -6,6 +6,7 @@
 
 mod call_records;
 mod database;
+mod reading;
 mod spool;
 #[cfg(test)]
 mod testing;
@@ -22,6 +23,7 @@ use sip::registrar::BindingRecord;
 
 pub use self::call_records::CallRecordFile;
 use self::database::Database;
+pub use self::reading::CallRecordReader;
 pub use self::spool::{BATCH_MAX, BINDINGS_MAX, CALL_RECORDS_MAX, Write};
 use self::writer::Shared;
 

@@ -19,7 +19,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sip-net", &["b2bua", "base", "sip"]),
     ("media-net", &["b2bua", "base", "media"]),
     ("store", &["b2bua", "base", "call", "sip"]),
-    ("server", &["b2bua", "base", "call", "media", "media-net", "sdp", "sip", "sip-net", "store"]),
+    ("api", &["b2bua", "base", "call", "media"]),
+    (
+        "server",
+        &["api", "b2bua", "base", "call", "media", "media-net", "sdp", "sip", "sip-net", "store"],
+    ),
 ];
 
 const PURE: &[&str] = &["base", "sip", "sdp", "media", "call", "b2bua"];

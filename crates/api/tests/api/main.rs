@@ -1,0 +1,10 @@
+//! The API over real sockets in front of a fake core: every resource and every code.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access;
+mod commands;
+mod events;
+mod fake;
+mod limits;
+mod lists;
+mod snapshots;
