@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Call(Call),
     /// Register as a phone, answer calls and tell what was heard.
     Answer(Answer),
+    /// Show calls, legs, phones and trunks of a running server, live.
+    Top(Top),
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +136,22 @@ pub(crate) struct Answer {
     pub(crate) account: Account,
     #[command(flatten)]
     pub(crate) audio: Audio,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Address of the server's API.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = crate::config::API_ADDRESS)]
+    pub(crate) api: SocketAddr,
+    /// Bearer token [default: $HOOKFLASH_TOKEN, else the admin's of the demo].
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// Print one table and end, for scripts.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Where the demo keeps its tokens.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[cfg(test)]

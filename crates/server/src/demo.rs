@@ -6,9 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use b2bua::config::Config;
 use base::Rng;
 use sip::transport::Transport;
+
+use crate::config::Settings;
 
 /// Name of the demo's configuration below the data directory.
 const FILE: &str = "demo.toml";
@@ -16,6 +17,10 @@ const FILE: &str = "demo.toml";
 const NUMBERS: [&str; 5] = ["1001", "1002", "1003", "1004", "1005"];
 /// Characters of 5 bits each: 100 bits.
 const PASSWORD_LEN: usize = 20;
+/// The same for tokens of the API: 160 bits.
+const TOKEN_LEN: usize = 32;
+/// Name of the token that may do everything.
+const ADMIN: &str = "admin";
 
 const HEAD: &str = "\
 # Hookflash without a configuration of its own: reachable from this machine only.
@@ -41,6 +46,9 @@ port_max = 10999
 # By default SHA-256 is offered too. The baresip of Debian 12 gives up where it is.
 [security]
 digest_algorithms = [\"MD5\"]
+
+[api]
+listen = \"127.0.0.1:8080\"
 ";
 
 /// `--data-dir`, else `$XDG_DATA_HOME/hookflash`, else `~/.local/share/hookflash`.
@@ -87,6 +95,16 @@ pub(crate) fn create(data_dir: &Path, rng: &mut Rng) -> io::Result<bool> {
 
 fn text(rng: &mut Rng) -> String {
     let mut text = HEAD.to_owned();
+    let mut token = |name: &str, role: &str, more: &str| {
+        let token = rng.token(TOKEN_LEN);
+        text += &format!(
+            "\n[[api.token]]\nname = \"{name}\"\nrole = \"{role}\"\n{more}token = \"{token}\"\n"
+        );
+    };
+    token(ADMIN, "admin", "");
+    for number in NUMBERS {
+        token(&format!("agent-{number}"), "agent", &format!("extension = \"{number}\"\n"));
+    }
     for number in NUMBERS {
         let password = rng.token(PASSWORD_LEN);
         text += &format!("\n[[extension]]\nnumber = \"{number}\"\npassword = \"{password}\"\n");
@@ -95,7 +113,8 @@ fn text(rng: &mut Rng) -> String {
 }
 
 /// What to type into a phone, told once: it shows the passwords.
-pub(crate) fn welcome(config: &Config, path: &Path) -> String {
+pub(crate) fn welcome(settings: &Settings, path: &Path) -> String {
+    let config = &settings.core;
     let udp = config.listen.iter().find(|listen| listen.transport == Transport::Udp);
     let server = udp.or(config.listen.first()).map(|listen| listen.address.to_string());
     let server = server.unwrap_or_default();
@@ -115,7 +134,22 @@ pub(crate) fn welcome(config: &Config, path: &Path) -> String {
          hookflash answer --user 1001\n  \
          hookflash call --to 1001\n"
     );
+    if let (Some(api), Some(token)) = (&settings.api, admin_token(settings)) {
+        text += &format!(
+            "\nCalls as the API sees them (tokens of each agent are in the same file), and live:\n  \
+             curl -H 'Authorization: Bearer {token}' http://{}/v1/interactions\n  \
+             hookflash top\n",
+            api.address
+        );
+    }
     text
+}
+
+/// The token that may do everything.
+pub(crate) fn admin_token(settings: &Settings) -> Option<&str> {
+    let tokens = settings.api.iter().flat_map(|api| &api.tokens);
+    let mut admins = tokens.filter(|token| token.role == api::Role::Admin);
+    admins.next().map(|token| token.token.reveal().as_str())
 }
 
 #[cfg(test)]
@@ -132,7 +166,13 @@ mod tests {
     #[test]
     fn the_demo_is_a_valid_configuration_of_the_loopback_only() {
         let settings = crate::config::read("demo", &text(&mut Rng::from_u64(1)), Path::new("."));
-        let core = settings.unwrap().core;
+        let settings = settings.unwrap();
+        let api = settings.api.as_ref().unwrap();
+        assert!(api.address.ip().is_loopback());
+        let tokens: std::collections::BTreeSet<_> =
+            api.tokens.iter().map(|token| token.token.reveal().clone()).collect();
+        assert_eq!(tokens.len(), 1 + NUMBERS.len());
+        let core = settings.core;
         assert!(core.listen.iter().all(|listen| listen.address.ip().is_loopback()));
         assert_eq!(core.extensions.len(), NUMBERS.len());
         assert!(core.trunks.is_empty());
@@ -156,8 +196,11 @@ mod tests {
     #[test]
     fn the_welcome_shows_each_phone_its_line() {
         let settings = crate::config::read("demo", &text(&mut Rng::from_u64(1)), Path::new("."));
-        let core = settings.unwrap().core;
-        let text = welcome(&core, Path::new("/d/demo.toml"));
+        let settings = settings.unwrap();
+        let text = welcome(&settings, Path::new("/d/demo.toml"));
+        let core = &settings.core;
+        let token = admin_token(&settings).unwrap();
+        assert!(text.contains(&format!("Bearer {token}' http://127.0.0.1:8080/v1/interactions")));
         for extension in &core.extensions {
             assert!(text.contains(&format!("auth_pass={}", extension.password.reveal())));
         }

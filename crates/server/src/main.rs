@@ -10,7 +10,9 @@ mod poison;
 mod renewal;
 mod rim;
 mod serve;
+mod top;
 mod ua;
+mod web;
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         cli::Command::Call(arguments) => verdict(ua::call(&arguments, stop_on_signals())),
+        cli::Command::Top(arguments) => match top::top(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(error, FAILED),
+        },
         cli::Command::Answer(arguments) => verdict(ua::answer(&arguments, stop_on_signals())),
     }
 }

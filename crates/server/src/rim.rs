@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use api::CoreTeller;
 use b2bua::io::{Event, Input, Output, StoreWrite};
 use base::Time;
 use media::command::{MediaCommand, MediaEvent};
@@ -26,6 +27,8 @@ pub(crate) struct Rim {
     /// Where each phone registered from. Bounded by the registrar's own limits.
     phones: HashMap<BindingKey, IpAddr>,
     lost_writes: u64,
+    /// Who serves the API, when it is served.
+    api: Option<CoreTeller>,
 }
 
 impl Rim {
@@ -36,7 +39,12 @@ impl Rim {
         bans: Arc<Bans>,
         clock: Clock,
     ) -> Self {
-        Self { store, media, known, bans, clock, phones: HashMap::new(), lost_writes: 0 }
+        Self { store, media, known, bans, clock, phones: HashMap::new(), lost_writes: 0, api: None }
+    }
+
+    /// Tells the API what happens.
+    pub(crate) fn tell(&mut self, api: CoreTeller) {
+        self.api = Some(api);
     }
 
     /// Knows the phones of the last run.
@@ -87,12 +95,12 @@ impl Rim {
     }
 
     fn event(&self, event: Event) {
-        match event {
+        match &event {
             Event::Registration { extension, contacts } => {
                 tracing::info!(%extension, contacts, "registration");
             }
             Event::Trunk { name, up, reason } => {
-                if up {
+                if *up {
                     tracing::info!(trunk = %name, reason, "trunk is up");
                 } else {
                     tracing::warn!(trunk = %name, reason, "trunk is down");
@@ -100,21 +108,24 @@ impl Rim {
             }
             Event::Banned { source, until } => {
                 let now = self.clock.now();
-                self.bans.add(source, until, now);
-                tracing::warn!(%source, for_s = seconds(now, until), "source banned");
+                self.bans.add(*source, *until, now);
+                tracing::warn!(%source, for_s = seconds(now, *until), "source banned");
             }
             Event::Interaction(event) => tracing::debug!(kind = ?event.kind, "interaction"),
             Event::Limit { limit } => tracing::warn!(limit, "limit met"),
             Event::Quality { call, leg, party, direction, is_degraded, mos, figures } => {
                 let mos = format!("{mos:.2}");
-                let loss = figures.map(|figures| figures.loss_percent);
-                if is_degraded {
+                let loss = figures.as_ref().map(|figures| figures.loss_percent);
+                if *is_degraded {
                     tracing::warn!(%call, %leg, party, ?direction, mos, ?loss, "sounds bad");
                 } else {
                     tracing::info!(%call, %leg, party, ?direction, mos, ?loss, "sounds well again");
                 }
             }
             Event::Poisoned { what } => tracing::error!(what, "a call failed inside and was ended"),
+        }
+        if let Some(api) = &self.api {
+            api.event(event);
         }
     }
 }
@@ -138,7 +149,10 @@ impl Sink for Rim {
             Output::CallRecord(record) => self.save(Write::Call(record)),
             Output::Event(event) => self.event(event),
             Output::Reply { request, result } => {
-                tracing::debug!(%request, taken = result.is_ok(), "answered");
+                // Only the API asks.
+                if let Some(api) = &self.api {
+                    api.reply(request, result);
+                }
             }
             // The network shell's own business.
             Output::Send { .. }

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use b2bua::io::{Input, Output};
@@ -25,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Problem, Settings};
 use crate::renewal::Renewal;
 use crate::rim::Rim;
-use crate::{cli, config, demo, limits, log, seed, tell};
+use crate::{cli, config, demo, limits, log, seed, tell, web};
 
 /// Inputs of the media engine and of signals that wait for the core. A stream has a handful in its
 /// life; when so many wait the core stands still, and what is lost is told.
@@ -91,7 +92,7 @@ fn settings(arguments: &cli::Serve) -> Result<(Settings, PathBuf), ServeError> {
     let file = demo::file(&data_dir);
     let settings = config::load(&file).map_err(ServeError::Config)?;
     if is_first_start {
-        tell(demo::welcome(&settings.core, &file));
+        tell(demo::welcome(&settings, &file));
     } else {
         tell(format_args!("Demo without --config; extensions and passwords: {}", file.display()));
     }
@@ -107,7 +108,7 @@ fn log_panics() {
 }
 
 fn run(
-    settings: Settings,
+    mut settings: Settings,
     data_dir: &Path,
     file: Option<PathBuf>,
     level: log::Level,
@@ -126,7 +127,9 @@ fn run(
     let bound = sip_net::bind(net_config(&settings, &known)).map_err(ServeError::failed)?;
     let clock = bound.clock();
     let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
-    let media = start_media(&settings, data_dir, inputs.clone())?;
+    let lost_media_events = Arc::<AtomicU64>::default();
+    let lost = Arc::clone(&lost_media_events);
+    let media = start_media(&settings, data_dir, inputs.clone(), lost)?;
     let mut rim = Rim::new(Arc::clone(&store), media, known, bound.bans(), clock);
     rim.restored(&bindings);
 
@@ -134,13 +137,17 @@ fn run(
     let (now, wall) = (clock.now(), wall());
     let at_zero = WallTime(wall.0.saturating_sub(millis(now - Time::ZERO)));
     tell_listeners(&bound, &settings, bindings.len());
-    let core = Started::new(b2bua::Core::new(settings.core, core_seed, at_zero));
     // The first input, before anything from the wire: it starts the core too.
     let restore = Input::Restore { wall, bindings };
     inputs.try_send(restore).map_err(ServeError::failed)?;
+    // After it: the API asks what was restored.
+    let sources = web::Sources { net: bound.stats(), store: Arc::clone(&store), lost_media_events };
+    let drain = serve_api(&mut settings, data_dir, &inputs, &mut rim, sources)?;
+    let core = Started::new(b2bua::Core::new(settings.core, core_seed, at_zero));
     let (stop, stopped) = oneshot::channel();
     let renewal = Renewal { file, level, certificates: bound.certificates() };
-    watch_signals(inputs, stop, settings.drain_limit, renewal).map_err(ServeError::failed)?;
+    let draining = Draining { inputs, stop, api: drain, limit: settings.drain_limit };
+    watch_signals(draining, renewal).map_err(ServeError::failed)?;
     let (mut core, ended) =
         bound.run(core, Box::new(rim), waiting, stopped).map_err(ServeError::failed)?;
     match ended {
@@ -158,6 +165,22 @@ fn run(
         tracing::error!(pending = store.stats().pending, "not everything could be stored");
     }
     Ok(())
+}
+
+/// Serves the API if there shall be one, and has the core tell it what happens.
+fn serve_api(
+    settings: &mut Settings,
+    data_dir: &Path,
+    inputs: &mpsc::Sender<Input>,
+    rim: &mut Rim,
+    sources: web::Sources,
+) -> Result<Option<api::Drain>, ServeError> {
+    let web = web::start(settings, data_dir, inputs, sources).map_err(ServeError::Failed)?;
+    let Some(web) = web else { return Ok(None) };
+    tracing::info!(address = %web.address, "the API is served");
+    settings.core.interactions.events = true;
+    rim.tell(web.teller);
+    Ok(Some(web.drain))
 }
 
 /// The core, started by its first input: what the start asks for reaches the shells.
@@ -232,6 +255,7 @@ fn start_media(
     settings: &Settings,
     data_dir: &Path,
     inputs: mpsc::Sender<Input>,
+    lost: Arc<AtomicU64>,
 ) -> Result<MediaNet, ServeError> {
     let engine = &settings.engine;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -259,21 +283,30 @@ fn start_media(
             Err(mpsc::error::TrySendError::Full(event)) if ends_a_stream => {
                 let _ = inputs.blocking_send(event);
             }
-            Err(_) => tracing::error!("an event of a stream is lost: the core does not keep up"),
+            Err(_) => {
+                lost.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("an event of a stream is lost: the core does not keep up");
+            }
             Ok(()) => {}
         }
     };
     MediaNet::start(config, events).map_err(ServeError::failed)
 }
 
-/// The first SIGTERM or SIGINT drains, the second hangs up what is left. Whoever does not answer a
-/// BYE in time is not waited for: its call is over, and recorded. SIGHUP renews.
-fn watch_signals(
+/// What a drain needs.
+struct Draining {
     inputs: mpsc::Sender<Input>,
     stop: oneshot::Sender<()>,
+    /// Says that the server is not ready.
+    api: Option<api::Drain>,
+    /// How long calls may go on.
     limit: Duration,
-    renewal: Renewal,
-) -> std::io::Result<()> {
+}
+
+/// The first SIGTERM or SIGINT drains, the second hangs up what is left. Whoever does not answer a
+/// BYE in time is not waited for: its call is over, and recorded. SIGHUP renews.
+fn watch_signals(draining: Draining, renewal: Renewal) -> std::io::Result<()> {
+    let Draining { inputs, stop, api, limit } = draining;
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt, mut hangup) = {
@@ -295,6 +328,10 @@ fn watch_signals(
         };
         signalled().await;
         tracing::info!(limit_s = limit.as_secs(), "draining: no new calls");
+        if let Some(api) = api {
+            // Before the core is told: who balances calls sends no more from now on.
+            api.begin();
+        }
         // The core is gone: nothing is left to drain.
         let _ = inputs.send(Input::Drain { limit }).await;
         let is_hurried = tokio::select! {

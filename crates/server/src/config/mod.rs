@@ -9,6 +9,7 @@ mod secret;
 mod server;
 mod trunks;
 mod values;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use toml::de::DeTable;
 
 pub(crate) use reader::Problem;
 use reader::{Section, Sink};
+pub(crate) use web::{Api, DEFAULT_ADDRESS as API_ADDRESS};
 
 /// The documented example, in which every value shown is the default or a plausible one.
 pub(crate) const EXAMPLE: &str = include_str!("example.toml");
@@ -48,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) net: Net,
     /// Call records.
     pub(crate) records: Records,
+    /// REST and event stream; `None` = not served.
+    pub(crate) api: Option<Api>,
     /// Directory of the recordings, relative to the data directory.
     pub(crate) recordings: PathBuf,
 }
@@ -153,6 +157,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
     let (mut media, engine) = listen::media(root.table("media"), sink, &listen, directory, noise);
     media.recording = recording;
     let parties = parties::parties(&mut root, sink, directory, &listen, tls.as_ref());
+    let api = web::api(&mut root, sink, directory, &parties.extensions);
     let core = Config {
         product: concat!("Hookflash/", env!("CARGO_PKG_VERSION")).to_owned(),
         realm: node.realm,
@@ -179,6 +184,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         net: server::net(root.table("net")),
         records: server::records(root.table("records")),
         recordings,
+        api,
     };
     root.finish();
     settings

@@ -8,8 +8,11 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use base::WallTime;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use super::values;
 
 /// One thing wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -263,6 +266,21 @@ impl<'a> Section<'a> {
             None => default,
         };
         (seconds != 0).then(|| Duration::from_secs(seconds))
+    }
+
+    /// A moment: date, time and offset from UTC.
+    pub(crate) fn instant(&mut self, key: &'static str) -> Option<WallTime> {
+        let value = self.value(key)?;
+        let DeValue::Datetime(datetime) = value.get_ref() else {
+            self.wrong_type(key, value, "a date with time");
+            return None;
+        };
+        let moment = values::moment(datetime);
+        if moment.is_none() {
+            let reason = format!("`{key}` must be a time with an offset: 2027-01-01T00:00:00Z");
+            self.sink.problem(&value.span(), reason);
+        }
+        moment
     }
 
     /// `true` or `false`.

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use b2bua::config::Network;
+use base::WallTime;
 use sip::message::{Scheme, Uri};
+use toml::value::{Datetime, Offset};
 
 /// Longest name of a trunk, a route or a header, in bytes.
 const NAME_MAX: usize = 64;
@@ -21,6 +23,25 @@ pub(super) fn count(number: u64) -> u32 {
 /// A number already checked to fit.
 pub(super) fn small(number: u64) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
+}
+
+/// Wall time of a date with time and offset; `None` when one is missing, or before 1970.
+pub(super) fn moment(datetime: &Datetime) -> Option<WallTime> {
+    let (date, time, offset) = (datetime.date?, datetime.time?, datetime.offset?);
+    let minutes = match offset {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(minutes),
+    };
+    // Days since 1970 by eras of 400 years that begin in March.
+    let (month, day) = (i64::from(date.month), i64::from(date.day));
+    let year = i64::from(date.year) - i64::from(month <= 2);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_years = of_era * 365 + of_era / 4 - of_era / 100;
+    let days = year.div_euclid(400) * 146_097 + of_years + of_year - 719_468;
+    let seconds = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60;
+    let seconds = days * 86_400 + seconds + i64::from(time.second.unwrap_or(0)) - minutes * 60;
+    u64::try_from(seconds * 1000).ok().map(WallTime)
 }
 
 /// A digest realm: printable and free of what would end a quoted string (RFC 3261 §25.1).
