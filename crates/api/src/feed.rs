@@ -150,6 +150,8 @@ impl Feed {
                 told = inbox.told.recv() => told,
             };
             let Some(told) = told else { return };
+            // The call that failed inside is gone, and has not said so.
+            let is_poisoned = matches!(told, Told::Event(Event::Poisoned { .. }));
             match told {
                 Told::Event(event) => self.event(event),
                 Told::Reply(request, result) => link::answer(&inbox.waiting, request, result),
@@ -159,15 +161,23 @@ impl Feed {
                 lost = now_lost;
                 self.forget(lost);
                 resync.set(Some(self.ask_all(core)));
+            } else if is_poisoned && resync.is_none() {
+                resync.set(Some(self.ask_all(core)));
             }
         }
     }
 
-    /// Asks for everything once: at the start, and after events were lost.
+    /// Asks for everything once: at the start, after events were lost, after a call failed inside.
     async fn ask_all(&self, core: &CoreLink) {
         for command in [Command::Interactions, Command::Registrations, Command::Trunks] {
             match core.ask(Actor::Admin, command).await {
-                Ok(Reply::Interactions(all)) => self.state().interactions(all),
+                Ok(Reply::Interactions(all)) => {
+                    let mut state = self.state();
+                    state.interactions(all);
+                    let latest = state.next_seq - 1;
+                    drop(state);
+                    self.latest.send_replace(latest);
+                }
                 Ok(Reply::Registrations(all)) => self.state().registrations(&all),
                 Ok(Reply::Trunks(all)) => self.state().trunks(&all),
                 Ok(Reply::Done(_) | Reply::Pending(_) | Reply::Monitoring { .. }) => {}
@@ -324,9 +334,23 @@ impl State {
         all.filter(|interaction| principal.may_see(&agents(interaction)))
     }
 
+    /// Takes the core's word; what it does not know any longer has ended without one.
     fn interactions(&mut self, all: Vec<InteractionSnapshot>) {
         let shared = all.into_iter().map(|one| (one.id.clone(), Arc::new(one)));
-        self.interactions = shared.collect();
+        let before = std::mem::replace(&mut self.interactions, shared.collect());
+        for (id, one) in before {
+            if !self.interactions.contains_key(&id) {
+                let seen_by = agents(&one).into_iter().map(str::to_owned).collect();
+                let interaction = InteractionSnapshot {
+                    state: InteractionState::Ended,
+                    ended: Some(crate::wall()),
+                    ..Arc::unwrap_or_clone(one)
+                };
+                let data = Data::Other(json!({ "interaction": interaction }));
+                let kind = "interaction.ended".into();
+                self.store(crate::wall(), kind, None, Some(id), seen_by, data);
+            }
+        }
     }
 
     fn registrations(&mut self, all: &[RegistrationSnapshot]) {

@@ -5,6 +5,8 @@
 //! same bytes always do the same.
 #![expect(clippy::expect_used, clippy::panic, reason = "a broken invariant is to panic")]
 
+#[path = "api.rs"]
+mod api_target;
 mod auth;
 
 pub mod corpus;
@@ -27,6 +29,7 @@ pub mod websocket;
 mod whole_core;
 mod worker;
 
+pub use api_target::api;
 pub use auth::auth;
 pub use dialogs::dialogs;
 pub use dtmf::dtmf;
@@ -81,4 +84,5 @@ pub const TARGETS: &[Target] = &[
     Target::script("worker", worker),
     Target::script("dialogs", dialogs),
     Target::script("whole_core", whole_core),
+    Target::input("api", api),
 ];

@@ -21,6 +21,7 @@ mod sipp;
 pub mod strays;
 mod talk;
 pub mod tone;
+pub mod web;
 
 pub use baresip::Baresip;
 pub use child::{Child, eventually};

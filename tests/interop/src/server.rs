@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::setup::Places;
+use crate::web::{TOKENS, Web};
 use crate::{Child, PASSWORDS, Ports, Record, Setup, TRUNK_PASSWORD, eventually};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -106,6 +107,20 @@ impl Server {
         self.places.registrar
     }
 
+    /// Someone with this token at its API.
+    pub fn web(&self, token: &'static str) -> Web {
+        Web::new(self.places.api, token)
+    }
+
+    /// What `hookflash top --once` prints, as it is seen by this token.
+    pub fn top(&self, token: &str) -> String {
+        let mut command = Command::new(binary());
+        command.args(["top", "--once", "--api", &self.places.api.to_string()]);
+        let output = command.env("HOOKFLASH_TOKEN", token).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Its directory; files of the test may live there too.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -149,6 +164,13 @@ impl Server {
         self.process.terminate();
     }
 
+    /// It was asked to end: it must do so by itself.
+    pub fn wait_for_the_end(mut self) {
+        let status = self.process.wait(ENDS_WITHIN);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", self.log());
+        self.is_over = true;
+    }
+
     /// Sends it a signal by name, such as `HUP`.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
@@ -188,7 +210,8 @@ impl Server {
         let log = self.log();
         assert!(status.is_some_and(|status| status.success()), "{status:?}\n{log}");
         let passwords = PASSWORDS.iter().map(|(_, password)| *password);
-        for secret in passwords.chain([TRUNK_PASSWORD, "Digest username", "response=\""]) {
+        let secrets = passwords.chain(TOKENS);
+        for secret in secrets.chain([TRUNK_PASSWORD, "Digest username", "response=\""]) {
             assert!(!log.contains(secret), "the log tells {secret:?}:\n{log}");
         }
         self.is_over = true;
@@ -222,6 +245,7 @@ fn places(setup: &Setup, ports: &mut Ports) -> Places {
         carrier: loopback(3, ports.take()),
         backup: loopback(4, ports.take()),
         registrar: loopback(5, ports.take()),
+        api: loopback(1, ports.take()),
         rtp: ports.take_range(rtp_len, 2),
     }
 }

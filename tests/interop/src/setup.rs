@@ -64,6 +64,8 @@ pub struct Setup {
     pub routes: &'static str,
     /// Whether the trunk `registrar` is there, at which the server registers for a minute each time.
     pub registers: bool,
+    /// Whether the API is served.
+    pub api: bool,
     /// Whatever else the configuration shall have.
     pub more: String,
     /// How much is logged.
@@ -73,6 +75,12 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// The API is served, with the tokens of [`crate::web`].
+    #[must_use]
+    pub fn with_api() -> Self {
+        Self { api: true, ..Self::default() }
+    }
+
     /// Audio passes as it is: payloads can be recognised.
     #[must_use]
     pub fn with_untouched_audio(mut self) -> Self {
@@ -104,6 +112,7 @@ impl Default for Setup {
             extension: "",
             routes: r#""world""#,
             registers: false,
+            api: false,
             more: String::new(),
             log: "debug",
             env: Vec::new(),
@@ -122,6 +131,7 @@ pub(crate) struct Places {
     pub(crate) carrier: SocketAddr,
     pub(crate) backup: SocketAddr,
     pub(crate) registrar: SocketAddr,
+    pub(crate) api: SocketAddr,
 }
 
 impl Setup {
@@ -161,6 +171,9 @@ impl Setup {
             );
         }
         self.write_trunks(&mut text, places);
+        if self.api {
+            text += &crate::web::toml(places.api);
+        }
         text + "\n" + &self.more
     }
 

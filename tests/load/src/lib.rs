@@ -5,3 +5,4 @@ pub mod mutations;
 pub mod rtp;
 pub mod server;
 pub mod sip;
+pub mod web;

@@ -4,7 +4,7 @@
 //! `load memory` · `load endurance [CALLS]` · `load start` · `load flood` · `load bench` (all of
 //! them, as the tables of tests/load/README.md) · `load run` (a short run of calls) ·
 //! `load mutations [SEED [DATAGRAMS [STREAMED]]]` · `load strays [PER_SECOND]` ·
-//! `load connections [ADDRESSES [EACH]]` · `load guesses`.
+//! `load connections [ADDRESSES [EACH]]` · `load guesses` · `load api`.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -16,6 +16,7 @@ use load::mutations::{self, Cases};
 use load::server::{Plan, Server};
 use load::sip::calls::{Agent, CallLoad, CallOutcome};
 use load::sip::{calls, flood, register};
+use load::web;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -42,6 +43,7 @@ fn main() -> Outcome {
         Some("strays") => stray(number(1, 20_000)),
         Some("connections") => hold(number(1, 40), number(2, 500)),
         Some("guesses") => guess(),
+        Some("api") => verbs(),
         Some("mutations") => mutate(Cases {
             seed: number(1, 1).into(),
             udp: number(2, 1_000_000).into(),
@@ -53,10 +55,11 @@ fn main() -> Outcome {
             memory()?;
             start()?;
             floods()?;
+            verbs()?;
             endurance(200_000)
         }
         _ => Err("load calls|run|steps|registers|memory|endurance|start|flood|mutations|strays|\
-                 connections|guesses|bench"
+                 connections|guesses|api|bench"
             .into()),
     }
 }
@@ -83,7 +86,7 @@ fn plan(extensions: u32) -> Result<Plan, Box<dyn Error>> {
     };
     let port = (6000..9000).find(|&port| is_free(port)).ok_or("no free port")?;
     let (calls_max, calls_per_second_max) = (100_000, 1_000_000);
-    Ok(Plan { port, extensions, calls_max, calls_per_second_max, for_mutations: false })
+    Ok(Plan { port, extensions, calls_max, calls_per_second_max, for_mutations: false, api: None })
 }
 
 fn table_of_calls() {
@@ -341,5 +344,48 @@ fn floods() -> Outcome {
             );
         }
     }
+    Ok(())
+}
+
+/// Round trips of the API while one call is up.
+fn verbs() -> Outcome {
+    println!("\n## Verbs of the API\n");
+    println!("| verb | clients | per second | p50 / p99 | CPU each | failed |");
+    println!("|---|---|---|---|---|---|");
+    let plan = plan(1)?;
+    let api = std::net::SocketAddr::from(([127, 0, 0, 1], plan.port + 2));
+    let server = started(Plan { api: Some(api), ..plan })?;
+    let agent = Agent::start()?;
+    register::run(server.address, 1, 0, agent.address)?;
+    let address = server.address;
+    let call = std::thread::spawn(move || {
+        let (duration, hold) = (Duration::from_secs(1), Duration::from_secs(40));
+        calls::run(CallLoad { server: address, rate: 1, duration, hold }).map_err(|e| e.to_string())
+    });
+    let (interaction, participant) = web::interaction(api)?;
+    for clients in [1, 8, 32] {
+        for is_read in [true, false] {
+            let before = server.cpu()?;
+            let lasts = Duration::from_secs(5);
+            let (name, outcome) = match is_read {
+                true => ("GET interaction", web::reads(api, &interaction, clients, lasts)?),
+                false => {
+                    ("PUT noise-suppression", web::switches(api, &participant, clients, lasts)?)
+                }
+            };
+            let (cpu, count) = (server.cpu()? - before, outcome.took.len() as f64);
+            println!(
+                "| {name} | {clients} | {:.0} | {:.2} / {:.2} ms | {:.0} µs | {} |",
+                count / outcome.elapsed,
+                outcome.quantile(0.5),
+                outcome.quantile(0.99),
+                cpu * 1e6 / count,
+                outcome.failed
+            );
+        }
+    }
+    drop(server);
+    // Its server has gone: what became of the call is no figure.
+    let _ = call.join();
     Ok(())
 }

@@ -36,6 +36,8 @@ pub struct Plan {
     /// Whether it listens for TCP on the same port and for WebSockets on the next one, too, and
     /// bans hardly anybody: who is banned is not read.
     pub for_mutations: bool,
+    /// Where its API is served, if it is.
+    pub api: Option<SocketAddr>,
 }
 
 /// Number of the `n`th extension.
@@ -206,7 +208,7 @@ impl Drop for Server {
 }
 
 fn config(plan: Plan) -> String {
-    let Plan { port, extensions, calls_max, calls_per_second_max, for_mutations } = plan;
+    let Plan { port, extensions, calls_max, calls_per_second_max, for_mutations, api } = plan;
     let more = if for_mutations { open_to_mutations(port) } else { String::new() };
     let mut text = format!(
         "[server]\nrealm = \"load.test\"\ndrain_limit_s = 1\n\
@@ -228,6 +230,13 @@ fn config(plan: Plan) -> String {
             "[[extension]]\nnumber = \"{}\"\npassword = \"{}\"\n",
             extension(n),
             password(n)
+        );
+    }
+    if let Some(api) = api {
+        let token = crate::web::TOKEN;
+        text += &format!(
+            "[api]\nlisten = \"{api}\"\n\
+             [[api.token]]\nname = \"load\"\nrole = \"admin\"\ntoken = \"{token}\"\n"
         );
     }
     text

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use b2bua::api::EventKind;
+use b2bua::api::{Command, EventKind, Reply};
 use b2bua::io::Event;
 use call::control::Refusal;
 use futures_util::{SinkExt, StreamExt};
@@ -155,6 +155,30 @@ fn an_agent_is_told_of_its_own_interactions_only_and_also_of_leaving_one() {
         assert_eq!(kinds, expected);
         assert_eq!(next(&mut other).await["interactionId"], "call-2");
         assert_eq!(next(&mut other).await["type"], "transfer.completed");
+    });
+}
+
+#[test]
+fn a_call_that_failed_inside_has_ended_for_the_stream_too() {
+    block(async {
+        let world = World::new(|_, command| {
+            Some(match command {
+                Command::Interactions => Ok(Reply::Interactions(Vec::new())),
+                _ => Err(Refusal::NotFound.into()),
+            })
+        });
+        let mut agent = with_token(&world, "", AGENT).await;
+        next(&mut agent).await;
+        created(&world, "call-1", "1001");
+        assert_eq!(next(&mut agent).await["type"], "interaction.created");
+        world.teller.event(Event::Poisoned { what: "a bug".into() });
+        let told = next(&mut agent).await;
+        assert_eq!(
+            (&told["type"], &told["interactionId"]),
+            (&"interaction.ended".into(), &"call-1".into())
+        );
+        assert_eq!(told["data"]["interaction"]["state"], "ended");
+        assert_eq!(world.get(AGENT, "/v1/interactions").text(), "[]");
     });
 }
 

@@ -15,7 +15,7 @@ use std::fmt::Display;
 use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt as _;
 use tokio::time::{interval, sleep};
 
@@ -120,16 +120,9 @@ async fn live(
             }
             Happened::Key(Event::Resize(..)) => is_dirty = true,
             Happened::Key(Event::Key(key)) if key.kind == KeyEventKind::Press => {
-                let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-                match key.code {
-                    KeyCode::Char('c') if is_control => return Ok(()),
-                    KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
-                    KeyCode::Down | KeyCode::Char('j') => scroll = scroll.saturating_add(1),
-                    KeyCode::Up | KeyCode::Char('k') => scroll = scroll.saturating_sub(1),
-                    KeyCode::PageDown => scroll = scroll.saturating_add(PAGE),
-                    KeyCode::PageUp => scroll = scroll.saturating_sub(PAGE),
-                    KeyCode::Home => scroll = 0,
-                    _ => continue,
+                match pressed(key, scroll) {
+                    Some(place) => scroll = place,
+                    None => return Ok(()),
                 }
                 is_dirty = true;
             }
@@ -146,6 +139,22 @@ async fn live(
             }
             Happened::Time => {}
         }
+    }
+}
+
+/// How far down it is scrolled after a key; `None`: quit.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other keys of a foreign enum do nothing")]
+fn pressed(key: KeyEvent, scroll: usize) -> Option<usize> {
+    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Char('c') if is_control => None,
+        KeyCode::Char('q') | KeyCode::Esc => None,
+        KeyCode::Down | KeyCode::Char('j') => Some(scroll.saturating_add(1)),
+        KeyCode::Up | KeyCode::Char('k') => Some(scroll.saturating_sub(1)),
+        KeyCode::PageDown => Some(scroll.saturating_add(PAGE)),
+        KeyCode::PageUp => Some(scroll.saturating_sub(PAGE)),
+        KeyCode::Home => Some(0),
+        _ => Some(scroll),
     }
 }
 

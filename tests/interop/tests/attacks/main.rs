@@ -14,7 +14,8 @@
 //! | 19, 20 | `media` | `load strays`; `media::latch`, `rtcp_latch`, `worker::tests::reports` |
 //! | 21 | `media` | `media::worker::tests::properties`, `keys`; `media::dtmf` |
 //! | 22, 23 | | `media::srtp`, `path`, `dtls`, `worker::tests::protection` |
-//! | 27 | the end of every test | `base::redacted`, `server/tests/cli.rs` |
+//! | 24, 25 | `web` | `api/tests/api` |
+//! | 27 | `web`, the end of every test | `base::redacted`, `server/tests/cli.rs` |
 //! | 29 | `outages`, `calls.rs` | `server/tests/first_call.rs` |
 //! | 30, 31 | | `media-net/src/recording/tests.rs`; `store` |
 //! | 32, 33 | `outages` | `tests/sim`; `sip-net/tests/net/streams.rs` |
@@ -28,6 +29,7 @@ mod media;
 mod outages;
 mod parsing;
 mod streams;
+mod web;
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
