@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
+use call::PartyKey;
 use serde::{Deserialize, Serialize};
 use sip::message::{Host, Name, NameAddr, Request, Uri};
 use sip::transport::{Source, Target, Transport};
 
-use crate::config::{Config, DtmfForm, SrtpPolicy, Trunk};
+use crate::config::{Config, DtmfForm, Extension, SrtpPolicy, Trunk};
 use crate::numbers;
 
 /// The far end of a leg.
@@ -18,7 +19,32 @@ pub(crate) enum Party {
     Trunk(usize),
 }
 
+/// Beside a trunk's index: no extension has that number.
+const TRUNK: u64 = 1 << 32;
+
 impl Party {
+    /// The name by which a call knows it.
+    pub(crate) fn key(&self) -> PartyKey {
+        match *self {
+            Self::Extension(at) => PartyKey(at as u64),
+            Self::Trunk(at) => PartyKey(TRUNK | at as u64),
+        }
+    }
+
+    /// Whom [`Self::key`] names.
+    pub(crate) fn of_key(PartyKey(key): PartyKey) -> Self {
+        let at = (key & (TRUNK - 1)) as usize;
+        if key & TRUNK == 0 { Self::Extension(at) } else { Self::Trunk(at) }
+    }
+
+    /// The extension, when it is one.
+    pub(crate) fn extension(&self) -> Option<usize> {
+        match *self {
+            Self::Extension(at) => Some(at),
+            Self::Trunk(_) => None,
+        }
+    }
+
     /// Extension number or trunk name.
     pub(crate) fn name<'a>(&self, config: &'a Config) -> &'a str {
         match *self {
@@ -75,6 +101,16 @@ pub(crate) struct Identity {
 const DISPLAY_MAX: usize = 128;
 
 impl Identity {
+    /// What an agent calls by.
+    pub(crate) fn of_extension(extension: &Extension) -> Self {
+        Self {
+            display: extension.display_name.clone(),
+            number: extension.number.clone(),
+            outside: extension.caller_id.clone(),
+            private: false,
+        }
+    }
+
     /// What a trunk says of its caller: P-Asserted-Identity first, it vouches for that.
     pub(crate) fn of_trunk_caller(request: &Request, trunk: &Trunk) -> Self {
         let asserted = request.headers.list(Name::PAssertedIdentity).next();

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::participant::{ParticipantId, PartyKey};
 use crate::{Cause, LegId, Side};
 
 /// What a leg tells its call.
@@ -42,7 +43,7 @@ pub enum LegCommand {
     },
 }
 
-/// How far a participant has come.
+/// How far a leg has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Presence {
     /// Asked, or asking, to join.
@@ -57,15 +58,30 @@ pub enum Presence {
     Leaving,
 }
 
-/// A party in the call, by its leg.
+/// One leg of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Participant {
-    /// Its leg.
+pub struct Leg {
+    /// Its id.
     pub leg: LegId,
+    /// Whose it is.
+    pub of: ParticipantId,
+    /// Who is at its far end.
+    pub party: PartyKey,
     /// Who called whom.
     pub side: Side,
     /// How far it has come.
     pub presence: Presence,
-    /// Whether its phone has put the others on hold.
+    /// Whether its phone has put the others on hold (H3).
     pub holds: bool,
+}
+
+impl Leg {
+    pub(crate) fn is_up(&self) -> bool {
+        self.presence == Presence::Connected
+    }
+
+    /// Being called, without an answer yet.
+    pub(crate) fn is_candidate(&self) -> bool {
+        self.side == Side::Callee && self.presence < Presence::Connected
+    }
 }

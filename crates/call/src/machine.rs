@@ -1,12 +1,16 @@
-//! One call between a caller and whoever answers.
+//! One interaction, from the first call to the last leg: who takes part, who is being called, what
+//! the legs are told. What each may do is in [`crate::control`], who hears whom in
+//! [`crate::hearing`]; both are derived from this state.
 //!
 //! ```text
-//!            Dial(target)           a callee Answered
-//! new ─────▶ Dialling ───────────────────────────────▶ Talking
-//!              │  ▲ next target                           │ HungUp, limit, release()
-//!              │  └── all refused, cause allows it        ▼
-//!              └── refused, HungUp, ring time-out ──▶ Ending ── last leg Gone ──▶ over
+//!        Dial(target)    a callee Answered
+//! new ─▶ Dialling ─────────────────────────▶ Up ◀─┐ hold, consult, transfer, conference, supervise
+//!          │                                 │ └──┘ (a file each)
+//!          └─ all refused, HungUp ─▶ Ending ◀┘ one participant left, limit, release()
+//!                                      └─ last leg Gone ──▶ over
 //! ```
+//! Whatever happened, [`Call::settle`] then puts right what follows from it: a consult without its
+//! initiator, a supervisor without an agent, an owner who left, a call of one.
 
 use std::time::Duration;
 
@@ -14,9 +18,16 @@ use serde::{Deserialize, Serialize};
 
 use base::Time;
 
-use crate::dial::Dialling;
+use crate::attempt::{Attempt, AttemptId, Purpose};
+use crate::consult::Consult;
+use crate::control::{Refusal, Verb};
+use crate::happening::{Happening, What};
+use crate::participant::{ParticipantId, PartyKey, Role};
 use crate::record::EndedBy;
-use crate::{Cause, LegCommand, LegEvent, LegId, Participant, Presence, Side};
+use crate::recording::Recording;
+use crate::segment::Segments;
+use crate::transfer::Transfer;
+use crate::{CallId, Cause, Leg, LegCommand, LegEvent, LegId, Participant, Presence, Side};
 
 /// Time limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,13 +38,28 @@ pub struct Limits {
     pub call: Option<Duration>,
 }
 
+/// What the organisation decided for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Whether every call is recorded (K1); otherwise agents may begin to (K6).
+    pub records_all: bool,
+    /// Whether there is a place to record to at all.
+    pub can_record: bool,
+    /// Whether a recording may be paused (K2), and after which time it goes on (K3).
+    pub pause: Option<Duration>,
+    /// Whether noise removal may be switched (N3).
+    pub noise_switch: bool,
+}
+
 /// The deadlines of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
     /// Nobody answered.
-    Ring,
+    Ring(AttemptId),
     /// The call has lasted its limit.
     Limit,
+    /// A pause of the recording has lasted its limit (K3).
+    Pause,
 }
 
 /// What the call asks of its owner, in order.
@@ -41,36 +67,57 @@ pub enum Timer {
 pub enum Output {
     /// Tell a leg.
     Leg(LegId, LegCommand),
-    /// Place legs to the phones of this target and [`Call::add_callee`] each; when there is none,
-    /// call [`Call::target_failed`].
+    /// Place legs to the phones of this target and [`Call::add_leg`] each; when there is none, call
+    /// [`Call::target_failed`].
     Dial {
-        /// Index of the target.
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Index of the target in the attempt's list.
         target: usize,
     },
     /// Arm a deadline.
     Arm(Timer, Duration),
     /// Disarm a deadline.
     Disarm(Timer),
+    /// Tell whoever listens.
+    Happened(Happening),
     /// The last leg is gone: write the record and forget the call.
     Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum State {
-    Dialling(Dialling),
-    Talking { since: Time },
+pub(crate) enum State {
+    Dialling,
+    Up,
     Ending,
 }
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    state: State,
-    participants: Vec<Participant>,
-    targets: usize,
-    limits: Limits,
-    times: Times,
-    outcome: Option<Outcome>,
+    pub(crate) id: CallId,
+    pub(crate) state: State,
+    pub(crate) legs: Vec<Leg>,
+    pub(crate) participants: Vec<Participant>,
+    pub(crate) next_participant: u32,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) attempts_made: u64,
+    /// Targets of the call that is to follow on [`Purpose::OwnPhone`].
+    pub(crate) targets: usize,
+    pub(crate) consult: Option<Consult>,
+    pub(crate) transfer: Option<Transfer>,
+    /// The agent in control; written by [`Call::elect`] only.
+    pub(crate) primary: Option<ParticipantId>,
+    /// Whether a customer takes or took part.
+    pub(crate) has_customer: bool,
+    pub(crate) post_call: bool,
+    pub(crate) is_conference: bool,
+    pub(crate) recording: Recording,
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) times: Times,
+    pub(crate) segments: Segments,
+    pub(crate) outcome: Option<Outcome>,
 }
 
 /// When things happened, by the monotonic clock.
@@ -82,10 +129,6 @@ pub struct Times {
     pub answered: Option<Time>,
     /// The decision to end.
     pub ended: Option<Time>,
-    /// Since when a side is on hold.
-    held_since: Option<Time>,
-    /// Time on hold until then.
-    pub held: Duration,
 }
 
 /// How the call ended.
@@ -97,71 +140,110 @@ pub struct Outcome {
     pub by: EndedBy,
 }
 
+impl Outcome {
+    /// Our own decision, for no failure.
+    pub(crate) const SYSTEM: Self = Self { cause: Cause::NORMAL, by: EndedBy::System };
+}
+
+/// How a call begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Its id.
+    pub id: CallId,
+    /// Who calls.
+    pub caller: (Role, PartyKey),
+    /// Who is called.
+    pub callee: (Role, PartyKey),
+    /// How many targets lead there.
+    pub targets: usize,
+    /// Time limits.
+    pub limits: Limits,
+    /// What the organisation decided.
+    pub policy: Policy,
+}
+
 impl Call {
-    /// A call from `caller` to the first of `targets` targets.
-    pub fn new(caller: LegId, targets: usize, limits: Limits, out: &mut Vec<Output>) -> Self {
-        out.push(Output::Dial { target: 0 });
-        out.push(Output::Arm(Timer::Ring, limits.ring));
+    /// A call from the leg `caller`.
+    pub fn new(setup: Setup, caller: LegId, out: &mut Vec<Output>) -> Self {
+        let mut call = Self::empty(&setup);
+        let (role, party) = setup.caller;
+        let of = call.invite(role, party);
+        let (side, presence) = (Side::Caller, Presence::Invited);
+        call.legs.push(Leg { leg: caller, of, party, side, presence, holds: false });
+        let callee = call.invite(setup.callee.0, setup.callee.1);
+        call.primary = Some(of).filter(|_| role == Role::Agent);
+        call.attempt(Purpose::First, callee, Some(caller), setup.targets, out);
+        call
+    }
+
+    /// A call that an agent makes by command: the own phone is called first (I5).
+    pub fn outdial(setup: Setup, out: &mut Vec<Output>) -> Self {
+        let mut call = Self::empty(&setup);
+        let agent = call.invite(setup.caller.0, setup.caller.1);
+        call.invite(setup.callee.0, setup.callee.1);
+        call.primary = Some(agent);
+        call.targets = setup.targets;
+        call.attempt(Purpose::OwnPhone, agent, None, 1, out);
+        call
+    }
+
+    fn empty(setup: &Setup) -> Self {
         Self {
-            state: State::Dialling(Dialling::default()),
-            participants: vec![participant(caller, Side::Caller)],
-            targets,
-            limits,
+            id: setup.id,
+            state: State::Dialling,
+            legs: Vec::new(),
+            participants: Vec::new(),
+            next_participant: 0,
+            attempts: Vec::new(),
+            attempts_made: 0,
+            targets: 0,
+            consult: None,
+            transfer: None,
+            primary: None,
+            has_customer: [setup.caller.0, setup.callee.0].contains(&Role::Customer),
+            post_call: false,
+            is_conference: false,
+            recording: Recording::default(),
+            policy: setup.policy,
+            limits: setup.limits,
             times: Times::default(),
+            segments: Segments::default(),
             outcome: None,
         }
     }
 
-    /// Adds a leg placed for the target being dialled.
-    pub fn add_callee(&mut self, leg: LegId) {
-        debug_assert!(matches!(self.state, State::Dialling(_)));
-        self.participants.push(participant(leg, Side::Callee));
+    /// Every leg, in the order in which they came.
+    pub fn legs(&self) -> &[Leg] {
+        &self.legs
     }
 
-    /// The target being dialled has no phone to ring, or none that could be reached.
-    pub fn target_failed(&mut self, now: Time, cause: Cause, out: &mut Vec<Output>) {
-        if let State::Dialling(dialling) = &mut self.state {
-            dialling.failed(cause, EndedBy::System);
-            self.dial_on(now, out);
-        }
+    /// The leg of this id.
+    pub fn leg(&self, leg: LegId) -> Option<&Leg> {
+        self.legs.iter().find(|one| one.leg == leg)
     }
 
-    /// The target being dialled named another one: the owner puts that into its list at the
-    /// returned place, and it is dialled next, whatever the failure. `None`: too late.
-    pub fn redirected(&mut self) -> Option<usize> {
-        let State::Dialling(dialling) = &mut self.state else { return None };
-        self.targets += 1;
-        Some(dialling.redirected())
-    }
-
-    /// Everyone in the call, in the order in which they joined.
+    /// Everyone in the call, in the order in which they came.
     pub fn participants(&self) -> &[Participant] {
         &self.participants
     }
 
-    /// The participant behind `leg`.
-    pub fn participant(&self, leg: LegId) -> Option<&Participant> {
-        self.participants.iter().find(|participant| participant.leg == leg)
+    /// The participant of this id.
+    pub fn participant(&self, id: ParticipantId) -> Option<&Participant> {
+        self.participants.iter().find(|participant| participant.id == id)
     }
 
-    /// The calling leg, while it is there.
-    pub fn caller(&self) -> Option<LegId> {
-        let caller = self.participants.iter().find(|p| p.side == Side::Caller)?;
-        Some(caller.leg)
+    pub(crate) fn participant_mut(&mut self, id: ParticipantId) -> Option<&mut Participant> {
+        self.participants.iter_mut().find(|participant| participant.id == id)
     }
 
-    /// The leg that `leg` talks to, or hears in early media.
-    pub fn partner(&self, leg: LegId) -> Option<LegId> {
-        let me = self.participant(leg)?;
-        let others = self.participants.iter().filter(|other| other.side != me.side);
-        let best = others.filter(|other| other.presence != Presence::Leaving);
-        // Earlier participants win among equals: `max_by_key` keeps the last, hence the reversal.
-        best.rev().max_by_key(|other| other.presence).map(|other| other.leg)
+    /// The agent in control.
+    pub fn primary(&self) -> Option<ParticipantId> {
+        self.primary
     }
 
-    /// Whether somebody has answered and nobody has hung up.
+    /// Whether somebody has answered and the call is not over.
     pub fn is_talking(&self) -> bool {
-        matches!(self.state, State::Talking { .. })
+        self.state == State::Up
     }
 
     /// Whether the call is being taken down.
@@ -181,218 +263,257 @@ impl Call {
 
     /// Advances the call by what `leg` reports. Reports of legs that left are ignored.
     pub fn handle(&mut self, now: Time, leg: LegId, event: LegEvent, out: &mut Vec<Output>) {
-        let Some(at) = self.participants.iter().position(|p| p.leg == leg) else { return };
-        let side = self.participants[at].side;
-        match (self.state, event) {
-            (_, LegEvent::Gone) => self.gone(now, at, out),
-            (State::Ending, _) => {}
-            (State::Dialling(_), LegEvent::Ringing) => self.ringing(now, at, out),
-            (State::Dialling(_), LegEvent::EarlyMedia) => self.early_media(now, at, out),
-            (State::Dialling(_), LegEvent::Answered) => self.answered(now, at, out),
-            (_, LegEvent::Held(holds)) => self.held(now, at, holds),
-            (_, LegEvent::Refused(cause) | LegEvent::HungUp(cause)) => {
-                self.left(now, at, Outcome { cause, by: by(side) }, out);
-            }
-            (_, LegEvent::Lost(cause)) => {
-                self.left(now, at, Outcome { cause, by: EndedBy::System }, out);
-            }
-            (State::Talking { .. }, LegEvent::Ringing | LegEvent::EarlyMedia) => {}
-            // The caller's ACK; nothing changes.
-            (State::Talking { .. }, LegEvent::Answered) => {}
+        let Some(at) = self.legs.iter().position(|one| one.leg == leg) else {
+            return;
+        };
+        if event == LegEvent::Gone {
+            return self.gone(now, at, out);
         }
+        let Leg { side, presence, .. } = self.legs[at];
+        if self.state == State::Ending || presence == Presence::Leaving {
+            return;
+        }
+        match event {
+            LegEvent::Ringing => self.ringing(now, at, out),
+            LegEvent::EarlyMedia => self.early_media(at, out),
+            LegEvent::Answered if self.legs[at].is_candidate() => {
+                self.attempt_answered(now, at, out);
+            }
+            LegEvent::Answered => {} // a caller's ACK; nothing changes
+            LegEvent::Held(holds) => self.held_by_phone(at, holds, out),
+            LegEvent::Refused(cause) | LegEvent::HungUp(cause) => {
+                self.leg_left(now, at, Outcome { cause, by: by(side) }, out);
+            }
+            LegEvent::Lost(cause) => {
+                self.leg_left(now, at, Outcome { cause, by: EndedBy::System }, out);
+            }
+            LegEvent::Gone => {}
+        }
+        self.mark(now);
     }
 
     /// A deadline armed by [`Output::Arm`] has come.
     pub fn fired(&mut self, now: Time, timer: Timer, out: &mut Vec<Output>) {
-        let cause = match (self.state, timer) {
-            (State::Dialling(mut dialling), Timer::Ring) => {
-                dialling.timed_out();
-                self.state = State::Dialling(dialling);
-                self.release_callees(Cause::CANCELLED, false, out);
-                self.dial_on(now, out);
-                return;
+        match timer {
+            Timer::Ring(attempt) => {
+                debug_assert!(self.attempts.iter().any(|one| one.id == attempt), "{attempt}");
+                self.rang_out(now, attempt, out);
             }
-            (State::Talking { .. }, Timer::Limit) => Cause::NORMAL,
-            (State::Dialling(_) | State::Ending, Timer::Limit)
-            | (State::Talking { .. } | State::Ending, Timer::Ring) => {
-                debug_assert!(false, "{timer:?} fired in {:?}", self.state);
-                return;
+            Timer::Limit => {
+                debug_assert_eq!(self.state, State::Up);
+                self.end(now, Outcome::SYSTEM, out);
             }
-        };
-        self.end(now, Outcome { cause, by: EndedBy::System }, out);
+            Timer::Pause => self.pause_is_over(out),
+        }
+        self.mark(now);
     }
 
     /// Ends the call from our side: a drain, an orphan, an operator.
     pub fn release(&mut self, now: Time, cause: Cause, out: &mut Vec<Output>) {
-        if self.state != State::Ending {
-            self.end(now, Outcome { cause, by: EndedBy::System }, out);
-        }
+        self.end(now, Outcome { cause, by: EndedBy::System }, out);
+        self.mark(now);
     }
 
-    /// A participant is on its way out: the last phone of a target makes room for the next target,
-    /// else the call ends.
-    fn left(&mut self, now: Time, at: usize, outcome: Outcome, out: &mut Vec<Output>) {
-        let side = self.participants[at].side;
-        self.participants[at].presence = Presence::Leaving;
-        match &mut self.state {
-            State::Dialling(dialling) if side == Side::Callee => {
-                dialling.failed(outcome.cause, outcome.by);
-                self.dial_on(now, out);
-            }
-            // A phone that lost the race for the call hangs up without ending it.
-            State::Dialling(_) | State::Talking { .. } | State::Ending => {
-                if side == Side::Caller || self.connected_callee().is_none() {
-                    self.end(now, outcome, out);
-                }
-            }
-        }
+    /// Every deadline that may be armed.
+    pub fn timers(&self) -> impl Iterator<Item = Timer> + '_ {
+        let rings = self.attempts.iter().map(|attempt| Timer::Ring(attempt.id));
+        rings.chain([Timer::Limit, Timer::Pause])
     }
 
     fn ringing(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
-        let callee = &mut self.participants[at];
-        if callee.presence < Presence::Ringing {
-            callee.presence = Presence::Ringing;
+        let leg = &mut self.legs[at];
+        if leg.presence < Presence::Ringing {
+            leg.presence = Presence::Ringing;
         }
-        self.times.ringing.get_or_insert(now);
-        self.tell_caller(Presence::Ringing, LegCommand::Ring, out);
+        let of = leg.of;
+        let is_first = self.state == State::Dialling && self.times.ringing.is_none();
+        if is_first && self.attempt_of(of).is_some_and(|one| one.purpose == Purpose::First) {
+            self.times.ringing = Some(now);
+        }
+        self.tell(What::Ringing, Some(of), out);
+        self.tell_caller(of, Presence::Ringing, LegCommand::Ring, out);
     }
 
-    fn early_media(&mut self, _now: Time, at: usize, out: &mut Vec<Output>) {
-        let callee = &mut self.participants[at];
-        if callee.presence < Presence::Early {
-            callee.presence = Presence::Early;
+    fn early_media(&mut self, at: usize, out: &mut Vec<Output>) {
+        let leg = &mut self.legs[at];
+        if leg.presence < Presence::Early {
+            leg.presence = Presence::Early;
         }
-        self.tell_caller(Presence::Early, LegCommand::Progress, out);
+        let of = leg.of;
+        self.tell_caller(of, Presence::Early, LegCommand::Progress, out);
     }
 
-    /// Passes progress on to the caller; never a step back, but ringing after early media is told.
-    fn tell_caller(&mut self, presence: Presence, command: LegCommand, out: &mut Vec<Output>) {
-        let caller = self.participants.iter_mut().find(|p| p.side == Side::Caller);
-        if let Some(caller) = caller.filter(|caller| caller.presence != Presence::Leaving) {
-            caller.presence = caller.presence.max(presence);
-            out.push(Output::Leg(caller.leg, command));
-        }
-    }
-
-    fn answered(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
-        if self.participants[at].side == Side::Caller {
-            return; // it answers when we tell it to
-        }
-        self.participants[at].presence = Presence::Connected;
-        self.state = State::Talking { since: now };
+    /// The call itself was answered.
+    pub(crate) fn first_answered(&mut self, now: Time, who: ParticipantId, out: &mut Vec<Output>) {
+        self.state = State::Up;
         self.times.answered = Some(now);
-        out.push(Output::Disarm(Timer::Ring));
         if let Some(limit) = self.limits.call {
             out.push(Output::Arm(Timer::Limit, limit));
         }
-        if let Some(caller) = self.participants.iter_mut().find(|p| p.side == Side::Caller) {
-            caller.presence = Presence::Connected;
-            out.push(Output::Leg(caller.leg, LegCommand::Answer));
+        self.tell(What::Accepted, Some(who), out);
+        if self.policy.records_all {
+            self.begin_recording(out);
         }
-        self.release_callees(Cause::CANCELLED, true, out);
     }
 
-    fn held(&mut self, now: Time, at: usize, holds: bool) {
-        self.participants[at].holds = holds;
-        let any = self.participants.iter().any(|p| p.holds && p.presence != Presence::Leaving);
-        match (self.times.held_since, any) {
-            (None, true) => self.times.held_since = Some(now),
-            (Some(since), false) => {
-                self.times.held += now - since;
-                self.times.held_since = None;
+    /// The phone of an agent who calls by command is up: now the call itself.
+    pub(crate) fn own_phone_answered(&mut self, out: &mut Vec<Output>) {
+        let callee = self.participants.iter().find(|one| one.joined.is_none());
+        if let Some(callee) = callee.map(|one| one.id) {
+            self.attempt(Purpose::First, callee, None, self.targets, out);
+        }
+    }
+
+    /// A leg is on its way out by itself.
+    fn leg_left(&mut self, now: Time, at: usize, outcome: Outcome, out: &mut Vec<Output>) {
+        let Leg { leg, of, .. } = self.legs[at];
+        let was_candidate = self.legs[at].is_candidate();
+        self.legs[at].presence = Presence::Leaving;
+        if was_candidate && let Some(attempt) = self.attempt_of(of).map(|attempt| attempt.id) {
+            if let Some(one) = self.attempts.iter_mut().find(|one| one.id == attempt) {
+                one.dialling.failed(outcome.cause, outcome.by);
             }
-            (None, false) | (Some(_), true) => {}
+            return self.dial_on(now, attempt, out);
+        }
+        if self.second_leg_left(leg, of, outcome, out) {
+            return self.settle(now, outcome, out);
+        }
+        self.depart(of, outcome, out);
+        self.settle(now, outcome, out);
+    }
+
+    /// A participant leaves, with whatever of it is still up.
+    pub(crate) fn depart(&mut self, who: ParticipantId, outcome: Outcome, out: &mut Vec<Output>) {
+        let Some(at) = self.participants.iter().position(|one| one.id == who) else {
+            return;
+        };
+        self.drop_attempt(who, out);
+        self.release_legs(who, outcome.cause, out);
+        let gone = self.participants.remove(at);
+        if gone.role == Role::Supervisor {
+            self.tell(What::MonitoringEnded, Some(who), out);
+        } else if gone.joined.is_some() && self.is_conference {
+            self.tell(What::ParticipantLeft, Some(who), out);
         }
     }
 
-    /// Dials the next target once no phone of the present one is left.
-    fn dial_on(&mut self, now: Time, out: &mut Vec<Output>) {
-        let State::Dialling(mut dialling) = self.state else { return };
-        if self.callees().next().is_some() {
+    /// Hangs every phone of a participant up.
+    pub(crate) fn release_legs(&mut self, of: ParticipantId, cause: Cause, out: &mut Vec<Output>) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.of == of) {
+            release(leg, cause, out);
+        }
+    }
+
+    pub(crate) fn release_leg(&mut self, leg: LegId, cause: Cause, out: &mut Vec<Output>) {
+        if let Some(leg) = self.legs.iter_mut().find(|one| one.leg == leg) {
+            release(leg, cause, out);
+        }
+    }
+
+    /// Puts right what follows from whatever has just happened. `outcome` is what the call ends
+    /// with when nobody is left to talk to.
+    pub(crate) fn settle(&mut self, now: Time, outcome: Outcome, out: &mut Vec<Output>) {
+        if self.state == State::Ending {
             return;
         }
-        let next = dialling.next_target(self.targets);
-        self.state = State::Dialling(dialling);
-        if let Some(target) = next {
-            out.push(Output::Arm(Timer::Ring, self.limits.ring));
-            out.push(Output::Dial { target });
-        } else {
-            let (cause, by) = dialling.verdict();
-            self.end(now, Outcome { cause, by }, out);
+        self.settle_consult(outcome, out);
+        self.settle_transfer(outcome, out);
+        let others = self.participants.iter().filter(|one| one.role != Role::Supervisor).count();
+        if others < 2 || self.is_deserted() {
+            return self.close(now, outcome, out); // F11
+        }
+        let has_left =
+            self.has_customer && self.participants.iter().all(|one| one.role != Role::Customer);
+        if has_left && !self.post_call && self.state == State::Up {
+            self.post_call = true; // F12, C22
+            self.tell(What::PostCall, None, out);
+        }
+        self.elect(out);
+        self.settle_supervisors(outcome, out);
+        self.settle_conference(out);
+    }
+
+    /// Nobody has a phone in it any longer, and nobody is being called (S16).
+    fn is_deserted(&self) -> bool {
+        let mut live = self.legs.iter().filter(|leg| leg.presence != Presence::Leaving);
+        live.next().is_none() && self.attempts.is_empty()
+    }
+
+    /// F4: the agent who is longest in the call takes over from an owner who left.
+    fn elect(&mut self, out: &mut Vec<Output>) {
+        let is_there = |id: &ParticipantId| self.participants.iter().any(|one| one.id == *id);
+        if self.primary.as_ref().is_some_and(is_there) {
+            return;
+        }
+        let had_one = self.primary.is_some();
+        let in_main = self.main().filter(|one| one.role == Role::Agent);
+        self.primary = in_main.min_by_key(|one| (one.joined, one.id)).map(|one| one.id);
+        if self.primary.is_some() && (had_one || self.state == State::Up) {
+            self.tell(What::OwnerChanged, self.primary, out);
         }
     }
 
-    fn end(&mut self, now: Time, outcome: Outcome, out: &mut Vec<Output>) {
-        match self.state {
-            State::Dialling(_) => out.push(Output::Disarm(Timer::Ring)),
-            State::Talking { .. } if self.limits.call.is_some() => {
-                out.push(Output::Disarm(Timer::Limit));
-            }
-            State::Talking { .. } | State::Ending => {}
+    /// [`Self::end`], by one of its own: what is given up before an answer did not end normally.
+    pub(crate) fn close(&mut self, now: Time, outcome: Outcome, out: &mut Vec<Output>) {
+        let is_unanswered = self.state == State::Dialling && outcome.cause == Cause::NORMAL;
+        let cause = if is_unanswered { Cause::CANCELLED } else { outcome.cause };
+        self.end(now, Outcome { cause, ..outcome }, out);
+    }
+
+    pub(crate) fn end(&mut self, now: Time, outcome: Outcome, out: &mut Vec<Output>) {
+        if self.state == State::Ending {
+            return;
         }
-        if let Some(since) = self.times.held_since.take() {
-            self.times.held += now - since;
+        for attempt in std::mem::take(&mut self.attempts) {
+            out.push(Output::Disarm(Timer::Ring(attempt.id)));
         }
+        if self.state == State::Up && self.limits.call.is_some() {
+            out.push(Output::Disarm(Timer::Limit));
+        }
+        self.end_recording(out);
+        self.mark(now);
         self.state = State::Ending;
+        self.consult = None;
+        self.transfer = None;
         self.times.ended = Some(now);
         self.outcome = Some(outcome);
-        for participant in &mut self.participants {
-            if participant.presence != Presence::Leaving {
-                participant.presence = Presence::Leaving;
-                let cause = outcome.cause;
-                let release = LegCommand::Release { cause, elsewhere: false };
-                out.push(Output::Leg(participant.leg, release));
-            }
+        for leg in &mut self.legs {
+            release(leg, outcome.cause, out);
         }
-    }
-
-    fn gone(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
-        let gone = self.participants.remove(at);
-        if gone.presence != Presence::Leaving {
-            // A leg that vanished without a word: as if it had been lost.
-            let outcome = Outcome { cause: Cause::CONGESTION, by: EndedBy::System };
-            match self.state {
-                State::Dialling(mut dialling) if gone.side == Side::Callee => {
-                    dialling.failed(outcome.cause, outcome.by);
-                    self.state = State::Dialling(dialling);
-                    self.dial_on(now, out);
-                }
-                State::Dialling(_) | State::Talking { .. } => self.end(now, outcome, out),
-                State::Ending => {}
-            }
-        }
-        if self.participants.is_empty() {
-            debug_assert_eq!(self.state, State::Ending);
+        self.tell_ended(outcome, out);
+        self.mark(now);
+        if self.legs.is_empty() {
             out.push(Output::Over);
         }
     }
 
-    /// Ends every callee that has not answered.
-    fn release_callees(&mut self, cause: Cause, elsewhere: bool, out: &mut Vec<Output>) {
-        for callee in self.participants.iter_mut().filter(|p| p.side == Side::Callee) {
-            if callee.presence < Presence::Connected {
-                callee.presence = Presence::Leaving;
-                out.push(Output::Leg(callee.leg, LegCommand::Release { cause, elsewhere }));
-            }
+    fn gone(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
+        if self.state != State::Ending && self.legs[at].presence != Presence::Leaving {
+            // A leg that vanished without a word: as if it had been lost.
+            let outcome = Outcome { cause: Cause::CONGESTION, by: EndedBy::System };
+            self.leg_left(now, at, outcome, out);
         }
+        self.legs.remove(at);
+        if self.legs.is_empty() && self.state == State::Ending {
+            out.push(Output::Over);
+        }
+        self.mark(now);
     }
 
-    fn callees(&self) -> impl Iterator<Item = &Participant> {
-        let callees = self.participants.iter().filter(|p| p.side == Side::Callee);
-        callees.filter(|callee| callee.presence != Presence::Leaving)
-    }
-
-    fn connected_callee(&self) -> Option<LegId> {
-        let callee = self.callees().find(|callee| callee.presence == Presence::Connected)?;
-        Some(callee.leg)
+    /// Whether `verb` may be used by `who`: [`Call::controls`] for one verb.
+    pub fn may(&self, who: ParticipantId, verb: Verb) -> Result<(), Refusal> {
+        self.allows(who, verb)
     }
 }
 
-fn participant(leg: LegId, side: Side) -> Participant {
-    Participant { leg, side, presence: Presence::Invited, holds: false }
+fn release(leg: &mut Leg, cause: Cause, out: &mut Vec<Output>) {
+    if leg.presence != Presence::Leaving {
+        leg.presence = Presence::Leaving;
+        out.push(Output::Leg(leg.leg, LegCommand::Release { cause, elsewhere: false }));
+    }
 }
 
-fn by(side: Side) -> EndedBy {
+pub(crate) fn by(side: Side) -> EndedBy {
     match side {
         Side::Caller => EndedBy::Caller,
         Side::Callee => EndedBy::Callee,

@@ -3,6 +3,8 @@
 use base::{WallTime, define_id};
 use serde::{Deserialize, Serialize};
 
+use crate::SegmentKind;
+
 define_id!(
     /// One call of this node.
     CallId,
@@ -71,6 +73,47 @@ pub struct CallRecord {
     pub reason: String,
     /// Its legs, in the order in which they were placed.
     pub legs: Vec<LegRecord>,
+    /// What the call was, stretch by stretch, from the answer to the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentRecord>,
+    /// How long it was each; together the time from the answer to the end.
+    #[serde(default)]
+    pub times: TimesRecord,
+    /// The call that it was joined to (F15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<String>,
+}
+
+/// A stretch of a finished call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentRecord {
+    /// What it was.
+    pub kind: SegmentKind,
+    /// When it began.
+    pub started: WallTime,
+    /// How long it lasted, milliseconds.
+    pub duration_ms: u64,
+    /// Ids of those who took part.
+    pub participants: Vec<String>,
+}
+
+/// How long a call was what, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimesRecord {
+    /// Two talked.
+    pub talk_ms: u64,
+    /// On hold.
+    pub hold_ms: u64,
+    /// At a consult.
+    pub consult_ms: u64,
+    /// On the way to somebody else.
+    pub transfer_ms: u64,
+    /// Three or more talked.
+    pub conference_ms: u64,
+    /// After the customer had left (F12).
+    pub post_call_ms: u64,
 }
 
 /// One leg of a finished call.
@@ -79,6 +122,9 @@ pub struct CallRecord {
 pub struct LegRecord {
     /// Caller or callee.
     pub side: Side,
+    /// Id of the participant whose leg it was.
+    #[serde(default)]
+    pub participant: String,
     /// Extension number or trunk name.
     pub party: String,
     /// SIP Call-ID of the leg.

@@ -67,5 +67,8 @@ pub(crate) fn call_record(number: usize) -> CallRecord {
         q850_cause: 16,
         reason: "cancelled".into(),
         legs: Vec::new(),
+        segments: Vec::new(),
+        times: Default::default(),
+        merged_into: None,
     }
 }

@@ -6,6 +6,7 @@
 //! message with the server's own `sip` and `sdp` crates, but for the one call at the seam.
 
 mod agent;
+mod ask;
 mod attacker;
 mod check;
 mod description;
@@ -25,6 +26,6 @@ pub use attacker::Attack;
 pub use digest::Hash;
 pub use net::Link;
 pub use operation::Operation;
-pub use random::{census, random_calls, restored};
+pub use random::{census, random_calls, random_verbs, restored, restored_verbs};
 pub use script::{Act, Answering, Codecs, Hold, Placing, Refresher, Reliable, Step};
 pub use world::{Trace, World};

@@ -107,11 +107,19 @@ impl Media {
                     self.wrong.push(format!("{recording} is started twice"));
                 }
             }
-            RecordCommand::Track { recording, stream, side: _ } => {
+            RecordCommand::Track { recording, stream, side: None } => {
+                let tracks = self.recordings.get_mut(&recording);
+                if !tracks.is_some_and(|tracks| tracks.remove(&stream)) {
+                    self.wrong.push(format!("{stream} was not in {recording}"));
+                }
+            }
+            RecordCommand::Track { recording, stream, side: Some(_) } => {
                 let is_here = self.streams.get(&stream).is_some_and(|known| known.bridge == bridge);
                 let tracks = self.recordings.get_mut(&recording);
-                if !tracks.is_some_and(|tracks| is_here && tracks.insert(stream)) {
-                    self.wrong.push(format!("{stream} in {recording}"));
+                match tracks {
+                    // It may have been on the other channel.
+                    Some(tracks) if is_here => drop(tracks.insert(stream)),
+                    Some(_) | None => self.wrong.push(format!("{stream} in {recording}")),
                 }
             }
             RecordCommand::Stop { recording } => match self.recordings.remove(&recording) {

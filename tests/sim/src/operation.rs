@@ -27,6 +27,8 @@ pub enum Operation {
     BindFails,
     /// The media engine hears nothing of one peer any more.
     AudioLost,
+    /// Somebody asks for something by the API, drawn from this seed.
+    Ask(u64),
     /// Every call still up is hung up by its caller.
     HangUpAll,
     /// Phones renew their registrations no more.
@@ -76,6 +78,16 @@ impl Operation {
             list.push((at(rng), Self::AudioLost));
         }
         list
+    }
+
+    /// Verbs by the API all the while.
+    pub(crate) fn verbs(rng: &mut Rng) -> Vec<(Duration, Self)> {
+        let count = 40 + rng.below(80);
+        let one = |rng: &mut Rng| {
+            let ms = rng.below(PLAY.as_millis() as u64 + 30_000);
+            (Duration::from_secs(5) + Duration::from_millis(ms), Self::Ask(rng.next_u64()))
+        };
+        (0..count).map(|_| one(rng)).collect()
     }
 
     fn call(rng: &mut Rng) -> Self {

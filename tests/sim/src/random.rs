@@ -13,15 +13,30 @@ use crate::world::{Trace, World};
 /// A random world: peers that call each other, hold, change, hang up and die, over networks that
 /// lose, double and reorder. Panics, naming the seed, when anything is wrong.
 pub fn random_calls(seed: u64) -> Trace {
-    run(seed, None).trace()
+    run(seed, None, false).trace()
+}
+
+/// The same kind of world, in which programs hold, consult, transfer, merge and supervise by the API
+/// all the while.
+pub fn random_verbs(seed: u64) -> Trace {
+    run(seed, None, true).trace()
+}
+
+/// [`restored`] with verbs of the API.
+pub fn restored_verbs(seed: u64, shares: &[u64]) -> (Trace, Vec<Trace>) {
+    again(seed, shares, true)
 }
 
 /// The same world and, for each of these shares of its steps in per cent, one whose core is
 /// replaced by its own snapshot there.
 pub fn restored(seed: u64, shares: &[u64]) -> (Trace, Vec<Trace>) {
-    let whole = run(seed, None);
+    again(seed, shares, false)
+}
+
+fn again(seed: u64, shares: &[u64], verbs: bool) -> (Trace, Vec<Trace>) {
+    let whole = run(seed, None, verbs);
     let again = |share: &u64| {
-        let world = run(seed, Some(1 + whole.steps() * share / 100));
+        let world = run(seed, Some(1 + whole.steps() * share / 100), verbs);
         assert!(world.was_restored());
         world.trace()
     };
@@ -32,7 +47,7 @@ pub fn restored(seed: u64, shares: &[u64]) -> (Trace, Vec<Trace>) {
 /// INVITE` reached it.
 pub fn census(seed: u64) -> BTreeMap<String, u64> {
     let mut seen = BTreeMap::new();
-    for line in run(seed, None).wire {
+    for line in run(seed, None, false).wire {
         let Some(msg) = Msg::parse(&line.bytes) else { continue };
         let arrow = if line.from_server { '<' } else { '>' };
         let kind = match msg.status() {
@@ -44,12 +59,13 @@ pub fn census(seed: u64) -> BTreeMap<String, u64> {
     seen
 }
 
-fn run(seed: u64, restore_at: Option<u64>) -> World {
+fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
     let mut rng = Rng::from_u64(seed ^ 0x5eed);
     let link = if rng.chance(30) { Link::GOOD } else { Link::BAD };
     let keeps_house = rng.chance(25);
     let asks_phones = rng.chance(25);
     let mut world = World::with(seed, link, |config| {
+        config.interactions.events = verbs;
         config.media.transcode = seed.is_multiple_of(2);
         config.media.recording = seed
             .is_multiple_of(3)
@@ -78,7 +94,11 @@ fn run(seed: u64, restore_at: Option<u64>) -> World {
     if rng.chance(70) {
         world.register_one("1001b");
     }
-    for (after, operation) in Operation::random(&mut rng) {
+    let mut operations = Operation::random(&mut rng);
+    if verbs {
+        operations.extend(Operation::verbs(&mut rng));
+    }
+    for (after, operation) in operations {
         world.schedule(after, operation);
     }
     world.run_for(PLAY + Duration::from_secs(200));

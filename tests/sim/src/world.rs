@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ::media::command::MediaEvent;
 use b2bua::Core;
+use b2bua::api::{CommandResult, RequestId};
 use b2bua::config::Config;
 use b2bua::io::{Event, Input, Output, StoreWrite};
 use base::{Rng, Time, Timers, WallTime};
@@ -81,6 +82,11 @@ pub struct World {
     /// Bytes that strangers have sent, and got.
     strangers: (usize, usize),
     steps: u64,
+    /// What was asked by the API, and what is answered.
+    pub(crate) requests: u64,
+    pub(crate) replies: Vec<(RequestId, CommandResult)>,
+    /// Whether anything but listing was asked: then calls are more than two peers.
+    pub(crate) asks: bool,
     /// Replaces the core by its restored snapshot at this step.
     pub(crate) restore_at: Option<u64>,
     was_restored: bool,
@@ -192,6 +198,9 @@ impl World {
             operations: Vec::new(),
             strangers: (0, 0),
             steps: 0,
+            requests: 0,
+            replies: Vec::new(),
+            asks: false,
             restore_at: None,
             was_restored: false,
             expects_poison: false,
@@ -286,6 +295,10 @@ impl World {
                     self.agents[who].hang_up(now);
                     self.collect(who);
                 }
+            }
+            Operation::Ask(seed) => {
+                self.asks = true;
+                self.ask_at_random(seed);
             }
             Operation::StopRegistering => {
                 self.agents.iter_mut().for_each(Agent::stop_registering);
@@ -487,7 +500,7 @@ impl World {
                     self.records.push(*record);
                 }
                 Output::Event(event) => self.events.push(event),
-                Output::Reply { .. } => {}
+                Output::Reply { request, result } => self.replies.push((request, result)),
                 Output::Drained => self.is_drained = true,
             }
         }

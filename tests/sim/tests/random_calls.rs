@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim::{census, random_calls, restored};
+use sim::{census, random_calls, random_verbs, restored, restored_verbs};
 
 /// `SIM_SEEDS`: how many seeds, 200 unless it says otherwise. `SIM_FIRST`: the first of them.
 fn variable(name: &str, default: u64) -> u64 {
@@ -92,4 +92,21 @@ fn the_random_worlds_meet_what_they_are_for() {
     }
     let missing: Vec<_> = MET.iter().filter(|kind| !seen.contains_key(**kind)).collect();
     assert!(missing.is_empty(), "{missing:?} of {seen:#?}");
+}
+
+#[test]
+fn every_verb_of_the_api_is_answered_and_keeps_the_invariants() {
+    let first = variable("SIM_FIRST", 0);
+    for seed in first..first + variable("SIM_VERB_SEEDS", 100) {
+        random_verbs(seed);
+    }
+}
+
+#[test]
+fn a_restored_core_goes_on_with_verbs_of_the_api() {
+    for seed in 2000..2000 + variable("SIM_SNAPSHOTS", 5) {
+        let shares = [10 + seed % 20, 35 + seed * 7 % 20, 60 + seed * 11 % 20];
+        let (whole, again) = restored_verbs(seed, &shares);
+        assert_eq!(again, [whole; 3], "seed {seed}, restored at {shares:?} per cent");
+    }
 }

@@ -154,9 +154,11 @@ pub struct LegSnapshot {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QualitySnapshot {
+    /// Mean opinion score of what comes from it, 1 to 4.5 (ITU-T G.107).
+    pub mos: f64,
     /// Packets of the peer that were lost, percent.
     pub loss_percent: f64,
-    /// Interarrival jitter, milliseconds (RFC 3550 A.8).
+    /// Jitter that the peer sees of what we send, milliseconds; 0 while it has not said.
     pub jitter_ms: f64,
     /// Round trip, milliseconds.
     pub round_trip_ms: Option<f64>,

@@ -4,7 +4,7 @@
 //! OPTIONS. Nothing is kept for a request until its sender is known (ATTACKS 8, 18).
 
 use base::{Masked, Time};
-use call::{Call, Limits};
+use call::Call;
 use sip::auth::Verdict;
 use sip::dialog::allow;
 use sip::message::{Method, Name, ParseError, Request, Response, Scheme, StatusCode};
@@ -12,6 +12,7 @@ use sip::transaction::TransactionId;
 use sip::transport::Source;
 
 use super::dial::Destination;
+use super::reach::Reach;
 use super::{CallState, Core};
 use crate::io::{Event, Output};
 use crate::party::{self, Identity, Party};
@@ -206,12 +207,8 @@ impl Core {
             return Err(StatusCode::FORBIDDEN); // no relaying to foreign hosts
         }
         let to = party::dialled(request);
-        let from = Identity {
-            display: user.display_name.clone(),
-            number: user.number.clone(),
-            outside: user.caller_id.clone(),
-            private: request.headers.has_token(Name::Privacy, "id"),
-        };
+        let private = request.headers.has_token(Name::Privacy, "id");
+        let from = Identity { private, ..Identity::of_extension(user) };
         let destinations = self.reached_by(extension, &to)?;
         Ok(Plan { from, to, destinations })
     }
@@ -226,12 +223,12 @@ impl Core {
         let inside = entry.map_or(number, |entry| entry.extension.as_str());
         match self.directory.extension(inside) {
             Some(callee) => Ok(vec![Destination::Extension(callee)]),
-            None => self.way_out(extension, number),
+            None => self.way_out(extension, number, None),
         }
     }
 
     /// Counts one more call for the node and its caller, or names the limit that is met.
-    fn admit_call(&mut self, now: Time, caller: &Party) -> Result<(), &'static str> {
+    pub(super) fn admit_call(&mut self, now: Time, caller: &Party) -> Result<(), &'static str> {
         if self.is_draining() {
             return Err("draining");
         }
@@ -296,27 +293,21 @@ impl Core {
         self.next_call += 1;
         let id = call::CallId(self.next_call);
         tracing::info!(call = %id, leg = %leg, from = %Masked(&plan.from.number), to = %Masked(&plan.to), "call");
-        let limits =
-            Limits { ring: self.config.sip.ring_timeout, call: self.config.sip.call_limit };
+        let Plan { from, to, destinations } = plan;
+        let setup = self.setup_of(id, &caller, &destinations);
         let mut commands = Vec::new();
-        let call = Call::new(leg, plan.destinations.len(), limits, &mut commands);
-        let state = CallState {
-            call,
-            started: now,
-            from: plan.from,
-            to: plan.to,
-            noise: Vec::new(),
-            recording: None,
-            counted: vec![caller.clone()],
-            caller,
-            destinations: plan.destinations,
-            codecs: Vec::new(),
-            hearing: Vec::new(),
-            redirects: 0,
-            finished: Vec::new(),
-            closing: 0,
+        let call = Call::new(setup, leg, &mut commands);
+        let reach = Reach {
+            attempt: call.attempts().first().map(|attempt| attempt.id),
+            by: caller.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            destinations,
+            auto_answer: false,
         };
+        let state = CallState::new(call, now, from, to, caller, reach);
         self.calls.insert(id, state);
+        self.tell_created(now, id, out);
         self.commands(now, id, commands, out);
     }
 

@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use base::Time;
 use call::hearing::{self, Hears};
-use call::{CallId, Cause, LegId};
+use call::{AttemptId, CallId, Cause, LegId};
 use media::command::{
-    Hear, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig,
-    StreamId,
+    CallTone, Hear, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote,
+    StreamConfig, StreamId,
 };
 use media::dtmf::{DtmfEvent, Form};
 use media::srtp::{Keying, MasterKey, Profile};
@@ -54,11 +54,16 @@ impl Core {
         }));
     }
 
-    /// What to offer to a leg being placed: what the caller can do and `party` may; everything
-    /// that `party` may when the caller made no offer.
-    pub(super) fn codecs_to_offer(&self, call: CallId, party: &Party) -> Vec<Codec> {
+    /// What to offer to a leg being placed: what whoever it will talk to can do and `party` may;
+    /// everything that `party` may when nobody has made an offer.
+    pub(super) fn codecs_to_offer(
+        &self,
+        call: CallId,
+        attempt: AttemptId,
+        party: &Party,
+    ) -> Vec<Codec> {
         let allowed = party.codecs(&self.config);
-        let caller = self.calls.get(&call).and_then(|state| state.call.caller());
+        let caller = self.calls.get(&call).and_then(|state| state.call.counterpart(attempt));
         let offered = caller.and_then(|caller| self.legs.get(&caller)?.offered());
         match offered {
             Some(offered) => {
@@ -142,7 +147,7 @@ impl Core {
                 self.with_leg(now, partner, out, |leg, cx| asked = leg.reoffer(codecs, cx));
             }
             if !asked {
-                self.release_call(now, call, Cause::INCOMPATIBLE, out);
+                self.lose_leg(now, leg.max(partner), Cause::INCOMPATIBLE, out);
             }
         }
     }
@@ -153,6 +158,7 @@ impl Core {
         let call = this.call();
         let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
         let Some(partner) = partner.and_then(|partner| self.legs.get(&partner)) else { return };
+        let other = partner.id();
         if partner.is_waiting_for_answer() {
             let (id, status) = (partner.id(), StatusCode::NOT_ACCEPTABLE_HERE);
             return self.with_leg(now, id, out, |leg, cx| leg.refuse_offer(status, cx));
@@ -162,7 +168,7 @@ impl Core {
             (None, _) | (_, None) => false,
         };
         if drifted {
-            self.release_call(now, call, Cause::INCOMPATIBLE, out);
+            self.lose_leg(now, leg.max(other), Cause::INCOMPATIBLE, out);
         }
     }
 
@@ -178,8 +184,7 @@ impl Core {
         let Some(state) = self.calls.get_mut(&call) else { return };
         let plan: Vec<_> = hearing::plan(&state.call).collect();
         for &(leg, _) in &plan {
-            let partner = state.call.partner(leg).and_then(|partner| self.legs.get(&partner));
-            let listener = partner.map(|partner| partner.party().clone());
+            let listener = state.listener(leg);
             let Some(leg) = self.legs.get_mut(&leg) else { continue };
             let switched = state.noise.iter().find(|(of, _)| *of == leg.id()).map(|(_, on)| *on);
             let noise = noise::removal(&self.config, leg.party(), listener.as_ref(), switched);
@@ -193,14 +198,7 @@ impl Core {
         }
         for (leg, hears) in plan {
             let listener = Self::stream_of(leg);
-            let source = match hears {
-                Hears::Nothing => Hear::Nothing,
-                Hears::Leg(leg) => Hear::Stream(Self::stream_of(leg)),
-                Hears::Hold => match self.config.media.hold {
-                    HoldSound::Music => Hear::Music,
-                    HoldSound::Silence => Hear::Silence,
-                },
-            };
+            let source = sound(hears, self.config.media.hold);
             if state.told(listener) != Some(source) {
                 state.tell(listener, source);
                 out.push(Output::Media(MediaCommand::Hear { listener, source }));
@@ -217,7 +215,7 @@ impl Core {
             }
             MediaEvent::RtpTimeout { stream } => {
                 tracing::info!(leg = %leg_of(stream), "no audio: orphan");
-                self.end_by_media(now, stream, Cause::TIMEOUT, out);
+                self.lose_leg(now, leg_of(stream), Cause::TIMEOUT, out);
             }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
             MediaEvent::Recording(event) => recording::told(&event),
@@ -250,6 +248,10 @@ impl Core {
         tracing::debug!(%leg, ?form, "key");
         // A better form may be known now.
         self.touch(call);
+        let who = self.calls.get(&call).and_then(|state| state.call.leg(leg)).map(|leg| leg.of);
+        if let Some(who) = who {
+            self.tell_key(now, call, who, event.digit.to_char(), out);
+        }
         let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
         let Some(partner) = partner.and_then(|partner| self.legs.get(&partner)) else { return };
         let (partner, body) = (partner.id(), partner.party().dtmf(&self.config).info());
@@ -264,18 +266,22 @@ impl Core {
             (None, Form::Events | Form::InBand) => {}
         }
     }
+}
 
-    pub(super) fn end_by_media(
-        &mut self,
-        now: Time,
-        stream: StreamId,
-        cause: Cause,
-        out: &mut Vec<Output>,
-    ) {
-        if let Some(leg) = self.legs.get(&leg_of(stream)) {
-            let call = leg.call();
-            self.release_call(now, call, cause, out);
-        }
+/// The media engine's words for what a leg hears.
+fn sound(hears: Hears, hold: HoldSound) -> Hear {
+    match hears {
+        Hears::Nothing => Hear::Nothing,
+        Hears::Legs(set) => match set.legs() {
+            [one] => Hear::Stream(Core::stream_of(*one)),
+            legs => Hear::Mix(legs.iter().map(|leg| Core::stream_of(*leg)).collect()),
+        },
+        Hears::Hold => match hold {
+            HoldSound::Music => Hear::Music,
+            HoldSound::Silence => Hear::Silence,
+        },
+        Hears::Ringback => Hear::Tone(CallTone::Ringback),
+        Hears::Silence => Hear::Silence,
     }
 }
 

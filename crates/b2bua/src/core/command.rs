@@ -1,13 +1,12 @@
 //! What programs and people ask for. Every command gets its reply in the same step.
 
 use base::Time;
+use call::CallId;
 use call::control::Refusal;
-use call::{CallId, Cause};
 
 use super::Core;
 use crate::api::{
-    Act, Actor, Command, CommandResult, Refused, RegistrationSnapshot, Reply, RequestId,
-    TrunkSnapshot,
+    Actor, Command, CommandResult, Refused, RegistrationSnapshot, Reply, RequestId, TrunkSnapshot,
 };
 use crate::io::Output;
 use crate::party::Party;
@@ -43,9 +42,41 @@ impl Core {
                 let call = self.seen_by(actor, &interaction)?;
                 self.done(now, call)
             }
-            Command::Act { interaction, participant: _, act } => {
+            Command::Act { interaction, participant, act } => {
                 let call = self.seen_by(actor, &interaction)?;
-                self.act(now, call, &act, out)
+                let by = self.acting(actor, call, participant.as_deref())?;
+                self.act(now, call, by, act, out)
+            }
+            Command::Outdial { extension, to, route } => {
+                self.outdial(now, actor, extension.as_deref(), &to, route.as_deref(), out)
+            }
+            Command::Pickup { extension, by } => {
+                self.pickup(now, actor, &extension, by.as_deref(), out)
+            }
+            Command::Monitor { interaction, agent, mode, extension } => {
+                let post = self.listening_post(actor, extension.as_deref())?;
+                let watched = self.to_monitor(actor, interaction.as_deref(), agent.as_deref())?;
+                self.monitor(now, watched, mode, post, out)
+            }
+            Command::MonitorMode { session, mode } => {
+                oversees(actor)?;
+                let (call, who) = self.session(&session)?;
+                let mut result = Err(Refusal::NotFound);
+                self.with_call(now, call, out, |state, _, commands| {
+                    result = state.call.switch_monitoring(who, mode, commands);
+                });
+                result?;
+                self.done(now, call)
+            }
+            Command::MonitorEnd { session } => {
+                oversees(actor)?;
+                let (call, who) = self.session(&session)?;
+                let mut result = Err(Refusal::NotFound);
+                self.with_call(now, call, out, |state, now, commands| {
+                    result = state.call.end_monitoring(now, who, commands);
+                });
+                result?;
+                self.done(now, call)
             }
             Command::Registrations => {
                 oversees(actor)?;
@@ -55,51 +86,6 @@ impl Core {
                 oversees(actor)?;
                 Ok(Reply::Trunks(self.show_trunks()))
             }
-            Command::Outdial { .. }
-            | Command::Pickup { .. }
-            | Command::Monitor { .. }
-            | Command::MonitorMode { .. }
-            | Command::MonitorEnd { .. } => Err(Refusal::InvalidState.into()),
-        }
-    }
-
-    fn act(&mut self, now: Time, call: CallId, act: &Act, out: &mut Vec<Output>) -> CommandResult {
-        match act {
-            Act::End => {
-                self.release_call(now, call, Cause::NORMAL, out);
-                self.done(now, call)
-            }
-            Act::NoiseSuppression { target, enabled, .. } => {
-                let state = self.calls.get(&call).ok_or(Refusal::NotFound)?;
-                let legs = state.call.participants().iter().map(|party| party.leg);
-                let leg = legs.into_iter().find(|leg| leg.0.to_string() == *target);
-                self.switch_noise_removal(leg.ok_or(Refusal::NotFound)?, *enabled);
-                self.done(now, call)
-            }
-            Act::Accept
-            | Act::Decline
-            | Act::Hold { .. }
-            | Act::Resume
-            | Act::Mute
-            | Act::Unmute
-            | Act::Dtmf { .. }
-            | Act::Consult { .. }
-            | Act::ConsultEnd
-            | Act::ConsultExit
-            | Act::ConsultHold
-            | Act::ConsultResume
-            | Act::ConsultTransfer
-            | Act::ConsultConference
-            | Act::Toggle
-            | Act::Transfer { .. }
-            | Act::ConferenceAdd { .. }
-            | Act::ConferenceExit
-            | Act::ConferenceEnd
-            | Act::Remove { .. }
-            | Act::RecordStart
-            | Act::RecordStop
-            | Act::RecordPause
-            | Act::RecordResume => Err(Refusal::InvalidState.into()),
         }
     }
 
@@ -110,9 +96,7 @@ impl Core {
 
     /// The interaction of this id, when the actor may see it; else it does not exist for them.
     pub(super) fn seen_by(&self, actor: &Actor, interaction: &str) -> Result<CallId, Refused> {
-        let number = interaction.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
-        let call = number.map(CallId).filter(|call| self.record_id(*call) == interaction);
-        let call = call.filter(|call| self.calls.contains_key(call) && self.may_see(actor, *call));
+        let call = self.by_id(interaction).ok().filter(|call| self.may_see(actor, *call));
         call.ok_or_else(|| Refused::new(Refusal::NotFound, "no such interaction"))
     }
 
@@ -120,8 +104,8 @@ impl Core {
         let Actor::Agent { extension } = actor else { return true };
         let Some(at) = self.directory.extension(extension) else { return false };
         let Some(state) = self.calls.get(&call) else { return false };
-        let legs = state.call.participants().iter().filter_map(|party| self.legs.get(&party.leg));
-        legs.into_iter().any(|leg| *leg.party() == Party::Extension(at))
+        let key = Party::Extension(at).key();
+        state.call.participants().iter().any(|one| one.party == key) || state.call.rings_at(key)
     }
 
     fn show_registrations(&self, now: Time) -> Vec<RegistrationSnapshot> {

@@ -1,7 +1,7 @@
 //! Placing legs: from a destination to phones and trunk gateways.
 
 use base::Time;
-use call::{Cause, LegId};
+use call::{AttemptId, Cause, LegId};
 use serde::{Deserialize, Serialize};
 use sip::message::{StatusCode, Uri};
 use sip::transport::Target;
@@ -40,6 +40,7 @@ impl Core {
         &self,
         extension: usize,
         dialled: &str,
+        only: Option<&str>,
     ) -> Result<Vec<Destination>, StatusCode> {
         let config = &self.config;
         let allowed = &config.extensions[extension].routes;
@@ -47,7 +48,7 @@ impl Core {
         for route in &config.routes {
             let Some(number) = route.number_for(dialled) else { continue };
             exists = true;
-            if !allowed.contains(&route.name) {
+            if !allowed.contains(&route.name) || only.is_some_and(|only| only != route.name) {
                 continue;
             }
             let ways = route.trunks.iter().filter_map(|name| {
@@ -73,28 +74,33 @@ impl Core {
         &mut self,
         now: Time,
         call: call::CallId,
+        attempt: AttemptId,
         target: usize,
         out: &mut Vec<Output>,
     ) {
         let Some(state) = self.calls.get(&call) else { return };
-        let Some(destination) = state.destinations.get(target).cloned() else { return };
-        let placed = match destination {
-            Destination::Extension(extension) => self.dial_phones(now, call, extension, out),
-            Destination::Trunk { trunk, target, number } => {
-                self.dial_trunk(now, call, trunk, target, &number, out)
+        let destination = state.reach(attempt).and_then(|reach| reach.destinations.get(target));
+        let placed = match destination.cloned() {
+            Some(Destination::Extension(extension)) => {
+                self.dial_phones(now, call, attempt, extension, out)
             }
+            Some(Destination::Trunk { trunk, target, number }) => {
+                self.dial_trunk(now, (call, attempt), (trunk, target), &number, out)
+            }
+            None => Err(Cause::NOT_FOUND),
         };
         if let Err(cause) = placed {
             self.with_call(now, call, out, |state, now, commands| {
-                state.call.target_failed(now, cause, commands);
+                state.call.target_failed(now, attempt, cause, commands);
             });
         }
     }
 
-    fn dial_phones(
+    pub(super) fn dial_phones(
         &mut self,
         now: Time,
         call: call::CallId,
+        attempt: AttemptId,
         extension: usize,
         out: &mut Vec<Output>,
     ) -> Result<(), Cause> {
@@ -116,7 +122,7 @@ impl Core {
         let callee = Party::Extension(extension);
         let mut placed = Err(Cause::CONGESTION);
         for way in phones {
-            let result = self.place(now, call, callee.clone(), way, out);
+            let result = self.place(now, (call, attempt), callee.clone(), way, out);
             placed = if placed.is_ok() { placed } else { result };
         }
         placed
@@ -125,9 +131,8 @@ impl Core {
     fn dial_trunk(
         &mut self,
         now: Time,
-        call: call::CallId,
-        trunk: usize,
-        target: usize,
+        (call, attempt): (call::CallId, AttemptId),
+        (trunk, target): (usize, usize),
         number: &str,
         out: &mut Vec<Output>,
     ) -> Result<(), Cause> {
@@ -141,7 +146,7 @@ impl Core {
         let callee = Party::Trunk(trunk);
         let way = trunk_way(&config, trunk, target, number, state.resolved[target].clone());
         let placed = match way {
-            Some(way) => self.place(now, call, callee.clone(), way, out),
+            Some(way) => self.place(now, (call, attempt), callee.clone(), way, out),
             None => Err(Cause::NOT_FOUND),
         };
         match placed {
@@ -159,12 +164,12 @@ impl Core {
     pub(super) fn place(
         &mut self,
         now: Time,
-        call: call::CallId,
+        (call, attempt): (call::CallId, AttemptId),
         party: Party,
         way: Way,
         out: &mut Vec<Output>,
     ) -> Result<(), Cause> {
-        let codecs = self.codecs_to_offer(call, &party);
+        let codecs = self.codecs_to_offer(call, attempt, &party);
         if !super::codecs::has_audio(&codecs) {
             return Err(Cause::INCOMPATIBLE);
         }
@@ -174,12 +179,16 @@ impl Core {
         let state = self.calls.get_mut(&call).ok_or(Cause::INTERNAL)?;
         self.next_leg += 1;
         let id = LegId(self.next_leg);
-        let caller = state.call.caller().and_then(|caller| self.legs.get(&caller));
+        let reach = state.reach(attempt).ok_or(Cause::INTERNAL)?;
+        let (from, to, auto_answer) = (reach.from.clone(), reach.to.clone(), reach.auto_answer);
+        let dialling = state.call.attempts().iter().find(|one| one.id == attempt);
+        let caller = dialling.and_then(|one| self.legs.get(&one.caller?));
         let outgoing = Outgoing {
             call,
             party: party.clone(),
-            from: state.from.clone(),
-            to: state.to.clone(),
+            from,
+            to,
+            auto_answer,
             way,
             codecs,
             inherited: caller
@@ -188,7 +197,7 @@ impl Core {
         };
         let leg = SipLeg::outgoing(id, outgoing, media, &self.config, &mut self.wire.rng);
         tracing::info!(%call, leg = %id, party = party.name(&self.config), "placing");
-        state.call.add_callee(id);
+        state.call.add_leg(attempt, id, party.key());
         self.dialogs.insert(leg.key(), id);
         self.open_stream(&leg, out);
         let needs_lookup = leg.needs_lookup();

@@ -228,6 +228,7 @@ impl Core {
         self.working_on = Some(call);
         let mut commands = Vec::new();
         work(state, now, &mut commands);
+        state.forget_reaches();
         self.touch(call);
         self.commands(now, call, commands, out);
     }
@@ -243,7 +244,11 @@ impl Core {
         for command in commands {
             match command {
                 call::Output::Leg(leg, command) => self.command(now, call, leg, command, out),
-                call::Output::Dial { target } => self.dial(now, call, target, out),
+                call::Output::Dial { attempt, target } => {
+                    self.reach_again(call, attempt);
+                    self.dial(now, call, attempt, target, out);
+                }
+                call::Output::Happened(happening) => self.tell(now, call, happening, out),
                 call::Output::Arm(timer, after) => {
                     self.wire.timers.arm(Deadline::Call(call, timer), now + after);
                 }

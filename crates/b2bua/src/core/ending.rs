@@ -1,8 +1,8 @@
 //! Ends: of legs, calls, connections, and of the node's patience with those still up.
 
 use base::{Masked, Time};
-use call::record::{CallRecord, EndedBy, LegRecord};
-use call::{CallId, Cause, LegEvent, LegId};
+use call::record::{CallRecord, EndedBy, LegRecord, SegmentRecord, TimesRecord};
+use call::{Call, CallId, Cause, LegEvent, LegId, SegmentKind};
 use media::command::{MediaCommand, StreamId, StreamStats};
 use sip::message::{StatusCode, Uri};
 use sip::transport::FlowId;
@@ -40,7 +40,8 @@ impl Core {
         let Some(state) = self.calls.get_mut(&gone.call()) else { return };
         state.closing += 1;
         self.closing.insert(stream, (gone.call(), state.finished.len()));
-        state.finished.push((leg, leg_record(&gone, &self.config)));
+        let of = state.call.leg(leg).map(|leg| leg.of.to_string()).unwrap_or_default();
+        state.finished.push((leg, leg_record(&gone, of, &self.config)));
         state.hearing.retain(|(listener, _)| *listener != stream);
     }
 
@@ -67,10 +68,9 @@ impl Core {
 
     /// Writes the record once the last leg is gone and the last figures are in.
     pub(super) fn over(&mut self, now: Time, call: CallId, out: &mut Vec<Output>) {
-        let done = self
-            .calls
-            .get(&call)
-            .is_some_and(|state| state.call.participants().is_empty() && state.closing == 0);
+        let done = self.calls.get(&call).is_some_and(|state| {
+            state.call.is_ending() && state.call.legs().is_empty() && state.closing == 0
+        });
         if !done {
             return;
         }
@@ -81,7 +81,7 @@ impl Core {
             if let Some(recording) = &state.recording {
                 out.push(Self::stop_recording(call, recording));
             }
-            let record = self.call_record(now, call, state);
+            let record = self.call_record(now, call, &state);
             tracing::info!(%call, from = %Masked(&record.from), to = %Masked(&record.to),
                 status = record.sip_status, talk_ms = record.talk_ms, "over");
             out.push(Output::CallRecord(Box::new(record)));
@@ -93,8 +93,19 @@ impl Core {
         format!("{:x}-{}", self.clock.wall.0, call.0)
     }
 
-    fn call_record(&self, now: Time, call: CallId, state: CallState) -> CallRecord {
-        let mut placed = state.finished;
+    fn segment_records(&self, call: &Call, at: Time) -> Vec<SegmentRecord> {
+        let segments = call.segments().iter();
+        let records = segments.map(|segment| SegmentRecord {
+            kind: segment.kind,
+            started: self.clock.wall(segment.from),
+            duration_ms: millis(segment.to.unwrap_or(at) - segment.from),
+            participants: segment.participants.iter().map(ToString::to_string).collect(),
+        });
+        records.collect()
+    }
+
+    pub(super) fn call_record(&self, now: Time, call: CallId, state: &CallState) -> CallRecord {
+        let mut placed = state.finished.clone();
         placed.sort_by_key(|(leg, _)| *leg);
         let times = state.call.times();
         let ended = times.ended.unwrap_or(now);
@@ -108,15 +119,21 @@ impl Core {
             answered: times.answered.map(|at| self.clock.wall(at)),
             ended: self.clock.wall(ended),
             talk_ms: millis(talk),
-            hold_ms: millis(times.held),
-            recording: state.recording.map(|recording| recording.file),
-            from: state.from.number,
-            to: state.to,
+            hold_ms: millis(state.call.total(SegmentKind::Hold, ended)),
+            recording: match &state.recording {
+                Some(recording) => Some(recording.file.clone()),
+                None => state.recordings.last().cloned(),
+            },
+            from: state.from.number.clone(),
+            to: state.to.clone(),
             ended_by: outcome.map_or(EndedBy::System, |outcome| outcome.by),
             sip_status: cause.status(),
             q850_cause: cause.q850(),
             reason: cause.text().to_owned(),
             legs: placed.into_iter().map(|(_, record)| record).collect(),
+            segments: self.segment_records(&state.call, ended),
+            times: times_record(&state.call, ended),
+            merged_into: None,
         }
     }
 
@@ -132,14 +149,16 @@ impl Core {
     ) {
         let Some(this) = self.legs.get(&leg) else { return };
         let (call, party) = (this.call(), this.party().clone());
-        let follow = self.redirect_targets(call, &party, contacts);
+        let follow = self.redirect_targets(call, leg, &party, contacts);
         if let Some(state) = self.calls.get_mut(&call)
             && !follow.is_empty()
         {
             state.redirects += 1;
             for destination in follow.into_iter().rev() {
-                if let Some(next) = state.call.redirected() {
-                    state.destinations.insert(next, destination);
+                if let Some((attempt, next)) = state.call.redirected(leg)
+                    && let Some(reach) = state.reach_mut(attempt)
+                {
+                    reach.destinations.insert(next.min(reach.destinations.len()), destination);
                 }
             }
         }
@@ -177,7 +196,7 @@ impl Core {
     /// nobody will deliver any more. For the very end; nothing else is to follow.
     pub fn last_records(&mut self, now: Time) -> Vec<CallRecord> {
         let calls = std::mem::take(&mut self.calls);
-        calls.into_iter().map(|(call, state)| self.call_record(now, call, state)).collect()
+        calls.iter().map(|(call, state)| self.call_record(now, *call, state)).collect()
     }
 
     /// Drops a call whose handling panicked, without asking its state anything: its far ends are
@@ -191,23 +210,25 @@ impl Core {
             }
             self.forget_leg(now, leg, out);
         }
-        for timer in [call::Timer::Ring, call::Timer::Limit] {
+        let timers = self.calls.get(&call).map(|state| state.call.timers().collect::<Vec<_>>());
+        for timer in timers.unwrap_or_default() {
             self.wire.timers.disarm(Deadline::Call(call, timer));
         }
         if let Some(state) = self.calls.remove(&call) {
             for party in &state.counted {
                 self.uncount(party);
             }
-            let mut record = self.call_record(now, call, state);
+            let mut record = self.call_record(now, call, &state);
             record.sip_status = StatusCode::SERVER_INTERNAL_ERROR.0;
             out.push(Output::CallRecord(Box::new(record)));
         }
     }
 }
 
-fn leg_record(leg: &SipLeg, config: &crate::config::Config) -> LegRecord {
+fn leg_record(leg: &SipLeg, of: String, config: &crate::config::Config) -> LegRecord {
     LegRecord {
         side: leg.side(),
+        participant: of,
         party: leg.party().name(config).to_owned(),
         sip_call_id: leg.key().0.into(),
         sip_status: leg.final_status(),
@@ -221,6 +242,18 @@ fn leg_record(leg: &SipLeg, config: &crate::config::Config) -> LegRecord {
     }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn times_record(call: &Call, at: Time) -> TimesRecord {
+    let total = |kind| millis(call.total(kind, at));
+    TimesRecord {
+        talk_ms: total(SegmentKind::Talk),
+        hold_ms: total(SegmentKind::Hold),
+        consult_ms: total(SegmentKind::Consult),
+        transfer_ms: total(SegmentKind::Transfer),
+        conference_ms: total(SegmentKind::Conference),
+        post_call_ms: total(SegmentKind::PostCall),
+    }
+}
+
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,15 +12,20 @@ mod admit;
 mod bridge;
 mod codecs;
 mod command;
+mod control;
 mod dial;
 mod dispatch;
 mod ending;
+mod merge;
 mod noise;
+mod outdial;
 mod quality;
+mod reach;
 mod rebind;
 mod recording;
 mod register;
 mod show;
+mod tell;
 mod trunks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -30,16 +35,16 @@ use std::time::Duration;
 
 use base::{Rng, Time, WallTime};
 use call::record::LegRecord;
-use call::{Call, CallId, LegId};
+use call::{Call, CallId, LegId, ParticipantId};
 use media::command::{BridgeId, StreamId};
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::auth::{Authenticator, Guard};
 use sip::registrar::Registrar;
 
+use self::reach::Reach;
 use self::recording::Recording;
 use crate::config::Config;
-use crate::core::dial::Destination;
 use crate::directory::Directory;
 use crate::io::{Event, Input, Output};
 use crate::party::{Identity, Party};
@@ -121,8 +126,10 @@ struct CallState {
     started: Time,
     from: Identity,
     to: String,
-    caller: Party,
-    destinations: Vec<Destination>,
+    /// How those are reached who are being called.
+    reaches: Vec<Reach>,
+    /// Who is who, for those whom the caller's identity and the dialled number do not name.
+    names: Vec<(ParticipantId, Identity)>,
     /// Codecs of the call; a codec's index is its key in the media engine.
     codecs: Vec<Codec>,
     /// What each listener was last told to hear.
@@ -131,6 +138,9 @@ struct CallState {
     noise: Vec<(LegId, bool)>,
     /// Its recording.
     recording: Option<Recording>,
+    /// Recordings of it that are complete, and how many there were.
+    recordings: Vec<String>,
+    recorded: u16,
     /// Parties whose limits count this call.
     counted: Vec<Party>,
     redirects: u8,

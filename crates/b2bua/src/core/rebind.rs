@@ -17,14 +17,10 @@ impl Core {
         if taken {
             leg.media_failed();
         }
-        let is_placing = leg.is_placing();
         if taken && (self.move_leg(now, id, out) || self.place_anew(now, id, out)) {
             return;
         }
-        match is_placing {
-            true => self.lose_leg(now, id, out),
-            false => self.end_by_media(now, Self::stream_of(id), Cause::CONGESTION, out),
-        }
+        self.lose_leg(now, id, Cause::CONGESTION, out);
     }
 
     /// Opens the stream of a leg at other ports; false: it cannot move.
@@ -53,24 +49,21 @@ impl Core {
         let Some(leg) = self.legs.get(&id) else { return false };
         let (call, party, rebinds) = (leg.call(), leg.party().clone(), leg.rebinds());
         let Some(way) = leg.way_anew() else { return false };
-        let is_dialling = self
-            .calls
-            .get(&call)
-            .is_some_and(|state| !state.call.is_talking() && !state.call.is_ending());
-        if !is_dialling || self.place(now, call, party, way, out).is_err() {
+        let attempt = self.calls.get(&call).and_then(|state| state.call.attempt_for(id));
+        let placed = attempt.map(|attempt| self.place(now, (call, attempt), party, way, out));
+        if placed.is_none_or(|placed| placed.is_err()) {
             return false;
         }
         if let Some(new) = self.legs.get_mut(&LegId(self.next_leg)) {
             new.replaces(rebinds);
         }
-        self.lose_leg(now, id, out);
+        self.lose_leg(now, id, Cause::CONGESTION, out);
         true
     }
 
-    /// Gives up a leg that is being placed, and no other.
-    fn lose_leg(&mut self, now: Time, id: LegId, out: &mut Vec<Output>) {
+    /// Gives up a leg, and no other.
+    pub(super) fn lose_leg(&mut self, now: Time, id: LegId, cause: Cause, out: &mut Vec<Output>) {
         let Some(call) = self.legs.get(&id).map(crate::sip_leg::SipLeg::call) else { return };
-        let cause = Cause::CONGESTION;
         self.with_leg(now, id, out, |leg, cx| leg.release(cause, false, cx));
         self.with_call(now, call, out, |state, now, commands| {
             state.call.handle(now, id, LegEvent::Lost(cause), commands);

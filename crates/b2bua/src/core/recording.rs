@@ -1,13 +1,13 @@
 //! Recording of whole calls where it is switched on (K1): which file, and who is on which channel.
 
-use call::{CallId, LegId};
+use call::control::MonitorMode;
+use call::{CallId, LegId, Role};
 use media::command::MediaCommand;
 use media::record::{RecordCommand, RecordEvent, RecordFormat, RecordingId, Side};
 use serde::{Deserialize, Serialize};
 
 use super::Core;
 use crate::io::Output;
-use crate::party::Party;
 
 /// Rate of a recording, hertz: what telephones have, and what wideband codecs have.
 const NARROW: u32 = 8000;
@@ -19,40 +19,73 @@ pub(super) struct Recording {
     id: RecordingId,
     /// Its file's name with extension.
     pub(super) file: String,
-    /// Who is recorded.
-    tracks: Vec<LegId>,
+    /// How many recordings of the same call were before it.
+    part: u16,
+    /// Who is recorded, and where.
+    tracks: Vec<(LegId, Option<Side>)>,
+    is_paused: bool,
 }
 
 impl Core {
-    /// Begins to record a call whose sides talk, and takes in who joins it.
+    /// Makes the recording what the call says it is, and takes in who joins it.
     pub(super) fn record(&mut self, call: CallId, out: &mut Vec<Output>) {
         let Some(policy) = self.config.media.recording else { return };
-        let name = self.record_id(call);
         let Some(state) = self.calls.get(&call) else { return };
-        if !state.call.is_talking() {
-            return;
+        let wanted = state.call.recording();
+        if wanted == call::Recording::Off {
+            return self.rest_recording(call, out);
         }
-        let legs: Vec<_> = state.call.participants().iter().map(|party| party.leg).collect();
-        let sides: Vec<_> = legs.iter().filter_map(|leg| Some((*leg, self.side(*leg)?))).collect();
+        let part = state.recording.as_ref().map_or(state.recorded, |recording| recording.part);
+        let name = match part {
+            0 => self.record_id(call),
+            part => format!("{}-{part}", self.record_id(call)),
+        };
+        let legs: Vec<_> = state.call.legs().iter().map(|leg| leg.leg).collect();
+        let sides: Vec<_> = legs.iter().map(|leg| (*leg, self.side(*leg))).collect();
         let is_wide = legs.iter().any(|leg| self.is_wideband(*leg));
         let rate = if is_wide { WIDE } else { NARROW };
         let Some(state) = self.calls.get_mut(&call) else { return };
         let bridge = Self::bridge_of(call);
         let mut say = |command| out.push(Output::Media(MediaCommand::Record { bridge, command }));
         let recording = state.recording.get_or_insert_with(|| {
-            let id = RecordingId(call.0);
+            let id = RecordingId(call.0 + (u64::from(part) << 48));
             let (container, pause) = (policy.container, policy.pause);
             let format = RecordFormat { container, rate, pause };
             let file = format!("{name}.{}", container.extension());
             say(RecordCommand::Start { recording: id, name, format });
-            Recording { id, file, tracks: Vec::new() }
+            Recording { id, file, part, tracks: Vec::new(), is_paused: false }
         });
+        let id = recording.id;
         for (leg, side) in sides {
-            if !recording.tracks.contains(&leg) {
-                recording.tracks.push(leg);
-                let (id, stream) = (recording.id, Self::stream_of(leg));
-                say(RecordCommand::Track { recording: id, stream, side: Some(side) });
+            let told = recording.tracks.iter_mut().find(|(track, _)| *track == leg);
+            match told {
+                Some((_, told)) if *told == side => continue,
+                Some((_, told)) => *told = side,
+                None if side.is_none() => continue,
+                None => recording.tracks.push((leg, side)),
             }
+            say(RecordCommand::Track { recording: id, stream: Self::stream_of(leg), side });
+        }
+        let pauses = wanted == call::Recording::Paused;
+        if pauses != recording.is_paused {
+            recording.is_paused = pauses;
+            say(match pauses {
+                true => RecordCommand::Pause { recording: id },
+                false => RecordCommand::Resume { recording: id },
+            });
+        }
+    }
+
+    /// The agent has stopped the recording of a call that goes on (K6): another one may follow.
+    fn rest_recording(&mut self, call: CallId, out: &mut Vec<Output>) {
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        if !state.call.is_talking() {
+            return; // it ends with the last leg
+        }
+        if let Some(recording) = state.recording.take() {
+            state.recorded = recording.part + 1;
+            state.recordings.push(recording.file.clone());
+            out.push(Self::stop_recording(call, &recording));
         }
     }
 
@@ -61,16 +94,23 @@ impl Core {
         Output::Media(MediaCommand::Record { bridge: Self::bridge_of(call), command })
     }
 
-    /// Left is the customer, who is behind a trunk; among colleagues the one who called.
+    /// Left is the customer; among colleagues the one who called. Supervisors are recorded when all
+    /// hear them, and never on the customer's side (U0).
     fn side(&self, leg: LegId) -> Option<Side> {
-        let leg = self.legs.get(&leg)?;
-        let state = self.calls.get(&leg.call())?;
-        let others = state.call.participants().iter().filter_map(|other| self.legs.get(&other.leg));
-        let is_trunk = |leg: &crate::sip_leg::SipLeg| matches!(leg.party(), Party::Trunk(_));
-        let is_internal = !others.into_iter().any(is_trunk);
-        let calls = state.call.caller() == Some(leg.id());
-        let is_customer = is_trunk(leg) || (is_internal && calls);
-        Some(if is_customer { Side::Customer } else { Side::Agents })
+        let state = self.calls.get(&self.legs.get(&leg)?.call())?;
+        let leg = state.call.leg(leg)?;
+        let one = state.call.participant(leg.of)?;
+        let others = state.call.participants();
+        let has_customer = others.iter().any(|one| one.role == Role::Customer);
+        match one.role {
+            Role::Customer => Some(Side::Customer),
+            Role::Agent if !has_customer && one.id.number == 1 => Some(Side::Customer),
+            Role::Agent | Role::NonAgent => Some(Side::Agents),
+            Role::Supervisor => {
+                let barges = one.watch.is_some_and(|watch| watch.mode == MonitorMode::Barge);
+                barges.then_some(Side::Agents)
+            }
+        }
     }
 
     fn is_wideband(&self, leg: LegId) -> bool {

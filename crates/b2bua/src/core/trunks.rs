@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use base::Time;
-use call::CallId;
+use call::{CallId, LegId};
 use sip::message::{
     ContactList, Method, Name, NameAddr, Request, Response, Scheme, StatusCode, Uri,
 };
@@ -221,6 +221,7 @@ impl Core {
     pub(super) fn redirect_targets(
         &self,
         call: CallId,
+        leg: LegId,
         party: &Party,
         contacts: &[Uri],
     ) -> Vec<Destination> {
@@ -234,7 +235,8 @@ impl Core {
         let followed = contacts.find_map(|contact| {
             let number = dialable(contact)?;
             if contact.scheme == Scheme::Tel {
-                return self.dialled_anew(&state.caller, trunk, &number);
+                let reach = state.reach(state.call.attempt_for(leg)?)?;
+                return self.dialled_anew(&reach.by, trunk, &number);
             }
             let target = stays_with(trunk, contact)?;
             Some(vec![Destination::Trunk { trunk: at, target, number }])

@@ -134,6 +134,8 @@ pub(crate) struct Outgoing {
     pub(crate) to: String,
     pub(crate) way: Way,
     pub(crate) codecs: Vec<Codec>,
+    /// Whether the phone is asked to answer by itself: its user has asked for the call.
+    pub(crate) auto_answer: bool,
     pub(crate) inherited: Inherited,
 }
 
@@ -201,6 +203,12 @@ impl SipLeg {
         self.call
     }
 
+    /// It belongs to another call from now on, whose media engine must be told anew.
+    pub(crate) fn join(&mut self, call: CallId) {
+        self.call = call;
+        self.configured = None;
+    }
+
     pub(crate) fn side(&self) -> Side {
         self.side
     }
@@ -264,10 +272,6 @@ impl SipLeg {
 
     pub(crate) fn rebinds(&self) -> u8 {
         self.rebinds
-    }
-
-    pub(crate) fn is_placing(&self) -> bool {
-        matches!(self.state, State::Placing(_))
     }
 
     pub(crate) fn has_media(&self) -> bool {

@@ -429,6 +429,12 @@ fn first_invite(outgoing: &Outgoing, tag: &str, call_id: &str, config: &Config) 
     if caller.private {
         headers.push(Name::Privacy, "id");
     }
+    if outgoing.auto_answer {
+        // RFC 5373 §4.1, and what desk phones take instead of it (S11).
+        headers.push_named("Answer-Mode", "Auto");
+        headers.push_named("Call-Info", format!("<sip:{}>;answer-after=0", config.realm));
+        headers.push_named("Alert-Info", "<http://www.notused.com>;info=alert-autoanswer");
+    }
     for (name, value) in &outgoing.inherited.headers {
         headers.push_named(name, value.as_str());
     }

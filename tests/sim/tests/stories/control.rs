@@ -1,0 +1,302 @@
+//! The API drives calls: hold, consult, transfer, conference, supervision, on phones that know
+//! nothing of it.
+
+use b2bua::api::{
+    Act, Actor, Command, DestinationType, InteractionState, MonitorMode, OnFailure, Reply, To,
+};
+use call::control::Refusal;
+use sim::{Answering, Placing, World};
+
+use crate::{answers, header, seconds, world};
+
+fn agent(extension: &str) -> To {
+    To { to: extension.to_owned(), destination_type: DestinationType::Agent }
+}
+
+fn number(number: &str) -> To {
+    To { to: number.to_owned(), destination_type: DestinationType::DialNumber }
+}
+
+fn consult(extension: &str) -> Act {
+    Act::Consult { to: agent(extension), hold_participants: true }
+}
+
+/// The carrier's customer and 1001 talk.
+fn talking() -> World {
+    let mut world = world();
+    world.plan("1001", Answering::after(1000));
+    world.call("carrier", Placing::to("+4930100"));
+    world.run_for(seconds(5));
+    assert_eq!(world.heard_by("carrier"), "Stream");
+    world
+}
+
+/// And 1001 consults 1002.
+fn consulting() -> World {
+    let mut world = talking();
+    world.plan("1002", Answering::after(1000));
+    assert!(matches!(world.act("1001", consult("1002")), Ok(Reply::Pending(_))));
+    world.run_for(seconds(5));
+    world
+}
+
+fn state(world: &mut World) -> InteractionState {
+    world.interactions()[0].state
+}
+
+fn refused(world: &mut World, extension: &str, act: Act) -> Refusal {
+    world.act(extension, act).expect_err("refused").code
+}
+
+#[test]
+fn h1_the_api_holds_and_resumes_without_a_word_on_the_wire() {
+    let mut world = talking();
+    let before = world.sent_to("1001", "INVITE").len();
+    world.act("1001", Act::Hold { release_line: false }).unwrap();
+    assert_eq!(
+        (world.heard_by("carrier"), world.heard_by("1001")),
+        ("Music".into(), "Silence".into())
+    );
+    assert_eq!(state(&mut world), InteractionState::Held);
+    assert_eq!(refused(&mut world, "1001", Act::End), Refusal::EndWhileHeld);
+    world.run_for(seconds(10));
+    world.act("1001", Act::Resume).unwrap();
+    assert_eq!(world.heard_by("carrier"), "Stream");
+    assert_eq!(world.sent_to("1001", "INVITE").len(), before);
+    world.run_for(seconds(2));
+    world.act("1001", Act::End).unwrap();
+    world.finish();
+    let record = &world.records()[0];
+    assert!((9_500..10_500).contains(&record.times.hold_ms), "{record:?}");
+    assert_eq!(record.segments.len(), 3);
+}
+
+#[test]
+fn h6_the_line_is_released_and_the_call_retrieved() {
+    let mut world = talking();
+    world.act("1001", Act::Hold { release_line: true }).unwrap();
+    world.run_for(seconds(3));
+    assert!(!world.has_call("1001"));
+    assert_eq!(world.heard_by("carrier"), "Music");
+    world.plan("1001", Answering::after(1000));
+    assert!(matches!(world.act("1001", Act::Resume), Ok(Reply::Pending(_))));
+    world.run_for(seconds(4));
+    assert_eq!(
+        (world.heard_by("carrier"), world.heard_by("1001")),
+        ("Stream".into(), "Stream".into())
+    );
+    let again = world.sent_to("1001", "INVITE").pop().unwrap();
+    assert!(header(&again, "Call-Info").is_some_and(|info| info.contains("answer-after=0")));
+    world.finish();
+}
+
+#[test]
+fn c10_consult_toggle_and_merge() {
+    let mut world = consulting();
+    assert_eq!(state(&mut world), InteractionState::Consulting);
+    assert_eq!(world.heard_by("carrier"), "Music");
+    assert_eq!(world.heard_by("1002"), "Stream");
+    world.act("1001", Act::Toggle).unwrap();
+    assert_eq!(
+        (world.heard_by("carrier"), world.heard_by("1002")),
+        ("Stream".into(), "Music".into())
+    );
+    world.act("1001", Act::ConsultConference).unwrap();
+    for peer in ["carrier", "1001", "1002"] {
+        assert_eq!(world.heard_by(peer), "Mix", "{peer}");
+    }
+    assert_eq!(state(&mut world), InteractionState::Conference);
+    world.act("1001", Act::ConferenceExit).unwrap();
+    world.run_for(seconds(3));
+    assert!(!world.has_call("1001"));
+    assert_eq!(world.heard_by("carrier"), "Stream");
+    world.finish();
+}
+
+#[test]
+fn c13_a_busy_target_leaves_the_customer_on_hold() {
+    let mut world = talking();
+    world.plan("1002", Answering::refuse(500, 486));
+    world.act("1001", consult("1002")).unwrap();
+    world.run_for(seconds(3));
+    assert_eq!(world.heard_by("carrier"), "Music");
+    assert_eq!(state(&mut world), InteractionState::Held);
+    world.act("1001", Act::Resume).unwrap();
+    assert_eq!(world.heard_by("carrier"), "Stream");
+    world.finish();
+}
+
+#[test]
+fn c14_c16_targets_that_cannot_be() {
+    let mut world = talking();
+    for (to, destination_type, code) in [
+        ("9999", DestinationType::Agent, Refusal::NotFound),
+        ("sales", DestinationType::Queue, Refusal::UnsupportedDestination),
+        ("+49309", DestinationType::EntryPoint, Refusal::NotFound),
+        ("12", DestinationType::DialNumber, Refusal::InvalidDialNumber),
+        ("4711", DestinationType::DialNumber, Refusal::UnsupportedDestination),
+        ("1001", DestinationType::Agent, Refusal::InvalidState),
+    ] {
+        let to = To { to: to.to_owned(), destination_type };
+        let act = Act::Consult { to: to.clone(), hold_participants: true };
+        assert_eq!(refused(&mut world, "1001", act), code, "{to:?}");
+    }
+    world.finish();
+}
+
+#[test]
+fn c15_a_dialled_entry_point_is_one() {
+    let mut world = world();
+    world.plan("1003", Answering::after(500));
+    world.call("1002", Placing::to("1003"));
+    world.run_for(seconds(3));
+    world.plan("1001", Answering::after(500));
+    let act = Act::Consult { to: number("+49 (30) 100"), hold_participants: true };
+    world.act("1002", act).unwrap();
+    world.run_for(seconds(3));
+    assert!(world.has_call("1001"));
+    world.finish();
+}
+
+#[test]
+fn c24_the_initiator_dies_and_the_consult_ends() {
+    let mut world = consulting();
+    world.act("1001", Act::ConsultEnd).unwrap();
+    world.run_for(seconds(3));
+    assert!(!world.has_call("1002"));
+    assert_eq!(world.heard_by("carrier"), "Stream");
+    world.finish();
+}
+
+#[test]
+fn t5_blind_transfer_to_an_agent_and_to_a_number() {
+    let mut world = talking();
+    world.plan("1002", Answering::after(3000));
+    world.act("1001", Act::Transfer { to: agent("1002"), on_failure: None }).unwrap();
+    world.run_for(seconds(2));
+    assert!(!world.has_call("1001"));
+    assert_eq!(world.heard_by("carrier"), "Tone", "it rings");
+    world.run_for(seconds(3));
+    assert_eq!(
+        (world.heard_by("carrier"), world.heard_by("1002")),
+        ("Stream".into(), "Stream".into())
+    );
+    world.finish();
+}
+
+#[test]
+fn t4_a_refused_transfer_comes_back() {
+    let mut world = talking();
+    world.plan("1002", Answering::refuse(500, 603));
+    let act = Act::Transfer { to: agent("1002"), on_failure: Some(OnFailure::Recall) };
+    world.plan("1001", Answering::after(1000));
+    world.act("1001", act).unwrap();
+    world.run_for(seconds(6));
+    assert_eq!(
+        (world.heard_by("carrier"), world.heard_by("1001")),
+        ("Stream".into(), "Stream".into())
+    );
+    world.finish();
+}
+
+#[test]
+fn f15_two_calls_become_one() {
+    let mut world = talking();
+    world.act("1001", Act::Hold { release_line: false }).unwrap();
+    world.plan("1001", Answering::after(500));
+    world.call("1002", Placing::to("1001"));
+    world.run_for(seconds(3));
+    let ids: Vec<_> = world.interactions().into_iter().map(|one| one.id).collect();
+    let actor = Actor::Agent { extension: "1001".to_owned() };
+    let act = Act::ConferenceAdd { interactions: vec![ids[1].clone()] };
+    let command = Command::Act { interaction: ids[0].clone(), participant: None, act };
+    world.ask(actor, command).unwrap();
+    assert_eq!(world.interactions().len(), 1);
+    world.run_for(seconds(2));
+    for peer in ["carrier", "1002"] {
+        assert_eq!(world.heard_by(peer), "Mix", "{peer}");
+    }
+    world.finish();
+    assert_eq!(world.records().iter().filter(|record| record.merged_into.is_some()).count(), 1);
+}
+
+#[test]
+fn i2_a_call_that_rings_elsewhere_is_taken() {
+    let mut world = world();
+    world.plan("1001", Answering::after(15_000));
+    world.call("carrier", Placing::to("+4930100"));
+    world.run_for(seconds(2));
+    world.plan("1002", Answering::after(100));
+    let command = Command::Pickup { extension: "1001".to_owned(), by: None };
+    world.ask(Actor::Agent { extension: "1002".to_owned() }, command).unwrap();
+    world.run_for(seconds(3));
+    assert_eq!(
+        (world.heard_by("carrier"), world.heard_by("1002")),
+        ("Stream".into(), "Stream".into())
+    );
+    assert!(!world.has_call("1001"));
+    world.finish();
+}
+
+#[test]
+fn i5_the_own_phone_first_then_the_number() {
+    let mut world = world();
+    world.plan("1001", Answering::after(500));
+    world.plan("carrier", Answering::after(2000));
+    let command = Command::Outdial { extension: None, to: number("01711234"), route: None };
+    world.ask(Actor::Agent { extension: "1001".to_owned() }, command).unwrap();
+    assert!(answers(&world, "carrier", "INVITE").is_empty());
+    world.run_for(seconds(6));
+    assert_eq!(
+        (world.heard_by("carrier"), world.heard_by("1001")),
+        ("Stream".into(), "Stream".into())
+    );
+    world.finish();
+}
+
+#[test]
+fn u0_a_supervisor_listens_whispers_and_barges() {
+    let mut world = talking();
+    world.plan("1004", Answering::after(500));
+    let supervisor = Actor::Supervisor { extension: Some("1004".to_owned()) };
+    let command = Command::Monitor {
+        interaction: None,
+        agent: Some("1001".to_owned()),
+        mode: MonitorMode::Monitor,
+        extension: None,
+    };
+    let Ok(Reply::Monitoring { session, .. }) = world.ask(supervisor.clone(), command) else {
+        panic!("no session");
+    };
+    world.run_for(seconds(3));
+    let heard = |world: &World| ["carrier", "1001", "1004"].map(|peer| world.heard_by(peer));
+    assert_eq!(heard(&world), ["Stream", "Stream", "Mix"]);
+    for (mode, expected) in [
+        (MonitorMode::Whisper, ["Stream", "Mix", "Mix"]),
+        (MonitorMode::Barge, ["Mix", "Mix", "Mix"]),
+    ] {
+        let command = Command::MonitorMode { session: session.clone(), mode };
+        world.ask(supervisor.clone(), command).unwrap();
+        assert_eq!(heard(&world), expected, "{mode:?}");
+    }
+    world.ask(supervisor, Command::MonitorEnd { session }).unwrap();
+    world.run_for(seconds(3));
+    assert_eq!(world.heard_by("carrier"), "Stream");
+    world.finish();
+}
+
+#[test]
+fn an_agent_sees_and_touches_their_own_calls_only() {
+    let mut world = talking();
+    let interaction = world.interactions()[0].id.clone();
+    let stranger = Actor::Agent { extension: "1003".to_owned() };
+    let end = Command::Act { interaction: interaction.clone(), participant: None, act: Act::End };
+    let refused = world.ask(stranger.clone(), end).expect_err("refused");
+    assert_eq!(refused.code, Refusal::NotFound);
+    let Ok(Reply::Interactions(list)) = world.ask(stranger.clone(), Command::Interactions) else {
+        panic!("no list");
+    };
+    assert!(list.is_empty());
+    assert_eq!(world.ask(stranger, Command::Trunks).expect_err("refused").code, Refusal::Forbidden);
+    world.finish();
+}
