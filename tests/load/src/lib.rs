@@ -1,6 +1,7 @@
 //! Load generators of our own, and what they share.
 
 pub mod attacks;
+pub mod conference;
 pub mod mutations;
 pub mod rtp;
 pub mod server;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Bytes of a G.711 packet of 20 ms.
 const PACKET_LEN: usize = 172;
-const PACKET_NANOS: u64 = 20_000_000;
+pub(crate) const PACKET_NANOS: u64 = 20_000_000;
 /// Where a packet carries the time at which it was sent: in its payload, which is passed on.
 const STAMP: Range<usize> = 12..20;
 /// Where strays come from.
@@ -182,9 +182,41 @@ pub fn cpu_seconds(pid: u32) -> io::Result<f64> {
     Ok(ticks as f64 / per_second as f64)
 }
 
+/// Resident memory of a process, kilobytes.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident_kb(pid: u32) -> io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    kb.ok_or_else(|| io::Error::other("no VmRSS"))
+}
+
+/// Now, since the machine has been running.
+pub(crate) fn started() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Now, as the kernel stamps packets.
+pub(crate) fn realtime() -> u64 {
+    clock(libc::CLOCK_REALTIME)
+}
+
 /// One packet: `Some(None)` when it is not one of ours (a report).
 fn receive(phone: &UdpSocket) -> Option<Option<u32>> {
     let mut buffer = [0u8; 1500];
+    let (len, arrived) = receive_at(phone, &mut buffer)?;
+    if len != PACKET_LEN || buffer[STAMP] == [0xaa; 8] {
+        return Some(None);
+    }
+    let mut stamp = [0; 8];
+    stamp.copy_from_slice(&buffer[STAMP]);
+    Some(u32::try_from(arrived.saturating_sub(u64::from_be_bytes(stamp))).ok())
+}
+
+/// One packet of any kind: its length, and the kernel's time of arrival.
+pub(crate) fn receive_at(phone: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, u64)> {
     let mut control = [0u64; 16];
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: a plain C structure for which zeros are a valid value.
@@ -195,14 +227,7 @@ fn receive(phone: &UdpSocket) -> Option<Option<u32>> {
     header.msg_controllen = size_of_val(&control);
     // SAFETY: the header points to live buffers of the lengths it says.
     let len = unsafe { libc::recvmsg(phone.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
-    let len = usize::try_from(len).ok()?;
-    if len != PACKET_LEN || buffer[STAMP] == [0xaa; 8] {
-        return Some(None);
-    }
-    let mut stamp = [0; 8];
-    stamp.copy_from_slice(&buffer[STAMP]);
-    let arrived = arrival(&header)?;
-    Some(u32::try_from(arrived.saturating_sub(u64::from_be_bytes(stamp))).ok())
+    Some((usize::try_from(len).ok()?, arrival(&header)?))
 }
 
 /// The kernel's time of arrival, nanoseconds since the epoch.
@@ -217,7 +242,7 @@ fn arrival(header: &libc::msghdr) -> Option<u64> {
     Some(nanos(&time))
 }
 
-fn set_timestamping(phone: &UdpSocket) -> io::Result<()> {
+pub(crate) fn set_timestamping(phone: &UdpSocket) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the option's value lives over the call and has the length told.
     let result = unsafe {
@@ -239,7 +264,7 @@ fn clock(which: libc::clockid_t) -> u64 {
     nanos(&time)
 }
 
-fn sleep_until(at: u64) {
+pub(crate) fn sleep_until(at: u64) {
     if clock(libc::CLOCK_MONOTONIC) >= at {
         return;
     }
