@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use media::command::{BridgeId, CallTone, MediaCommand, MediaEvent, StreamId};
 use media::player::Music;
@@ -31,7 +32,7 @@ use thiserror::Error;
 use crate::ports::OwnPorts;
 use crate::recording::{RecordingConfig, RecordingQueue, Recordings};
 use crate::sys::Waker;
-use crate::thread::{Inbox, Setup};
+use crate::thread::{Clock, Inbox, Order, Setup};
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct MediaNetConfig {
     /// Whether to ask for real-time scheduling; without the permission the workers are only nicer
     /// to themselves.
     pub realtime: bool,
+    /// Lateness of a tick that is told by [`MediaEvent::Overrun`].
+    pub overrun: Duration,
     /// Commands that may wait per worker.
     pub queue: usize,
     /// Our own ports beside those of the streams (SIP): nothing is ever sent to any of them.
@@ -62,6 +65,7 @@ impl Default for MediaNetConfig {
             music: None,
             country: Country::default(),
             realtime: true,
+            overrun: Duration::from_millis(5),
             queue: 4096,
             own_ports: Vec::new(),
             seed: [0; 32],
@@ -109,7 +113,7 @@ pub struct MediaNet {
 }
 
 struct Handle {
-    queue: SyncSender<MediaCommand>,
+    queue: SyncSender<Order>,
     inbox: Arc<Inbox>,
     waker: Arc<Waker>,
     /// Whether there is something the worker was not woken for. Only the posting side uses it.
@@ -141,10 +145,12 @@ impl MediaNet {
         let queue = recordings.as_ref().map(Recordings::queue);
         let silence = Arc::new(Music::silence());
         let own_ports = Arc::new(OwnPorts::new(config.own_ports.clone()));
+        // One clock for all: a stream that moves takes its times along.
+        let clock = Clock::start();
         let workers = (0..config.workers.max(1))
             .map(|index| {
                 let queue = queue.clone();
-                Handle::start(index, &config, &own_ports, &silence, queue, events.clone())
+                Handle::start((index, clock), &config, &own_ports, &silence, queue, events.clone())
             })
             .collect::<io::Result<Vec<_>>>()?;
         // Encoding takes some ten milliseconds: nobody is on hold yet.
@@ -174,13 +180,7 @@ impl MediaNet {
                 self.places().insert(*stream, place);
                 place
             }
-            MediaCommand::Move { stream, bridge } => {
-                let (from, to) = (self.places().get(stream).copied(), self.place_of(*bridge));
-                if from != Some(to) {
-                    return Err(Full(command));
-                }
-                to
-            }
+            MediaCommand::Move { stream, bridge } => return self.relocate(*stream, *bridge),
             MediaCommand::Configure { stream, .. }
             | MediaCommand::Press { stream, .. }
             | MediaCommand::Hear { listener: stream, .. } => {
@@ -198,6 +198,26 @@ impl MediaNet {
             self.places().remove(stream);
         }
         result
+    }
+
+    /// Sends a stream to the worker of another call. From then on that one gets its commands, and
+    /// takes none before the stream is there.
+    fn relocate(&self, stream: StreamId, bridge: BridgeId) -> Result<(), Full> {
+        let command = MediaCommand::Move { stream, bridge };
+        let to = self.place_of(bridge);
+        // Held until both know: of two moves, all workers hear of the same one first, so that no
+        // two wait for each other.
+        let mut places = self.places();
+        let Some(from) = places.get(&stream).copied().filter(|from| *from != to) else {
+            return self.workers[to].post(command);
+        };
+        let (passage, arrivals) = sync_channel(1);
+        let waker = Arc::clone(&self.workers[to].waker);
+        let full = |_| Full(command.clone());
+        self.workers[to].order(Order::Await { bridge, arrivals }).map_err(full)?;
+        self.workers[from].order(Order::Leave { stream, passage, waker }).map_err(full)?;
+        places.insert(stream, to);
+        Ok(())
     }
 
     fn place_of(&self, bridge: BridgeId) -> usize {
@@ -243,7 +263,7 @@ impl Drop for MediaNet {
 
 impl Handle {
     fn start(
-        index: usize,
+        (index, clock): (usize, Clock),
         config: &MediaNetConfig,
         own_ports: &Arc<OwnPorts>,
         music: &Arc<Music>,
@@ -255,6 +275,7 @@ impl Handle {
         let waker = Arc::new(Waker::new()?);
         let setup = Setup {
             index,
+            clock,
             commands,
             inbox: Arc::clone(&inbox),
             waker: Arc::clone(&waker),
@@ -262,6 +283,7 @@ impl Handle {
             seed: seed_of(config.seed, index),
             own_ports: Arc::clone(own_ports),
             realtime: config.realtime,
+            overrun: config.overrun,
             recordings,
         };
         let worker = thread::Thread::new(setup, events)?;
@@ -275,19 +297,23 @@ impl Handle {
     }
 
     fn post(&self, command: MediaCommand) -> Result<(), Full> {
-        let result = match self.queue.try_send(command) {
+        match self.order(Order::Obey(command)) {
             // A stream that cannot be closed would be there for ever.
-            Err(TrySendError::Full(MediaCommand::Close { stream })) => {
+            Err(Order::Obey(MediaCommand::Close { stream })) => {
                 self.inbox.close(stream);
                 Ok(())
             }
-            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => {
-                Err(Full(command))
-            }
-            Ok(()) => Ok(()),
-        };
+            Err(Order::Obey(command)) => Err(Full(command)),
+            Err(Order::Leave { .. } | Order::Await { .. }) | Ok(()) => Ok(()),
+        }
+    }
+
+    fn order(&self, order: Order) -> Result<(), Order> {
+        let result = self.queue.try_send(order);
         self.posted.store(true, Ordering::Relaxed);
-        result
+        result.map_err(|error| match error {
+            TrySendError::Full(order) | TrySendError::Disconnected(order) => order,
+        })
     }
 
     fn shut_down(&self) {

@@ -50,6 +50,19 @@ impl Epoll {
         Ok(())
     }
 
+    /// Watches a descriptor no more, though it stays open.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
+        // SAFETY: both descriptors are open; no memory is passed. Fails only for what is not watched.
+        unsafe {
+            libc::epoll_ctl(
+                self.fd.as_raw_fd(),
+                libc::EPOLL_CTL_DEL,
+                fd.as_raw_fd(),
+                ptr::null_mut(),
+            )
+        };
+    }
+
     /// Waits for something to read. How many are ready.
     pub(crate) fn wait(&mut self) -> usize {
         // SAFETY: the array has EVENTS elements and lives over the call.

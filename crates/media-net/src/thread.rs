@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::mpsc::Receiver as Commands;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,7 +18,7 @@ use media::record::{Block, BlockSink, RecordCommand, RecordingId};
 use media::rtp::{DATAGRAM_MAX, HEADER_LEN as RTP_HEADER_LEN};
 use media::sound::Sounds;
 use media::stream::Numbers;
-use media::worker::{Channel, Sink, Slot, TICK, Worker};
+use media::worker::{Channel, Sink, Slot, TICK, Traveller, Worker};
 
 use crate::ports::{OwnPorts, Port, Ports, RECEIVE_BUFFER};
 use crate::recording::{RecordingQueue, RecordingSink};
@@ -33,8 +33,6 @@ const CATCH_UP: u64 = 3;
 const STALL: Duration = Duration::from_millis(200);
 /// What is passed on of each stream then: 100 ms of audio.
 const KEPT: usize = 5;
-/// Lateness of a tick worth telling.
-const OVERRUN: Duration = Duration::from_millis(5);
 /// Least time between two such events.
 const OVERRUN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -67,16 +65,51 @@ impl Inbox {
     }
 }
 
+/// What a worker is sent, in its order.
+pub(crate) enum Order {
+    /// The core wants something.
+    Obey(MediaCommand),
+    /// A stream goes to another worker, which is waiting for it.
+    Leave { stream: StreamId, passage: SyncSender<Passenger>, waker: Arc<Waker> },
+    /// A stream comes from another worker: what was ordered after it is about it, too.
+    Await { bridge: BridgeId, arrivals: Receiver<Passenger> },
+}
+
+/// A stream with its sockets.
+pub(crate) struct Passenger {
+    stream: StreamId,
+    traveller: Traveller,
+    ports: Ports,
+}
+
+/// When the engine started, for all its workers.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    start: Instant,
+    wall: WallTime,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = WallTime(u64::try_from(wall.as_millis()).unwrap_or(0));
+        Self { start: Instant::now(), wall }
+    }
+}
+
 /// What a worker thread starts with.
 pub(crate) struct Setup {
     pub(crate) index: usize,
-    pub(crate) commands: Commands<MediaCommand>,
+    pub(crate) clock: Clock,
+    pub(crate) commands: Receiver<Order>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) waker: Arc<Waker>,
     pub(crate) music: Arc<Music>,
     pub(crate) seed: [u8; 32],
     pub(crate) own_ports: Arc<OwnPorts>,
     pub(crate) realtime: bool,
+    /// Lateness of a tick worth telling.
+    pub(crate) overrun: Duration,
     /// The way to the disk, when calls are recorded.
     pub(crate) recordings: Option<RecordingQueue>,
 }
@@ -90,11 +123,14 @@ pub(crate) struct Thread<E> {
     epoll: Epoll,
     ticker: Ticker,
     buffers: Box<[[u8; DATAGRAM_MAX + 1]; KEPT]>,
-    start: Instant,
+    /// A stream on its way here: no order is taken before it has arrived.
+    awaited: Option<(BridgeId, Receiver<Passenger>)>,
     ticking: bool,
     /// When the next tick is due.
     tick_due: Time,
     overrun_told: Option<Time>,
+    /// Greatest lateness of a tick since then.
+    latest: Duration,
 }
 
 /// Where the worker's output goes.
@@ -143,12 +179,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         let ticker = Ticker::new()?;
         epoll.add(setup.waker.fd(), WAKE)?;
         epoll.add(ticker.fd(), TICKED)?;
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let worker = Worker::new(
-            Arc::clone(&setup.music),
-            setup.seed,
-            WallTime(u64::try_from(wall.as_millis()).unwrap_or(0)),
-        );
+        let worker = Worker::new(Arc::clone(&setup.music), setup.seed, setup.clock.wall);
         Ok(Self {
             setup,
             worker,
@@ -157,10 +188,11 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             epoll,
             ticker,
             buffers: Box::new([[0; DATAGRAM_MAX + 1]; KEPT]),
-            start: Instant::now(),
+            awaited: None,
             ticking: false,
             tick_due: Time::ZERO,
             overrun_told: None,
+            latest: Duration::ZERO,
         })
     }
 
@@ -194,7 +226,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     }
 
     fn now(&self) -> Time {
-        Time::ZERO + self.start.elapsed()
+        Time::ZERO + self.setup.clock.start.elapsed()
     }
 
     fn read(&mut self, now: Time, token: u64) {
@@ -229,11 +261,13 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         if fired == 0 || !self.ticking {
             return;
         }
-        let late = now - self.tick_due;
+        // After the packets that came with it: that is when it begins.
+        self.latest = self.latest.max(self.now() - self.tick_due);
         let quiet = self.overrun_told.is_none_or(|told| now - told >= OVERRUN_PAUSE);
-        if late >= OVERRUN && quiet {
+        if self.latest >= self.setup.overrun && quiet {
             self.overrun_told = Some(now);
-            let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+            let late_us = u64::try_from(self.latest.as_micros()).unwrap_or(u64::MAX);
+            self.latest = Duration::ZERO;
             self.rim.event(MediaEvent::Overrun { worker: self.setup.index, late_us });
         }
         self.tick_due = self.tick_due + TICK * u32::try_from(fired).unwrap_or(u32::MAX);
@@ -247,11 +281,13 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         self.setup.waker.clear();
         // Letters first, commands second: what is to be closed was opened before.
         let letters = std::mem::take(&mut *self.setup.inbox.letters());
-        while let Ok(command) = self.setup.commands.try_recv() {
-            self.command(now, command);
-        }
+        let is_done = self.take_orders(now);
         for stream in letters.closing {
-            self.close(now, stream);
+            match is_done || self.slots.contains_key(&stream) {
+                true => self.close(now, stream),
+                // It may be on its way.
+                false => self.setup.inbox.close(stream),
+            }
         }
         if let Some((music, tones)) = letters.music {
             self.worker.set_music(music);
@@ -266,6 +302,54 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         }
         self.set_ticking(now);
         std::ops::ControlFlow::Continue(())
+    }
+
+    /// Takes all orders, or all before a stream that is still on its way: false then.
+    fn take_orders(&mut self, now: Time) -> bool {
+        loop {
+            if let Some((bridge, arrivals)) = &self.awaited {
+                let (bridge, arrived) = (*bridge, arrivals.try_recv());
+                match arrived {
+                    Ok(passenger) => self.welcome(bridge, passenger),
+                    Err(TryRecvError::Empty) => return false,
+                    // It was closed before, or its worker is gone.
+                    Err(TryRecvError::Disconnected) => {}
+                }
+                self.awaited = None;
+            }
+            match self.setup.commands.try_recv() {
+                Ok(Order::Obey(command)) => self.command(now, command),
+                Ok(Order::Leave { stream, passage, waker }) => {
+                    if let Some(passenger) = self.let_go(stream) {
+                        // There is room for one, and nobody else sends.
+                        let _ = passage.try_send(passenger);
+                    }
+                    drop(passage);
+                    waker.wake();
+                }
+                Ok(Order::Await { bridge, arrivals }) => self.awaited = Some((bridge, arrivals)),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return true,
+            }
+        }
+    }
+
+    /// Takes a stream and its sockets out of this worker. What comes meanwhile waits in the sockets.
+    fn let_go(&mut self, stream: StreamId) -> Option<Passenger> {
+        let slot = self.slots.remove(&stream)?;
+        let ports = self.rim.ports.get_mut(slot.0)?.take()?;
+        self.epoll.remove(ports.rtp.socket.as_fd());
+        if let Some(rtcp) = &ports.rtcp {
+            self.epoll.remove(rtcp.socket.as_fd());
+        }
+        Some(Passenger { stream, traveller: self.worker.depart(slot)?, ports })
+    }
+
+    fn welcome(&mut self, bridge: BridgeId, passenger: Passenger) {
+        let Passenger { stream, traveller, ports } = passenger;
+        let slot = self.worker.arrive(traveller, bridge);
+        if let Err(error) = self.settle(stream, slot, ports) {
+            tracing::error!(%stream, %error, "moved, but cannot be watched");
+        }
     }
 
     fn command(&mut self, now: Time, command: MediaCommand) {
@@ -320,6 +404,11 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         }
         let ports = Ports::bind(local, &self.setup.own_ports)?;
         let slot = self.worker.open(now, (stream, bridge), ports.rtcp.is_some(), numbers);
+        self.settle(stream, slot, ports)
+    }
+
+    /// Watches the sockets of a stream from now on.
+    fn settle(&mut self, stream: StreamId, slot: Slot, ports: Ports) -> io::Result<()> {
         let watched = self.watch(slot, &ports);
         if self.rim.ports.len() <= slot.0 {
             self.rim.ports.resize_with(slot.0 + 1, || None);

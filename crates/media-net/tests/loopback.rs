@@ -497,3 +497,61 @@ fn music_that_cannot_be_read_is_refused_at_the_start() {
     let result = MediaNet::start(MediaNetConfig { music, ..MediaNetConfig::default() }, |_| {});
     assert!(matches!(result.err(), Some(StartError::Music { .. })));
 }
+
+#[test]
+fn a_stream_that_moves_keeps_its_ports_its_session_and_every_packet() {
+    const PACKETS: u8 = 200;
+    let engine = Engine::start(MediaNetConfig { workers: 2, ..MediaNetConfig::default() });
+    let (mut a, b) = engine.call(&[PCMU, EVENTS], &[PCMU, EVENTS]);
+    // Only what comes from the stream's own port is heard.
+    b.rtp.connect(b.server).unwrap();
+    for n in 0..PACKETS {
+        a.say(0, &[n; 160]);
+        if n % 20 == 10 {
+            // Both go to the other worker, as when their call merges into another.
+            let bridge = BridgeId(u64::from(n / 20) + 1);
+            for phone in [&a, &b] {
+                engine.media.post(MediaCommand::Move { stream: phone.stream, bridge }).unwrap();
+            }
+            for (listener, source) in [(&a, &b), (&b, &a)] {
+                let source = Hear::Stream(source.stream);
+                let listener = listener.stream;
+                engine.media.post(MediaCommand::Hear { listener, source }).unwrap();
+            }
+            engine.media.wake();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let mut heard = vec![];
+    b.rtp.set_read_timeout(Some(SILENCE)).unwrap();
+    while let Some((header, payload)) = b.hear() {
+        heard.push((header, payload[0]));
+    }
+    // What came while nobody was to hear it is left out; nothing else is, and nothing is told twice.
+    assert!(heard.len() >= usize::from(PACKETS) - 10, "{}", heard.len());
+    for pair in heard.windows(2) {
+        let [(before, _), (after, _)] = pair else { unreachable!() };
+        assert_eq!((after.ssrc, after.sequence), (before.ssrc, before.sequence + 1));
+    }
+    assert!(heard.is_sorted_by_key(|(_, n)| *n));
+    let stats = engine.close(&a);
+    assert_eq!(stats.packets_received, u64::from(PACKETS), "all of them came in");
+    assert_eq!(engine.close(&b).packets_sent, heard.len() as u64);
+}
+
+#[test]
+fn a_stream_may_be_closed_while_it_moves() {
+    let engine = Engine::start(MediaNetConfig { workers: 2, ..MediaNetConfig::default() });
+    let (a, b) = engine.call(&[PCMU], &[PCMU]);
+    for bridge in 1..40 {
+        let stream = b.stream;
+        engine.media.post(MediaCommand::Move { stream, bridge: BridgeId(bridge) }).unwrap();
+    }
+    engine.media.post(MediaCommand::Move { stream: StreamId(99), bridge: BridgeId(1) }).unwrap();
+    engine.media.wake();
+    assert_eq!(engine.close(&b).packets_received, 0);
+    engine.close(&a);
+    let again = Phone::new(1, LOCALHOST);
+    engine.open(&again, LocalPorts { ip: LOCALHOST, rtp: b.server.port(), rtcp: None });
+    engine.close(&again);
+}

@@ -296,7 +296,7 @@ pub enum MediaEvent {
     },
     /// Something about a recording.
     Recording(RecordEvent),
-    /// A worker was later than its deadline (told at most once a second).
+    /// A worker was later than its deadline (told at most once a second, with the worst since).
     Overrun {
         /// Which worker, from 0.
         worker: usize,

@@ -178,7 +178,7 @@ impl Sender {
                 self.feed = Some(feed);
             }
         }
-        self.sent(now, &header, packet.clock_rate, packet.payload_len);
+        self.sent(now, &header, frame_of(packet), packet.payload_len);
         Some(header)
     }
 
@@ -191,10 +191,24 @@ impl Sender {
         payload_len: usize,
         origin: Origin,
     ) -> Header {
+        let frame = samples(FRAME, clock_rate);
+        self.own_lasting(now, (payload_type, clock_rate), payload_len, origin, frame)
+    }
+
+    /// The same of a packet that lasts so many units of the clock. It follows what was sent before
+    /// without a step of the timestamps, whatever that was, unless real time is far ahead.
+    pub fn own_lasting(
+        &mut self,
+        now: Time,
+        (payload_type, clock_rate): (u8, u32),
+        payload_len: usize,
+        origin: Origin,
+        units: u32,
+    ) -> Header {
         let going_on = self.feed.is_some_and(|feed| feed.origin == origin);
         let ideal = self.ideal(now, clock_rate);
         let lag = ideal.wrapping_sub(self.next_timestamp) as i32;
-        let keep_pace = going_on && lag < samples(LAG_MAX, clock_rate) as i32;
+        let keep_pace = self.latest.is_some() && lag < samples(LAG_MAX, clock_rate) as i32;
         let header = Header {
             marker: !going_on,
             payload_type,
@@ -213,7 +227,7 @@ impl Sender {
             latest_at: now,
         });
         self.next_sequence = header.sequence.wrapping_add(1);
-        self.sent(now, &header, clock_rate, payload_len);
+        self.sent(now, &header, (clock_rate, units), payload_len);
         header
     }
 
@@ -244,7 +258,7 @@ impl Sender {
             latest_at: now,
         });
         self.next_sequence = header.sequence.wrapping_add(1);
-        self.sent(now, &header, packet.clock_rate, packet.payload_len);
+        self.sent(now, &header, frame_of(packet), packet.payload_len);
         Some(header)
     }
 
@@ -273,10 +287,16 @@ impl Sender {
         anchor.timestamp.wrapping_add(samples(now - anchor.at, clock_rate))
     }
 
-    fn sent(&mut self, now: Time, header: &Header, clock_rate: u32, payload_len: usize) {
+    fn sent(
+        &mut self,
+        now: Time,
+        header: &Header,
+        (clock_rate, units): (u32, u32),
+        payload_len: usize,
+    ) {
         self.packets += 1;
         self.bytes += payload_len as u64;
-        let end = header.timestamp.wrapping_add(samples(FRAME, clock_rate));
+        let end = header.timestamp.wrapping_add(units);
         if (end.wrapping_sub(self.next_timestamp) as i32) > 0 {
             self.next_timestamp = end;
             self.latest = Some(Latest { at: now, timestamp: header.timestamp, clock_rate });
@@ -298,6 +318,11 @@ impl Feed {
         let most = samples(now - self.latest_at + STEP_MAX, packet.clock_rate);
         step >= 0 && step.unsigned_abs() <= most
     }
+}
+
+/// The clock of a packet, and how long it is taken to last.
+fn frame_of(packet: &Relayed) -> (u32, u32) {
+    (packet.clock_rate, samples(FRAME, packet.clock_rate))
 }
 
 /// A duration in units of a clock, modulo 2³².

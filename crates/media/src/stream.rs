@@ -11,6 +11,7 @@ use crate::dialer::Dialer;
 use crate::dtmf::{Digit, EventReceiver};
 use crate::ear::Ear;
 use crate::latch::Latch;
+use crate::mixer::Seat;
 use crate::mouth::Mouth;
 use crate::reception::Reception;
 use crate::record::RecordingId;
@@ -19,7 +20,7 @@ use crate::rtcp_latch::{RtcpLatch, Standing};
 use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
-use crate::worker::{Channel, Sink, Slot, Watch};
+use crate::worker::{Channel, Joining, Sink, Slot, Source, Watch};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -76,6 +77,14 @@ pub(crate) struct Stream {
     pub(crate) dialled: u64,
     /// Whether the last audio came out of the mouth: events follow it.
     pub(crate) by_mouth: bool,
+    /// Its place in the mix of its call.
+    pub(crate) seat: Option<Seat>,
+    /// What its peer says, on the way into the mix.
+    pub(crate) said: Option<Box<Source>>,
+    /// It is about to hear the mix.
+    pub(crate) joining: Option<Joining>,
+    /// It hears the mix no more, but for its end.
+    pub(crate) lingers: bool,
     pub(crate) silence: Silence,
     pub(crate) reports: Reports,
     pub(crate) watch: Watch,
@@ -152,6 +161,10 @@ impl Stream {
             ear: None,
             mouth: None,
             by_mouth: false,
+            seat: None,
+            said: None,
+            joining: None,
+            lingers: false,
             keys: None,
             tone: None,
             dialer: None,

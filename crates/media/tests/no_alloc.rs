@@ -176,6 +176,54 @@ fn transcoding_and_noise_removal_allocate_nothing() {
 }
 
 #[test]
+fn a_conference_allocates_nothing() {
+    const G722: Payload = payload(Codec::G722, 9, 8000);
+    const PCMA: Payload = payload(Codec::Pcma, 8, 8000);
+    let codecs = [(PCMU, Some(NOISE), 160), (G722, None, 160), (OPUS, None, 3), (PCMA, None, 160)];
+    for round in 0..20u16 {
+        let mut sink = Count::default();
+        let mut worker = Worker::new(Arc::new(Music::silence()), [0; 32], WallTime(0));
+        let mut slots = vec![];
+        for (n, (payload, noise, _)) in (0..).zip(codecs) {
+            slots.push(open(&mut worker, n, payload, noise, &mut sink));
+        }
+        for (n, slot) in (0..).zip(&slots) {
+            let others = (0..4).filter(|other| *other != n).map(StreamId);
+            worker.hear(*slot, Hear::Mix(others.collect()), None);
+        }
+        let mut before = 0;
+        // As above: the time before the first report.
+        for n in 0..60u16 {
+            if n == 3 {
+                before = ALLOCATIONS.with(Cell::get);
+            }
+            let now = Time::ZERO + TICK * u32::from(n);
+            for (i, (payload, _, len)) in codecs.iter().enumerate() {
+                // Some pause and some packets are lost, so that mixes part and unite.
+                let pauses = (n / (5 + round) + i as u16).is_multiple_of(4);
+                if n > 2 && (pauses || (n + i as u16 + round).is_multiple_of(17)) {
+                    continue;
+                }
+                let mut datagram = [0x31; HEADER_LEN + 160];
+                // In Opus: CELT, 20 ms.
+                datagram[HEADER_LEN] = if payload.codec == Codec::Opus { 0xf8 } else { 0x31 };
+                let timestamp = u32::from(n) * payload.clock_rate / 50;
+                let payload_type = payload.send;
+                let header =
+                    Header { marker: false, payload_type, sequence: n, timestamp, ssrc: 7 };
+                write_header(&mut datagram, &header);
+                let datagram = &mut datagram[..HEADER_LEN + len];
+                let from = addr(4000 + i as u16);
+                worker.packet(now, slots[i], Channel::Rtp, from, datagram, &mut sink);
+            }
+            worker.tick(now, &mut sink);
+        }
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "round {round}");
+        assert!(sink.rtp >= 4 * 58, "{}", sink.rtp);
+    }
+}
+
+#[test]
 fn srtp_allocates_nothing() {
     const LEN: usize = HEADER_LEN + 160;
     for profile in Profile::ALL {

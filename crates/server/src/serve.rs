@@ -267,6 +267,7 @@ fn start_media(
     let config = MediaNetConfig {
         workers: engine.workers.unwrap_or(cpus / 2).max(1),
         music: engine.music.clone(),
+        country: engine.tones,
         realtime: engine.realtime,
         own_ports,
         recording: settings.core.media.recording.map(|_| RecordingConfig {

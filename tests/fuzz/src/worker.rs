@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::{Time, WallTime};
 use media::command::{
-    BridgeId, Codec, Hear, KeyForm, Keys, MediaEvent, NoiseRemoval, Payload, Remote, StreamConfig,
-    StreamId,
+    Beside, BridgeId, CallTone, Codec, Hear, KeyForm, Keys, MediaEvent, NoiseRemoval, Payload,
+    Remote, Sources, StreamConfig, StreamId,
 };
 use media::denoise::DenoiseSettings;
 use media::player::Music;
@@ -116,6 +116,7 @@ impl World {
             6 => self.pass(reader),
             7 => self.burst(reader),
             8 => self.wire.fails = reader.one_in(2),
+            9 => self.travel(reader),
             _ => self.packet(reader),
         }
     }
@@ -143,9 +144,34 @@ impl World {
     fn hear(&mut self, reader: &mut Reader<'_>) {
         let Some((listener, _)) = reader.recent(&self.open).copied() else { return };
         let Some((slot, id)) = reader.recent(&self.open).copied() else { return };
-        let hear = [Hear::Stream(id), Hear::Music, Hear::Silence, Hear::Nothing][reader.below(4)];
+        let hear = match reader.below(8) {
+            0 | 1 => Hear::Stream(id),
+            2 => Hear::Music,
+            3 => Hear::Silence,
+            4 => Hear::Nothing,
+            5 => Hear::Tone(CallTone::ALL[reader.below(3)]),
+            // Some of them open later, or never.
+            _ => Hear::Mix(sources(reader, self.opened + 1)),
+        };
         let known = !reader.one_in(8);
         self.worker.hear(listener, hear, known.then_some(slot));
+    }
+
+    /// A stream goes to another call, or away and back as to another worker.
+    fn travel(&mut self, reader: &mut Reader<'_>) {
+        if self.open.is_empty() {
+            return;
+        }
+        let (index, bridge) = (reader.below(self.open.len()), BridgeId(1 + reader.below(2) as u64));
+        let (slot, id) = self.open[index];
+        if reader.one_in(2) {
+            return self.worker.move_to(slot, bridge);
+        }
+        let ssrc = self.wire.ssrc.get(&slot.0).copied().expect("it is open");
+        let traveller = self.worker.depart(slot).expect("it is open");
+        let slot = self.worker.arrive(traveller, bridge);
+        self.wire.ssrc.insert(slot.0, ssrc);
+        self.open[index] = (slot, id);
     }
 
     fn close(&mut self, reader: &mut Reader<'_>) {
@@ -220,6 +246,13 @@ impl World {
         }
         assert_eq!(self.wire.sent, sent, "silence after the end");
     }
+}
+
+fn sources(reader: &mut Reader<'_>, most: u64) -> Sources {
+    let streams = (0..reader.below(9)).map(|_| StreamId(u64::from(reader.byte()) % most + 1));
+    let streams: Sources = streams.collect();
+    let sounds = [None, Some(Beside::Music), Some(Beside::Tone(CallTone::Busy))];
+    streams.beside(sounds[reader.below(3)])
 }
 
 fn config(reader: &mut Reader<'_>) -> StreamConfig {

@@ -92,6 +92,16 @@ impl Encoder {
         Ok(len)
     }
 
+    /// Nothing above half of `rate` hertz will be in the samples: no bits of `bitrate`
+    /// ([`OpusSettings::bitrate`]) are to be kept for it. Only Opus cares.
+    pub fn limit_band(&mut self, rate: u32, bitrate: u32) {
+        if let Self::Opus(encoder) = self {
+            // As above: a refusal costs bits, nothing else.
+            let _ = encoder.set_max_bandwidth(bandwidth_of(rate));
+            let _ = encoder.set_bitrate(Bitrate::Bits(share_of(bitrate, rate) as i32));
+        }
+    }
+
     /// Prepares for this much loss, per cent: what the peer's reports say. Only Opus cares.
     pub fn expect_loss(&mut self, percent: u8) {
         if let Self::Opus(encoder) = self {
@@ -107,27 +117,34 @@ fn compress(samples: &[i16], out: &mut [u8], to_law: impl Fn(i16) -> u8) {
     }
 }
 
-/// RFC 7587 §6.1: the receiver's parameters bind the sender.
-fn opus_encoder(format: &Format, settings: OpusSettings) -> opus::Result<opus::Encoder> {
-    let wish = format.opus;
-    let rate = format.sample_rate.min(wish.max_playback_rate);
-    let bandwidth = match rate {
+fn bandwidth_of(rate: u32) -> Bandwidth {
+    match rate {
         ..12_000 => Bandwidth::Narrowband,
         12_000..16_000 => Bandwidth::Mediumband,
         16_000..24_000 => Bandwidth::Wideband,
         24_000..48_000 => Bandwidth::Superwideband,
         48_000.. => Bandwidth::Fullband,
-    };
-    // RFC 7587 §3.1.1: speech in mono takes 8–12, 16–20 and 28–40 kbit/s by bandwidth.
-    let share = match rate {
+    }
+}
+
+/// RFC 7587 §3.1.1: speech in mono takes 8–12, 16–20 and 28–40 kbit/s by bandwidth.
+fn share_of(bitrate: u32, rate: u32) -> u32 {
+    let percent = match rate {
         ..16_000 => 50,
         16_000..24_000 => 75,
         24_000.. => 100,
     };
-    let bitrate = settings.bitrate / 100 * share;
+    bitrate / 100 * percent
+}
+
+/// RFC 7587 §6.1: the receiver's parameters bind the sender.
+fn opus_encoder(format: &Format, settings: OpusSettings) -> opus::Result<opus::Encoder> {
+    let wish = format.opus;
+    let rate = format.sample_rate.min(wish.max_playback_rate);
+    let bitrate = share_of(settings.bitrate, rate);
     let bitrate = wish.max_average_bitrate.map_or(bitrate, |most| bitrate.min(most));
     let mut encoder = opus::Encoder::new(format.sample_rate, Channels::Mono, Application::Voip)?;
-    encoder.set_max_bandwidth(bandwidth)?;
+    encoder.set_max_bandwidth(bandwidth_of(rate))?;
     encoder.set_bitrate(Bitrate::Bits(bitrate as i32))?;
     encoder.set_complexity(settings.complexity.min(10).into())?;
     encoder.set_signal(Signal::Voice)?;

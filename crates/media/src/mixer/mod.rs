@@ -151,6 +151,22 @@ impl Mixer {
         &mut self.sources[source].frame
     }
 
+    /// Whom `listener` hears by the plan.
+    pub fn hears(&self, listener: Seat) -> Seats {
+        self.hears[listener]
+    }
+
+    /// There is nothing in the frame of a source: it is not there in the next tick.
+    pub fn leave_out(&mut self, source: Seat) {
+        self.present &= !(1 << source);
+    }
+
+    /// `listener` has heard `source` until now, elsewhere: it goes on in the next tick instead of
+    /// being faded in.
+    pub fn welcome(&mut self, listener: Seat, source: Seat) {
+        self.heard[listener] |= self.hears[listener] & (1 << source);
+    }
+
     /// Empties a seat: who takes it after the next tick begins without a past.
     pub fn vacate(&mut self, seat: Seat) {
         self.hears[seat] = 0;

@@ -139,6 +139,14 @@ impl Worker {
                 }
                 Signal::Start { .. } => {}
             }
+            for hearer in self.mix_hearers(source).into_iter().flatten() {
+                let dialer = stream(&mut self.streams, hearer).and_then(|it| it.dialer.as_ref());
+                // Tones in the speech are in the mix already.
+                if form != Form::InBand || dialer.is_some_and(|dialer| dialer.has_events()) {
+                    self.dial(hearer, signal);
+                }
+            }
+            let Some(Some(speaker)) = self.streams.get(source) else { return };
             for i in 0..speaker.hearers.len() {
                 let Some(Some(speaker)) = self.streams.get(source) else { return };
                 let hearer = speaker.hearers[i];

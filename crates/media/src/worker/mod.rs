@@ -4,9 +4,12 @@
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
 mod dtmf;
+mod mix;
 mod pass_on;
 mod quality;
 mod recording;
+
+pub(crate) use mix::{Joining, Source};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,11 +29,15 @@ use crate::rtp::{self, HEADER_LEN, Packet};
 use crate::sender::Origin;
 use crate::sound::{SoundId, Sounds};
 use crate::stream::{Numbers, Silence, Stream};
+use mix::Conference;
 
 pub(crate) use self::quality::Watch;
 
 /// How often [`Worker::tick`] is to be called.
 pub const TICK: Duration = Duration::from_millis(20);
+
+/// Ticks in a second.
+pub(crate) const FRAMES_PER_SECOND: usize = 50;
 
 /// Ticks between two looks at the same stream: one second.
 const HOUSEKEEPING_TICKS: usize = 50;
@@ -68,11 +75,20 @@ pub trait Sink {
     fn pin(&mut self, slot: Slot, channel: Channel, peer: Option<SocketAddr>);
 }
 
+/// A stream between two workers.
+pub struct Traveller(Box<Stream>);
+
 /// The streams of one media thread.
 pub struct Worker {
     /// Boxed: most of a busy worker's slots are in use, and a free one costs a pointer.
     streams: Vec<Option<Box<Stream>>>,
     free: Vec<usize>,
+    /// Slots by name.
+    ids: BTreeMap<StreamId, usize>,
+    /// The mixes of the calls that have one.
+    conferences: BTreeMap<BridgeId, Box<Conference>>,
+    /// Calls whose mix changes after a tick.
+    rearranged: Vec<BridgeId>,
     /// Slots of those who hear music, a tone or silence.
     players: Vec<usize>,
     music: Arc<Music>,
@@ -100,6 +116,9 @@ impl Worker {
         Self {
             streams: Vec::new(),
             free: Vec::new(),
+            ids: BTreeMap::new(),
+            conferences: BTreeMap::new(),
+            rearranged: Vec::new(),
             players: Vec::new(),
             music,
             sounds: Sounds::default(),
@@ -144,6 +163,8 @@ impl Worker {
             self.streams.push(None);
         }
         self.streams[slot] = Some(Box::new(stream));
+        self.ids.insert(id, slot);
+        self.arrange(bridge);
         Slot(slot)
     }
 
@@ -156,6 +177,7 @@ impl Worker {
             sink.pin(slot, channel, None);
         }
         self.retune(slot.0);
+        self.rearrange(slot.0);
         let Some(changed) = stream(&mut self.streams, slot.0) else { return };
         if changed.config.receive && !received {
             // What was not passed on in between is not lost.
@@ -177,13 +199,18 @@ impl Worker {
         if known {
             return;
         }
+        let before = stream(&mut self.streams, listener.0).and_then(|stream| stream.source);
         self.unhear(listener.0);
         // Nobody hears themselves, nor somebody who is not there.
         let source = source
             .filter(|source| *source != listener && stream(&mut self.streams, source.0).is_some());
         let Some(stream) = stream(&mut self.streams, listener.0) else { return };
-        stream.sender.cut();
-        stream.music_at = 0;
+        let was_mixed = matches!(stream.hear, Hear::Mix(_));
+        let is_mixed = matches!(hear, Hear::Mix(_));
+        if !was_mixed {
+            stream.sender.cut();
+            stream.music_at = 0;
+        }
         stream.hear = hear;
         match (hear, source) {
             (Hear::Stream(_), Some(source)) => {
@@ -193,11 +220,16 @@ impl Worker {
                 }
                 self.retune(source.0);
             }
-            (Hear::Music | Hear::Silence | Hear::Tone(_) | Hear::Mix(_), _) => {
-                self.players.push(listener.0);
-            }
+            (Hear::Music | Hear::Silence | Hear::Tone(_), _) => self.players.push(listener.0),
+            (Hear::Mix(_), _) => {}
             (Hear::Stream(_) | Hear::Nothing, _) => stream.hear = Hear::Nothing,
         }
+        if is_mixed {
+            self.join_mix(listener.0, before);
+        } else if was_mixed {
+            self.leave_mix(listener.0);
+        }
+        self.rearrange(listener.0);
     }
 
     /// A stream belongs to another call from now on. It hears nothing until it is told what, and
@@ -205,11 +237,13 @@ impl Worker {
     pub fn move_to(&mut self, slot: Slot, bridge: BridgeId) {
         self.unhear(slot.0);
         self.unheard(slot.0);
-        if let Some(stream) = stream(&mut self.streams, slot.0) {
-            stream.bridge = bridge;
-            stream.hear = Hear::Nothing;
-        }
+        let Some(stream) = stream(&mut self.streams, slot.0) else { return };
+        let before = std::mem::replace(&mut stream.bridge, bridge);
+        stream.hear = Hear::Nothing;
+        stream.leave_seat();
         self.retune(slot.0);
+        self.arrange(before);
+        self.arrange(bridge);
     }
 
     /// Says goodbye and forgets the stream; the shell closes its sockets, then tells the figures.
@@ -219,18 +253,55 @@ impl Worker {
         slot: Slot,
         sink: &mut impl Sink,
     ) -> Option<Box<StreamStats>> {
-        self.unhear(slot.0);
-        self.unheard(slot.0);
-        self.pressing.retain(|pressing| *pressing != slot.0);
-        self.sounding.retain(|sounding| *sounding != slot.0);
-        self.dialling.retain(|dialling| *dialling != slot.0);
         self.report(now, slot.0, true, sink);
-        let gone = self.streams.get_mut(slot.0).and_then(Option::take)?;
-        self.free.push(slot.0);
+        self.take_out(slot.0).map(|gone| gone.figures(true))
+    }
+
+    /// Takes a stream out for the worker of another call: its session goes on there, and so must
+    /// its sockets.
+    pub fn depart(&mut self, slot: Slot) -> Option<Traveller> {
+        let mut gone = self.take_out(slot.0)?;
+        gone.hear = Hear::Nothing;
+        gone.source = None;
+        gone.ear = None;
+        gone.leave_seat();
+        gone.recording = None;
+        // Slots of here mean nothing there.
+        gone.sender.cut();
+        Some(Traveller(gone))
+    }
+
+    /// Takes in a stream of another worker, for a call of this one. Nobody hears it yet.
+    pub fn arrive(&mut self, Traveller(mut stream): Traveller, bridge: BridgeId) -> Slot {
+        stream.bridge = bridge;
+        let slot = self.free.pop().unwrap_or(self.streams.len());
+        if slot == self.streams.len() {
+            self.streams.push(None);
+        }
+        // A key that is down on either side is still down.
+        self.pressing.extend(stream.keys.is_some().then_some(slot));
+        self.dialling.extend(stream.is_dialling.then_some(slot));
+        self.ids.insert(stream.id, slot);
+        self.streams[slot] = Some(stream);
+        self.arrange(bridge);
+        Slot(slot)
+    }
+
+    /// Removes a stream from everything that knows it.
+    fn take_out(&mut self, slot: usize) -> Option<Box<Stream>> {
+        self.unhear(slot);
+        self.unheard(slot);
+        self.pressing.retain(|pressing| *pressing != slot);
+        self.sounding.retain(|sounding| *sounding != slot);
+        self.dialling.retain(|dialling| *dialling != slot);
+        let gone = self.streams.get_mut(slot).and_then(Option::take)?;
+        self.free.push(slot);
+        self.ids.remove(&gone.id);
+        self.arrange(gone.bridge);
         if let Some(recorder) = gone.recording.and_then(|id| self.recorders.get_mut(&id)) {
             recorder.track(gone.id, None);
         }
-        Some(gone.figures(true))
+        Some(gone)
     }
 
     /// A datagram has come. Its bytes are overwritten.
@@ -262,6 +333,7 @@ impl Worker {
         for i in 0..self.players.len() {
             self.play(now, self.players[i], sink);
         }
+        self.tick_mixes(now, sink);
         self.tick_keys(now, sink);
         self.tick_recorders(now, sink);
         self.ticks = (self.ticks + 1) % HOUSEKEEPING_TICKS;
@@ -367,7 +439,7 @@ impl Worker {
         let Some(stream) = stream(&mut self.streams, slot) else { return };
         let Some(target) = stream.rtp_target() else { return };
         let Some(&payload) = stream.own_payload() else { return };
-        if stream.is_dialling {
+        if stream.is_dialling || stream.lingers {
             return;
         }
         let (frame, origin) = match stream.hear {
@@ -383,10 +455,8 @@ impl Worker {
                 let silent = || self.music.silent_frame(payload.codec);
                 (sound.map_or_else(silent, |sound| sound.frame(payload.codec, at)), Origin::TONE)
             }
-            Hear::Silence | Hear::Mix(_) => {
-                (self.music.silent_frame(payload.codec), Origin::SILENCE)
-            }
-            Hear::Nothing | Hear::Stream(_) => return,
+            Hear::Silence => (self.music.silent_frame(payload.codec), Origin::SILENCE),
+            Hear::Nothing | Hear::Stream(_) | Hear::Mix(_) => return,
         };
         let Some(frame) = frame else { return };
         let header = stream.sender.own(now, payload.send, payload.clock_rate, frame.len(), origin);

@@ -35,6 +35,7 @@ impl Worker {
         sink: &mut impl Sink,
     ) {
         self.take_events(now, source, taken, datagram, sink);
+        self.mix_in(now, source, taken, datagram);
         let heard = self.listen_in(now, source, taken, datagram, sink);
         let has_tone =
             stream(&mut self.streams, source.0).is_some_and(|speaker| speaker.tone.is_some());
@@ -46,6 +47,9 @@ impl Worker {
             let ahead =
                 speaker.ear.as_ref().and_then(|ear| ear.ahead(taken.packet.header.timestamp));
             let Some(listener) = stream(&mut self.streams, slot) else { continue };
+            if listener.lingers {
+                continue; // it gets this packet by the mix
+            }
             let is_muted = has_tone && listener.config.keys.form == KeyForm::Signalled;
             if listener.is_dialling || is_muted {
                 listener.sender.skip(taken.origin, taken.extended, taken.in_order);
@@ -97,7 +101,9 @@ impl Worker {
         let payload = &datagram[taken.packet.payload.clone()];
         let heard = ear.hear(payload_type, position, payload, &mut self.samples)?;
         let tones = ear.take_tones();
-        if let Some(recorder) = speaker.recording.and_then(|id| self.recorders.get_mut(&id)) {
+        let by_mix = speaker.said.is_some();
+        let recording = speaker.recording.filter(|_| !by_mix);
+        if let Some(recorder) = recording.and_then(|id| self.recorders.get_mut(&id)) {
             let said = record::Heard {
                 stream: speaker.id,
                 timestamp: position.timestamp,
@@ -137,7 +143,8 @@ impl Worker {
             transcodes |= source.config.payloads.iter().any(lacks);
         }
         let noise = source.config.noise_removal;
-        let is_recorded = source.recording.is_some();
+        // What is mixed is recorded there.
+        let is_recorded = source.recording.is_some() && source.said.is_none();
         let speaks = rate > 0 && (noise.is_some() || transcodes);
         let in_band = source.config.keys.in_band;
         // Where nobody needs another, the rate is that of the peer's own codec, or the least.

@@ -1,6 +1,7 @@
 //! Two phones and a worker between them, in virtual time.
 
 mod keys;
+mod mix;
 mod process;
 mod properties;
 mod protection;

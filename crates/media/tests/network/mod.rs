@@ -1,10 +1,10 @@
-//! A network in virtual time between one sender and its [`Playout`]: loss, jitter, reordering,
+//! A network in virtual time between one sender and its [`Playout`] or a worker: loss, jitter, reordering,
 //! hiccups and two clocks that disagree.
 //!
 //! The sender's sound is a ramp that counts milliseconds, so that every sample that comes out tells
 //! when it went in.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "a module of tests")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "a module of tests")]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,10 +16,10 @@ use media::command::Codec;
 use media::jitter_buffer::{Content, Incoming};
 use media::playout::{Heard, Playout, PlayoutStats};
 
-const RATE: u64 = 8000;
+pub const RATE: u64 = 8000;
 /// The ramp begins anew after so many milliseconds.
 const RAMP_MS: u64 = 30_000;
-const TICK_US: u64 = 20_000;
+pub const TICK_US: u64 = 20_000;
 
 /// What the network does to packets.
 #[derive(Clone, Debug)]
@@ -60,99 +60,47 @@ impl Default for Path {
     }
 }
 
-/// One sender, the network, one playout.
-pub struct World {
+/// A packet that has come: its number, timestamp and payload.
+pub struct Arrived {
+    pub at_us: u64,
+    pub number: u64,
+    pub timestamp: u32,
+    pub payload: Vec<u8>,
+}
+
+/// One sender and the network after it.
+pub struct Sender {
     path: Path,
     rng: Rng,
-    playout: Playout,
     /// Packets on their way, by arrival (microseconds) and number.
     in_flight: BTreeMap<(u64, u64), (u32, Vec<u8>)>,
     /// Packet times gone by, and packets sent in them.
     spoken: u64,
     sent: u64,
     last_arrival_us: u64,
-    ticks: u64,
-    /// Total delay of the sound at each tick, milliseconds, less the way through the network of
-    /// the fastest packet; only where it can be read.
-    pub delays_ms: Vec<f64>,
 }
 
-impl World {
+impl Sender {
     pub fn new(path: Path, seed: u64) -> Self {
-        let format = Format::new(Codec::L16, RATE as u32).unwrap();
-        Self {
-            path,
-            rng: Rng::from_u64(seed),
-            playout: Playout::new(format, RATE as u32, 1).unwrap(),
-            in_flight: BTreeMap::new(),
-            spoken: 0,
-            sent: 0,
-            last_arrival_us: 0,
-            ticks: 0,
-            delays_ms: vec![],
-        }
+        let rng = Rng::from_u64(seed);
+        Self { path, rng, in_flight: BTreeMap::new(), spoken: 0, sent: 0, last_arrival_us: 0 }
     }
 
-    pub fn stats(&self) -> PlayoutStats {
-        self.playout.stats()
-    }
-
-    /// Figures of the time between two calls.
-    pub fn run(&mut self, seconds: u64) -> Figures {
-        let before = self.stats();
-        self.delays_ms.clear();
-        for _ in 0..seconds * 1_000_000 / TICK_US {
-            self.tick();
-        }
-        let after = self.stats();
-        let share =
-            |after: u64, before: u64| 100.0 * (after - before) as f64 / (seconds * RATE) as f64;
-        let mut delays = self.delays_ms.clone();
-        delays.sort_by(f64::total_cmp);
-        let at = |share: f64| delays.get((delays.len() as f64 * share) as usize).copied();
-        Figures {
-            concealed_percent: share(after.concealed, before.concealed),
-            spliced_percent: share(after.shortened, before.shortened)
-                + share(after.lengthened, before.lengthened),
-            late: after.late - before.late,
-            dropped: after.dropped - before.dropped,
-            delay_p50_ms: at(0.5).unwrap_or(f64::NAN),
-            delay_p99_ms: at(0.99).unwrap_or(f64::NAN),
-            delay_max_ms: delays.last().copied().unwrap_or(f64::NAN),
-        }
-    }
-
-    /// One tick of 20 ms.
-    pub fn tick(&mut self) -> Heard {
-        let now_us = self.ticks * TICK_US;
+    /// What has come by now, in the order of arrival.
+    pub fn arrivals(&mut self, now_us: u64) -> impl Iterator<Item = Arrived> {
         self.send_until(now_us);
-        while let Some(entry) = self.in_flight.first_entry() {
-            let (arrival_us, number) = *entry.key();
-            if arrival_us > now_us {
-                break;
-            }
-            let (timestamp, payload) = entry.remove();
-            let packet = Incoming {
-                run: 1,
-                sequence: 65_000 + number,
-                timestamp,
-                content: Content::Audio,
-                payload: &payload,
-            };
-            self.playout.put(at_us(arrival_us), &packet);
-        }
-        let mut out = [0; 160];
-        let heard = self.playout.pull(at_us(now_us), &mut out);
-        self.ticks += 1;
-        self.read_delay(now_us, &out);
-        heard
+        let later = self.in_flight.split_off(&(now_us + 1, 0));
+        std::mem::replace(&mut self.in_flight, later).into_iter().map(
+            |((at_us, number), (timestamp, payload))| Arrived { at_us, number, timestamp, payload },
+        )
     }
 
-    /// The first sample of `out` is played at `now`; the ramp tells when it was spoken.
-    fn read_delay(&mut self, now_us: u64, out: &[i16]) {
+    /// The first sample of `out` is played at `now`; the ramp tells when it was spoken: how long
+    /// ago the fastest packet with it came, milliseconds.
+    pub fn delay_ms(&self, now_us: u64, out: &[i16]) -> Option<f64> {
         let is_ramp = out.windows(2).all(|w| (0..=1).contains(&(w[1] - w[0])));
         if !is_ramp || out[0] < 100 {
-            return;
+            return None;
         }
         // The ramp tells the time but for whole turns of it.
         let now_ms = now_us as f64 / 1000.0;
@@ -161,7 +109,7 @@ impl World {
         // A packet can leave at the earliest when its last sample has been spoken.
         let sent_ms = (spoken_ms + self.path.ptime_ms as f64) * self.sender_scale()
             + self.path.phase_us as f64 / 1000.0;
-        self.delays_ms.push(now_ms - sent_ms);
+        Some(now_ms - sent_ms)
     }
 
     /// Real time that passes in a unit of the sender's time.
@@ -216,6 +164,64 @@ impl World {
     }
 }
 
+/// One sender, the network, one playout.
+pub struct World {
+    sender: Sender,
+    playout: Playout,
+    ticks: u64,
+    /// Total delay of the sound at each tick, milliseconds, less the way through the network of
+    /// the fastest packet; only where it can be read.
+    pub delays_ms: Vec<f64>,
+}
+
+impl World {
+    pub fn new(path: Path, seed: u64) -> Self {
+        let format = Format::new(Codec::L16, RATE as u32).unwrap();
+        Self {
+            sender: Sender::new(path, seed),
+            playout: Playout::new(format, RATE as u32, 1).unwrap(),
+            ticks: 0,
+            delays_ms: vec![],
+        }
+    }
+
+    pub fn stats(&self) -> PlayoutStats {
+        self.playout.stats()
+    }
+
+    /// Figures of the time between two calls.
+    pub fn run(&mut self, seconds: u64) -> Figures {
+        let before = self.stats();
+        self.delays_ms.clear();
+        for _ in 0..seconds * 1_000_000 / TICK_US {
+            self.tick();
+        }
+        Figures::new(&before, &self.stats(), seconds, &self.delays_ms)
+    }
+
+    /// One tick of 20 ms.
+    pub fn tick(&mut self) -> Heard {
+        let now_us = self.ticks * TICK_US;
+        for Arrived { at_us: arrival_us, number, timestamp, payload } in
+            self.sender.arrivals(now_us)
+        {
+            let packet = Incoming {
+                run: 1,
+                sequence: 65_000 + number,
+                timestamp,
+                content: Content::Audio,
+                payload: &payload,
+            };
+            self.playout.put(at_us(arrival_us), &packet);
+        }
+        let mut out = [0; 160];
+        let heard = self.playout.pull(at_us(now_us), &mut out);
+        self.ticks += 1;
+        self.delays_ms.extend(self.sender.delay_ms(now_us, &out));
+        heard
+    }
+}
+
 /// What a stretch of time was like.
 #[derive(Clone, Debug)]
 pub struct Figures {
@@ -228,6 +234,31 @@ pub struct Figures {
     pub delay_max_ms: f64,
 }
 
-fn at_us(us: u64) -> Time {
+impl Figures {
+    pub fn new(
+        before: &PlayoutStats,
+        after: &PlayoutStats,
+        seconds: u64,
+        delays_ms: &[f64],
+    ) -> Self {
+        let share =
+            |after: u64, before: u64| 100.0 * (after - before) as f64 / (seconds * RATE) as f64;
+        let mut delays = delays_ms.to_vec();
+        delays.sort_by(f64::total_cmp);
+        let at = |share: f64| delays.get((delays.len() as f64 * share) as usize).copied();
+        Self {
+            concealed_percent: share(after.concealed, before.concealed),
+            spliced_percent: share(after.shortened, before.shortened)
+                + share(after.lengthened, before.lengthened),
+            late: after.late - before.late,
+            dropped: after.dropped - before.dropped,
+            delay_p50_ms: at(0.5).unwrap_or(f64::NAN),
+            delay_p99_ms: at(0.99).unwrap_or(f64::NAN),
+            delay_max_ms: delays.last().copied().unwrap_or(f64::NAN),
+        }
+    }
+}
+
+pub fn at_us(us: u64) -> Time {
     Time::ZERO + Duration::from_micros(us)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use b2bua::config::{HoldSound, Listen, MediaConfig, NoisePolicy, RecordingPolicy};
 use media::denoise::DenoiseSettings;
 use media::record::{Container, PausePolicy};
+use media::tone::Country;
 use sip::transport::Transport;
 
 use super::reader::{At, Section, Sink};
@@ -173,10 +174,15 @@ fn engine(section: &mut Section<'_>, directory: &Path) -> Engine {
         let readable = std::fs::File::open(&path);
         readable.map(|_| path.clone()).map_err(|error| format!("{}: {error}", path.display()))
     });
+    let tones = section.parsed("tones", |code| {
+        let known = || Country::ALL.map(Country::code).join(", ");
+        Country::from_code(code).ok_or_else(|| format!("\"{code}\" is none of {}", known()))
+    });
     let workers = section.number("workers", 0..=64, 0);
     Engine {
         workers: (workers > 0).then_some(values::size(workers)),
         music: music.map(|at| at.value),
+        tones: tones.map_or_else(Country::default, |at| at.value),
         realtime: section.flag("realtime", true),
     }
 }

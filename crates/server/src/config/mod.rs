@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use b2bua::config::{Config, InteractionPolicy};
+use media::tone::Country;
 use toml::de::DeTable;
 
 pub(crate) use reader::Problem;
@@ -63,6 +64,8 @@ pub(crate) struct Engine {
     pub(crate) workers: Option<usize>,
     /// Music on hold; `None` = the built-in melody.
     pub(crate) music: Option<PathBuf>,
+    /// Whose call progress tones are played.
+    pub(crate) tones: Country,
     /// Ask for real-time scheduling.
     pub(crate) realtime: bool,
 }

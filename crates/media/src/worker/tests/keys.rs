@@ -12,7 +12,7 @@ fn digit(char: char) -> Digit {
 }
 
 /// A key held for 100 ms, as RFC 4733 tells it; the end comes three times.
-fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: u16) {
+pub(super) fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: u16) {
     let start = u32::from(first) * 160;
     for n in 0..7u16 {
         let duration = 160 * (n + 1).min(5);
@@ -34,7 +34,7 @@ fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: u16) {
 }
 
 /// The keys the core was told of.
-fn told(world: &World) -> Vec<(StreamId, char, u32)> {
+pub(super) fn told(world: &World) -> Vec<(StreamId, char, u32)> {
     let key = |event: &MediaEvent| {
         let MediaEvent::Dtmf { stream, event, .. } = event else { return None };
         Some((*stream, event.digit.to_char(), event.duration_ms))
@@ -43,7 +43,7 @@ fn told(world: &World) -> Vec<(StreamId, char, u32)> {
 }
 
 /// Keys in what was sent, found by a detector.
-fn tones(payload: Payload, packets: &[(Header, Vec<u8>)]) -> String {
+pub(super) fn tones(payload: Payload, packets: &[(Header, Vec<u8>)]) -> String {
     let format = Format::of(&payload).unwrap();
     let mut decoder = Decoder::new(&format).unwrap();
     let mut detector = ToneDetector::new(format.sample_rate).unwrap();

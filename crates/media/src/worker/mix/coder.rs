@@ -1,0 +1,268 @@
+//! Encoders of a conference: one for all who hear the same in the same codec.
+//!
+//! A coder belongs to no listener. While its users hear the same it encodes once for all of them;
+//! when they part, some get another coder that is first told what was said last, and when they have
+//! heard the same for long enough that the coders know the same, they share one again.
+
+use crate::codec::{Encoder, Format, OpusSettings};
+use crate::command::{Codec, Payload};
+use crate::mixer::{Mix, SEATS_MAX, Seat, Seats};
+use crate::mouth::{PAYLOAD_MAX, own_codec};
+use crate::resampler::Resampler;
+use crate::worker::FRAMES_PER_SECOND;
+
+use super::source::TICK_SAMPLES_MAX;
+
+/// Ticks of the same sound after which encoders with a memory know the same: what a listener's
+/// decoder remembers of the one fits the other.
+const ALIKE_TICKS: u32 = 50;
+
+/// One encoder, and who is spoken to through it.
+pub(super) struct Coder {
+    codec: Codec,
+    clock_rate: u32,
+    format: Format,
+    encoder: Encoder,
+    /// Rate of the mix, hertz.
+    from: u32,
+    resampler: Option<Resampler>,
+    /// Listeners; none: it is free.
+    pub(super) users: Seats,
+    /// The mix it speaks, in this tick.
+    mix: Option<usize>,
+    /// Another coder that speaks the same, and for how many ticks.
+    twin: Option<(usize, u32)>,
+    /// The mix of the tick before.
+    last: Box<[i16]>,
+    /// What was said before that in the codec's rate, oldest first: as much as its encoder remembers.
+    past: Box<[i16]>,
+    /// The end of what was said at another rate of the mix, dying away.
+    tail: Option<Box<[i16]>>,
+    /// Samples of the tick at the codec's rate.
+    pcm: Box<[i16]>,
+    packet: usize,
+}
+
+impl Coder {
+    /// A coder for a listener with these payloads; `None` when we encode none of them. Allocates;
+    /// nothing but [`Self::set_rate`] does after it.
+    pub(super) fn new(payloads: &[Payload], from: u32) -> Option<Self> {
+        let (payload, format) = own_codec(payloads)?;
+        let mut encoder = Encoder::new(&format, OpusSettings::default()).ok()?;
+        encoder.limit_band(from, OpusSettings::default().bitrate);
+        let tick = format.sample_rate as usize / FRAMES_PER_SECOND;
+        let is_long = format.codec == Codec::L16 && 2 * tick > PAYLOAD_MAX;
+        Some(Self {
+            codec: payload.codec,
+            clock_rate: payload.clock_rate,
+            encoder,
+            from,
+            resampler: resampler(from, &format),
+            users: 0,
+            mix: None,
+            twin: None,
+            last: vec![0; TICK_SAMPLES_MAX].into(),
+            past: vec![0; ticks_remembered(format.codec) * tick].into(),
+            tail: None,
+            pcm: vec![0; tick].into(),
+            packet: if is_long { tick / 2 } else { tick },
+            format,
+        })
+    }
+
+    /// Whether it speaks the codec of a listener with these payloads.
+    pub(super) fn suits(&self, payloads: &[Payload]) -> bool {
+        own_codec(payloads)
+            .is_some_and(|(own, _)| (own.codec, own.clock_rate) == (self.codec, self.clock_rate))
+    }
+
+    /// Which codec, at which clock.
+    pub(super) fn codec(&self) -> (Codec, u32) {
+        (self.codec, self.clock_rate)
+    }
+
+    /// The coders have other places now.
+    pub(super) fn forget_twin(&mut self) {
+        self.twin = None;
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        (self.codec, self.clock_rate) == (other.codec, other.clock_rate)
+    }
+
+    /// The mix has another rate from now on; `rest` is the end of what it was at the old one.
+    pub(super) fn set_rate(&mut self, from: u32, rest: Option<&[i16]>) {
+        let mut tail = vec![0; self.pcm.len()].into_boxed_slice();
+        if let Some(rest) = rest {
+            match &mut self.resampler {
+                Some(resampler) => drop(resampler.process(rest, &mut tail)),
+                None => tail.copy_from_slice(rest),
+            }
+            self.tail = Some(tail);
+        }
+        self.from = from;
+        self.resampler = resampler(from, &self.format);
+        self.last.fill(0);
+        self.encoder.limit_band(from, OpusSettings::default().bitrate);
+    }
+
+    /// Length of a packet in units of the RTP clock.
+    pub(super) fn packet_units(&self) -> u32 {
+        self.format.units(self.packet as i64) as u32
+    }
+
+    /// Says a tick; `send` gets each packet of it.
+    pub(super) fn say(&mut self, mix: &[i16], mut send: impl FnMut(&[u8])) {
+        self.take(mix);
+        if let Some(tail) = self.tail.take() {
+            for (sample, rest) in self.pcm.iter_mut().zip(&tail) {
+                *sample = sample.saturating_add(*rest);
+            }
+        }
+        for frame in self.pcm.chunks_exact(self.packet) {
+            let mut payload = [0; PAYLOAD_MAX];
+            let len = self.encoder.encode(frame, &mut payload).unwrap_or(0);
+            if len > 0 {
+                send(&payload[..len]);
+            }
+        }
+        self.remember();
+    }
+
+    /// Makes `pcm` of a mix.
+    fn take(&mut self, mix: &[i16]) {
+        match &mut self.resampler {
+            Some(resampler) => {
+                let made = resampler.process(mix, &mut self.pcm);
+                self.pcm[made..].fill(0);
+                self.last[..mix.len()].copy_from_slice(mix);
+            }
+            None => self.pcm.copy_from_slice(mix),
+        }
+    }
+
+    fn remember(&mut self) {
+        let tick = self.pcm.len();
+        if self.past.len() >= tick {
+            self.past.copy_within(tick.., 0);
+            let newest = self.past.len() - tick;
+            self.past[newest..].copy_from_slice(&self.pcm);
+        }
+    }
+
+    /// Begins where `other` is: what it was told last is told to this one, too, to nobody.
+    fn follow(&mut self, other: &Self) {
+        if let Some(resampler) = &mut self.resampler {
+            let tick = self.from as usize / FRAMES_PER_SECOND;
+            resampler.process(&other.last[..tick], &mut self.pcm);
+            self.last.copy_from_slice(&other.last);
+        }
+        self.past.copy_from_slice(&other.past);
+        for frame in self.past.chunks_exact(self.packet) {
+            // What comes out was sent by the other one already.
+            let _ = self.encoder.encode(frame, &mut [0; PAYLOAD_MAX]);
+        }
+        self.twin = None;
+    }
+
+    /// Ticks of the same sound after which it knows what another one knows.
+    fn ticks_to_be_alike(&self) -> u32 {
+        match (ticks_remembered(self.codec) > 0, &self.resampler) {
+            (true, _) => ALIKE_TICKS,
+            // A filter's memory is shorter than a tick.
+            (false, Some(_)) => 1,
+            (false, None) => 0,
+        }
+    }
+}
+
+fn resampler(from: u32, format: &Format) -> Option<Resampler> {
+    match from == format.sample_rate {
+        true => None,
+        false => Resampler::new(from, format.sample_rate),
+    }
+}
+
+/// Ticks of the past that an encoder's state depends on, as far as anybody hears it.
+fn ticks_remembered(codec: Codec) -> usize {
+    match codec {
+        // The predictors forget half of everything in 32 ms.
+        Codec::G722 => 5,
+        Codec::Opus => 1,
+        Codec::Pcmu
+        | Codec::Pcma
+        | Codec::L16
+        | Codec::TelephoneEvent
+        | Codec::ComfortNoise
+        | Codec::Other => 0,
+    }
+}
+
+/// Gives every coder its mix: the one that most of its users hear. Who hears another one gets
+/// another coder.
+pub(super) fn assign(coders: &mut [Coder], mixes: &[Mix]) {
+    for coder in coders.iter_mut() {
+        let users = coder.users;
+        let share = |index: &usize| (mixes[*index].listeners & users).count_ones();
+        // Of equals the first.
+        let most = (0..mixes.len()).rev().max_by_key(share);
+        coder.mix = most.filter(|index| share(index) > 0);
+    }
+    for index in 0..coders.len() {
+        let Some(main) = coders[index].mix else { continue };
+        for (other, mix) in mixes.iter().enumerate() {
+            let parting = coders[index].users & mix.listeners;
+            if other != main && parting != 0 {
+                part(coders, index, parting, other);
+            }
+        }
+    }
+    unite(coders);
+}
+
+/// Moves users of a coder who hear another mix to a free one.
+fn part(coders: &mut [Coder], index: usize, parting: Seats, mix: usize) {
+    let free =
+        (0..coders.len()).find(|&n| coders[n].users == 0 && coders[n].is_like(&coders[index]));
+    // There are as many as listeners: as long as two share one, another one is free.
+    let Some(free) = free else { return };
+    let Ok([old, new]) = coders.get_disjoint_mut([index, free]) else { return };
+    new.follow(old);
+    old.users &= !parting;
+    (new.users, new.mix) = (parting, Some(mix));
+}
+
+/// Lets those who have heard the same for long enough share a coder.
+fn unite(coders: &mut [Coder]) {
+    for later in 1..coders.len() {
+        let (before, rest) = coders.split_at_mut(later);
+        let own = &mut rest[0];
+        if own.users == 0 {
+            own.twin = None;
+            continue;
+        }
+        let speaks_the_same =
+            |other: &Coder| other.users != 0 && other.mix == own.mix && other.is_like(own);
+        let twin = before.iter().position(speaks_the_same);
+        own.twin = match (twin, own.twin) {
+            (Some(twin), Some((known, ticks))) if twin == known => Some((twin, ticks + 1)),
+            (Some(twin), _) => Some((twin, 0)),
+            (None, _) => None,
+        };
+        let Some((twin, ticks)) = own.twin else { continue };
+        if ticks >= own.ticks_to_be_alike() {
+            before[twin].users |= std::mem::take(&mut own.users);
+            (own.twin, own.mix) = (None, None);
+        }
+    }
+}
+
+/// Whom a coder speaks to, and what.
+pub(super) fn mix_of<'a>(coder: &Coder, mixes: &'a [Mix]) -> Option<&'a Mix> {
+    mixes.get(coder.mix.filter(|_| coder.users != 0)?)
+}
+
+/// The seats of a set.
+pub(super) fn seats(of: Seats) -> impl Iterator<Item = Seat> {
+    (0..SEATS_MAX).filter(move |seat| of & (1 << seat) != 0)
+}

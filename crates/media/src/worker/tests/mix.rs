@@ -1,0 +1,243 @@
+//! Several who hear each other: one frequency for each, so that a listener's samples tell whom it
+//! hears; and a peer's tone that must not jump whatever becomes of the path.
+
+mod change;
+mod plan;
+
+use std::f64::consts::TAU;
+
+use super::*;
+use crate::codec::{Decoder, Encoder, Format, OpusSettings, SAMPLES_MAX};
+use crate::command::Sources;
+
+const G722: Payload = payload(Codec::G722, 4, 9, 8000);
+const L16: Payload = payload(Codec::L16, 5, 97, 8000);
+const WIDE_L16: Payload = payload(Codec::L16, 6, 98, 16_000);
+
+/// −10 dBm0.
+fn quiet() -> f64 {
+    32_768.0 * 10f64.powf((-10.0 - 3.17) / 20.0)
+}
+
+/// A phone that says a tone and listens.
+struct Leg {
+    slot: Slot,
+    payload: Payload,
+    format: Format,
+    encoder: Encoder,
+    decoder: Decoder,
+    from: String,
+    hertz: f64,
+    amplitude: f64,
+    /// Milliseconds after a tick at which its packets come.
+    phase: u64,
+    said: usize,
+    sequence: u16,
+    timestamp: u32,
+    heard: Vec<(Header, Vec<u8>)>,
+}
+
+impl Leg {
+    fn say(&mut self) -> Vec<u8> {
+        let rate = f64::from(self.format.sample_rate);
+        let len = self.format.samples_of_ms(20);
+        let sample = |n: usize| self.amplitude * (TAU * self.hertz * n as f64 / rate).sin();
+        let pcm: Vec<_> = (self.said..self.said + len).map(|n| sample(n).round() as i16).collect();
+        self.said += len;
+        let mut payload = [0; 1400];
+        let bytes = self.encoder.encode(&pcm, &mut payload).unwrap();
+        let (sequence, timestamp) = (self.sequence, self.timestamp);
+        let payload_type = self.payload.receive;
+        let header = Header { marker: false, payload_type, sequence, timestamp, ssrc: 9 };
+        let mut datagram = vec![0; HEADER_LEN];
+        write_header(&mut datagram, &header);
+        datagram.extend(&payload[..bytes]);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(self.format.units(len as i64) as u32);
+        datagram
+    }
+
+    /// What it has heard since the last time, as samples at its codec's rate.
+    fn listen(&mut self) -> Vec<i16> {
+        let mut pcm = Vec::new();
+        for (header, payload) in std::mem::take(&mut self.heard) {
+            assert_eq!(header.payload_type, self.payload.send);
+            let mut out = [0; SAMPLES_MAX];
+            let len = self.decoder.decode(&payload, &mut out).unwrap();
+            pcm.extend(&out[..len]);
+        }
+        pcm
+    }
+
+    fn listening_rate(&self) -> u32 {
+        Format::of(&self.payload).unwrap().sample_rate
+    }
+}
+
+/// A call of several legs.
+struct Room {
+    world: World,
+    legs: Vec<Leg>,
+    ms: u64,
+}
+
+impl Room {
+    /// Legs with a codec each, and the rate their phones work at.
+    fn new(codecs: &[(Payload, u32)]) -> Self {
+        let mut room = Self { world: World::new(), legs: vec![], ms: 0 };
+        for (payload, rate) in codecs {
+            room.join(*payload, *rate);
+        }
+        room
+    }
+
+    fn join(&mut self, payload: Payload, rate: u32) -> usize {
+        let n = self.legs.len();
+        let from = format!("192.0.2.{}:4000", n + 1);
+        let slot = self.world.open(n as u64, config(&from, &[payload]));
+        let format = Format::of(&payload).unwrap().for_rate(rate);
+        self.legs.push(Leg {
+            slot,
+            payload,
+            encoder: Encoder::new(&format, OpusSettings::default()).unwrap(),
+            decoder: Decoder::new(&Format::of(&payload).unwrap()).unwrap(),
+            format,
+            from,
+            hertz: 400.0 + 300.0 * n as f64,
+            amplitude: 1000.0,
+            phase: (7 * n as u64 + 3) % 20,
+            said: 0,
+            sequence: 60_000 + n as u16,
+            timestamp: n as u32 * 1_000_003,
+            heard: vec![],
+        });
+        n
+    }
+
+    fn hear(&mut self, leg: usize, hear: Hear) {
+        let source = match hear {
+            Hear::Stream(id) => Some(self.legs[id.0 as usize].slot),
+            Hear::Nothing | Hear::Music | Hear::Silence | Hear::Mix(_) | Hear::Tone(_) => None,
+        };
+        self.world.hear(self.legs[leg].slot, hear, source);
+    }
+
+    /// Everybody in `legs` hears all others in it.
+    fn conference(&mut self, legs: &[usize]) {
+        for leg in legs {
+            self.hear(*leg, others(legs, *leg));
+        }
+    }
+
+    /// Time passes; phones talk, the worker ticks.
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.ms += 1;
+            self.world.pass(1);
+            for n in 0..self.legs.len() {
+                let leg = &mut self.legs[n];
+                if self.ms % 20 == leg.phase {
+                    let (slot, from, datagram) = (leg.slot, leg.from.clone(), leg.say());
+                    self.world.receive(slot, Channel::Rtp, &from, datagram);
+                }
+            }
+            if self.ms.is_multiple_of(20) {
+                self.world.worker.tick(self.world.now, &mut self.world.wire);
+            }
+            for (slot, channel, _, datagram) in std::mem::take(&mut self.world.wire.sent) {
+                // Who is gone says goodbye.
+                let leg = self.legs.iter_mut().find(|leg| leg.slot == slot);
+                if let Some(leg) = leg.filter(|_| channel == Channel::Rtp) {
+                    let packet = rtp::parse(&datagram).unwrap();
+                    leg.heard.push((packet.header, datagram[packet.payload].to_vec()));
+                }
+            }
+        }
+    }
+
+    /// A second of what each leg hears, half a second from now.
+    fn listen(&mut self) -> Vec<Vec<i16>> {
+        self.run(500);
+        self.legs.iter_mut().for_each(|leg| drop(leg.listen()));
+        self.run(1000);
+        self.legs.iter_mut().map(Leg::listen).collect()
+    }
+
+    /// Whom each leg hears, and that at the right level; `exact` is the error allowed, dB, and how
+    /// far below the quietest whoever is not heard has to be.
+    fn voices(&self, heard: &[Vec<i16>], (gain_max, absent): (f64, f64)) -> Vec<Vec<usize>> {
+        let mut voices = vec![];
+        for (listener, pcm) in heard.iter().enumerate() {
+            let rate = self.legs[listener].listening_rate();
+            // What Opus leaves of several tones at once is no matter of ours.
+            let is_lossy = self.legs[listener].payload.codec == Codec::Opus;
+            let gain_max = if is_lossy { gain_max + 4.0 } else { gain_max };
+            let mut row = vec![];
+            for (source, leg) in self.legs.iter().enumerate() {
+                let gain = db(level(pcm, leg.hertz, rate) / leg.amplitude);
+                let what = format!("{source} to {listener}: {gain:.2} dB");
+                assert!(gain.abs() < gain_max || gain < absent, "{what}");
+                if gain > absent {
+                    row.push(source);
+                }
+            }
+            voices.push(row);
+        }
+        voices
+    }
+}
+
+/// All of `legs` but one.
+fn others(legs: &[usize], leg: usize) -> Hear {
+    let ids = legs.iter().filter(|other| **other != leg).map(|other| StreamId(*other as u64));
+    Hear::Mix(Sources::from_iter(ids))
+}
+
+fn mix(legs: &[usize]) -> Hear {
+    Hear::Mix(legs.iter().map(|leg| StreamId(*leg as u64)).collect())
+}
+
+/// Amplitude of a frequency of whole periods in a tenth of a second.
+fn level(pcm: &[i16], hertz: f64, rate: u32) -> f64 {
+    let period = rate as usize / 10;
+    let pcm = &pcm[..pcm.len() / period * period];
+    let (mut re, mut im) = (0.0, 0.0);
+    for (n, sample) in pcm.iter().enumerate() {
+        let (sin, cos) = (TAU * hertz * n as f64 / f64::from(rate)).sin_cos();
+        re += f64::from(*sample) * cos;
+        im += f64::from(*sample) * sin;
+    }
+    2.0 * f64::hypot(re, im) / pcm.len().max(1) as f64
+}
+
+/// Amplitude of all that is not this frequency.
+fn rest(pcm: &[i16], hertz: f64, rate: u32) -> f64 {
+    let tone = level(pcm, hertz, rate);
+    let power = pcm.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / pcm.len().max(1) as f64;
+    (2.0 * power - tone * tone).max(0.0).sqrt()
+}
+
+fn db(ratio: f64) -> f64 {
+    20.0 * ratio.max(1e-9).log10()
+}
+
+/// What is left of a sound without its tones, at each sample: where a steady tone jumps, breaks
+/// off or begins at once, it is large.
+fn clicks(pcm: &[i16], hertz: &[f64], rate: u32) -> Vec<f64> {
+    let mut left: Vec<f64> = pcm.iter().map(|sample| f64::from(*sample)).collect();
+    for hertz in hertz {
+        let turn = 2.0 * (TAU * hertz / f64::from(rate)).cos();
+        left = left.windows(3).map(|w| w[2] - turn * w[1] + w[0]).collect();
+    }
+    left
+}
+
+/// One RTP session: numbers in a row, timestamps by the packet's length.
+fn one_session(packets: &[(Header, Vec<u8>)], units: u32) {
+    for pair in packets.windows(2) {
+        let (before, after) = (pair[0].0, pair[1].0);
+        assert_eq!(after.ssrc, before.ssrc);
+        assert_eq!(after.sequence.wrapping_sub(before.sequence), 1);
+        assert_eq!(after.timestamp.wrapping_sub(before.timestamp), units);
+    }
+}

@@ -1,0 +1,196 @@
+//! Every listener hears exactly whom the plan says, at the right level.
+
+use super::*;
+use crate::command::Beside;
+
+/// All codecs and rates in one call; of Opus, phones of three kinds.
+const EIGHT: [(Payload, u32); 8] = [
+    (PCMU, 8000),
+    (PCMA, 8000),
+    (G722, 16_000),
+    (OPUS, 48_000),
+    (OPUS, 16_000),
+    (OPUS, 8000),
+    (WIDE_L16, 16_000),
+    (L16, 8000),
+];
+/// What Opus leaves of seven tones at once, and of those who are not there.
+const LOSSY: (f64, f64) = (2.5, -25.0);
+
+fn all_but(listener: usize, count: usize) -> Vec<usize> {
+    (0..count).filter(|n| *n != listener).collect()
+}
+
+#[test]
+fn eight_legs_of_all_codecs_hear_all_others_and_nobody_else() {
+    let mut room = Room::new(&EIGHT);
+    room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
+    let heard = room.listen();
+    let voices = room.voices(&heard, LOSSY);
+    for (listener, voices) in voices.into_iter().enumerate() {
+        assert_eq!(voices, all_but(listener, 8), "{listener}");
+    }
+}
+
+#[test]
+fn linear_codecs_hear_all_others_exactly_and_themselves_not_at_all() {
+    let mut room = Room::new(&[(WIDE_L16, 16_000); 8]);
+    room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
+    let heard = room.listen();
+    let voices = room.voices(&heard, (0.1, -60.0));
+    for (listener, voices) in voices.into_iter().enumerate() {
+        assert_eq!(voices, all_but(listener, 8), "{listener}");
+    }
+}
+
+#[test]
+fn a_tone_through_a_conference_of_eight_keeps_its_level_and_its_purity() {
+    // Codec, gain, and what is beside the tone, dB. G.711 is coded twice on the way.
+    let rows = [(WIDE_L16, 0.1, -60.0), (L16, 0.1, -60.0), (PCMU, 0.1, -35.0), (PCMA, 0.1, -35.0)];
+    for (payload, gain_max, rest_max) in rows {
+        let rate = Format::of(&payload).unwrap().sample_rate;
+        let mut room = Room::new(&[(payload, rate); 8]);
+        room.legs.iter_mut().for_each(|leg| leg.amplitude = 0.0);
+        (room.legs[0].amplitude, room.legs[0].hertz) = (quiet(), 1000.0);
+        room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
+        let heard = room.listen();
+        for (listener, pcm) in heard.iter().enumerate() {
+            let tone = level(pcm, 1000.0, rate);
+            let (gain, rest) = (db(tone / quiet()), db(rest(pcm, 1000.0, rate) / tone));
+            let what = format!("{:?} to {listener}: {gain:.3}, {rest:.1} dB", payload.codec);
+            if listener == 0 {
+                assert!(gain < -60.0, "own voice, {what}");
+            } else {
+                assert!(gain.abs() < gain_max && rest < rest_max, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_monitors_hears_both_and_is_heard_by_nobody() {
+    let mut room = Room::new(&[(PCMU, 8000), (PCMU, 8000), (PCMA, 8000)]);
+    room.hear(0, Hear::Stream(StreamId(1)));
+    room.hear(1, Hear::Stream(StreamId(0)));
+    room.hear(2, mix(&[0, 1]));
+    let heard = room.listen();
+    let voices = room.voices(&heard, (0.3, -40.0));
+    assert_eq!(voices, [vec![1], vec![0], vec![0, 1]]);
+}
+
+#[test]
+fn who_whispers_is_heard_by_the_agent_alone() {
+    let mut room = Room::new(&[(PCMA, 8000), (OPUS, 48_000), (G722, 16_000)]);
+    room.hear(0, Hear::Stream(StreamId(1)));
+    room.hear(1, mix(&[0, 2]));
+    room.hear(2, mix(&[0, 1]));
+    let heard = room.listen();
+    let voices = room.voices(&heard, (1.5, -30.0));
+    assert_eq!(voices, [vec![1], vec![0, 2], vec![0, 1]]);
+}
+
+#[test]
+fn music_is_where_it_is_planned_and_nowhere_else() {
+    let mut room = Room::new(&[(L16, 8000); 4]);
+    // Between the harmonics of the music.
+    room.legs.iter_mut().for_each(|leg| leg.hertz += 50.0);
+    // The saw of the tests' music: 100 Hz.
+    let saw = |pcm: &[i16]| level(pcm, 200.0, 8000);
+    room.conference(&[0, 1, 2]);
+    room.hear(3, Hear::Music);
+    let heard = room.listen();
+    let voices = room.voices(&heard, (0.1, -60.0));
+    assert_eq!(voices[..3], [vec![1, 2], vec![0, 2], vec![0, 1]]);
+    let music: Vec<_> = heard.iter().map(|pcm| saw(pcm) > 300.0).collect();
+    assert_eq!(music, [false, false, false, true]);
+    // Music beside a voice: who waits is whispered to.
+    let beside = Sources::from_iter([StreamId(2)]).beside(Some(Beside::Music));
+    room.hear(3, Hear::Mix(beside));
+    let heard = room.listen();
+    let music: Vec<_> = heard.iter().map(|pcm| saw(pcm) > 300.0).collect();
+    assert_eq!(music, [false, false, false, true]);
+    assert!(db(level(&heard[3], room.legs[2].hertz, 8000) / 1000.0).abs() < 0.5);
+}
+
+#[test]
+fn eight_at_six_decibels_below_full_scale_do_not_wrap_and_the_limiter_is_soft() {
+    let mut room = Room::new(&[(WIDE_L16, 16_000); 8]);
+    room.legs.iter_mut().for_each(|leg| leg.amplitude = 0.0);
+    room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
+    room.run(400);
+    room.legs.iter_mut().for_each(|leg| leg.amplitude = 16_384.0);
+    drop(room.legs[0].listen());
+    room.run(1000);
+    let pcm = room.legs[0].listen();
+    assert!(pcm.iter().any(|sample| sample.unsigned_abs() > 20_000), "it is loud");
+    // What wraps jumps by twice the full scale; the steepest of seven such tones by much less.
+    let steepest = pcm.windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max();
+    assert!(steepest < Some(45_000), "{steepest:?}");
+}
+
+#[test]
+fn who_hears_the_same_shares_an_encoder() {
+    for (payload, rate) in [(PCMU, 8000), (G722, 16_000), (OPUS, 48_000)] {
+        let mut room = Room::new(&[(payload, rate); 8]);
+        // Two talk, six listen.
+        room.legs.iter_mut().skip(2).for_each(|leg| leg.amplitude = 0.0);
+        room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
+        room.run(2500);
+        assert_eq!(room.world.worker.encoders(BRIDGE), 3, "{:?}", payload.codec);
+        // The second falls silent, the third begins: each change goes without a click elsewhere.
+        room.legs[1].amplitude = 0.0;
+        room.legs[2].amplitude = 1000.0;
+        room.run(2500);
+        assert_eq!(room.world.worker.encoders(BRIDGE), 3, "{:?}", payload.codec);
+        let heard = room.listen();
+        let talkers = |listener: usize| [0, 2].into_iter().filter(move |n| *n != listener);
+        for (listener, pcm) in heard.iter().enumerate() {
+            for n in talkers(listener) {
+                let gain = db(level(pcm, room.legs[n].hertz, rate) / 1000.0);
+                assert!(gain.abs() < 1.5, "{:?}, {n} to {listener}: {gain}", payload.codec);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mix_that_nobody_hears_any_more_is_gone() {
+    let mut room = Room::new(&[(PCMU, 8000); 3]);
+    room.conference(&[0, 1, 2]);
+    room.run(200);
+    assert_eq!(room.world.worker.conferences(), 1);
+    room.world.close(room.legs[2].slot);
+    room.legs.pop();
+    room.hear(0, Hear::Stream(StreamId(1)));
+    room.hear(1, Hear::Stream(StreamId(0)));
+    room.run(40);
+    assert_eq!(room.world.worker.conferences(), 0);
+    let heard = room.listen();
+    assert_eq!(room.voices(&heard, (0.3, -40.0)), [vec![1], vec![0]]);
+}
+
+#[test]
+fn who_is_not_there_yet_is_heard_when_the_stream_opens() {
+    let mut room = Room::new(&[(L16, 8000); 2]);
+    room.hear(0, mix(&[1, 2]));
+    room.hear(1, mix(&[0, 2]));
+    room.run(100);
+    room.join(L16, 8000);
+    let heard = room.listen();
+    assert_eq!(room.voices(&heard, (0.1, -60.0)), [vec![1, 2], vec![0, 2], vec![]]);
+}
+
+#[test]
+fn calls_do_not_hear_each_other() {
+    let mut room = Room::new(&[(L16, 8000); 3]);
+    room.world.worker.move_to(room.legs[2].slot, BridgeId(2));
+    room.hear(0, mix(&[1, 2]));
+    room.hear(1, mix(&[0, 2]));
+    let heard = room.listen();
+    assert_eq!(room.voices(&heard, (0.1, -60.0)), [vec![1], vec![0], vec![]]);
+    // And merge.
+    room.world.worker.move_to(room.legs[2].slot, BRIDGE);
+    room.hear(2, mix(&[0, 1]));
+    let heard = room.listen();
+    assert_eq!(room.voices(&heard, (0.1, -60.0)), [vec![1, 2], vec![0, 2], vec![0, 1]]);
+}
