@@ -8,7 +8,7 @@ IMAGE ?= hookflash
 # What the tests need beside a Rust toolchain, by Debian name; the build needs the first two only.
 PACKAGES := build-essential cmake sip-tester baresip-core sox espeak-ng nodejs openssl procps faketime
 
-.PHONY: help deps compiler run test lint bench load fuzz docker
+.PHONY: help deps compiler run test lint bench load denoise fuzz docker
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -53,6 +53,11 @@ bench: compiler ## Measure everything; prints the tables of tests/load/README.md
 load: compiler ## A short run of calls
 	$(CARGO) build --quiet --release -p server -p load
 	$(CARGO) run --quiet --release -p load --bin load -- run
+
+denoise: compiler ## What noise removal does to speech: makes a corpus, prints the tables of tests/load/README.md
+	@$(MAKE) --no-print-directory deps PACKAGES="espeak-ng sox"
+	$(CARGO) run --quiet --release -p load --bin denoise-table -- 8000
+	$(CARGO) run --quiet --release -p load --bin denoise-table -- 16000
 
 fuzz: compiler ## Fuzz every target for SECONDS_PER_TARGET seconds, with assertions on
 	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \

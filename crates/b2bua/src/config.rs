@@ -194,11 +194,18 @@ pub struct NoisePolicy {
     pub from_agent: bool,
     /// How much.
     pub settings: DenoiseSettings,
+    /// Nobody switches it by hand during a call (N3: `NOISE_POLICY_LOCKED`).
+    pub locked: bool,
 }
 
 impl Default for NoisePolicy {
     fn default() -> Self {
-        Self { from_customer: true, from_agent: false, settings: DenoiseSettings::default() }
+        Self {
+            from_customer: true,
+            from_agent: false,
+            settings: DenoiseSettings::default(),
+            locked: false,
+        }
     }
 }
 

@@ -21,7 +21,7 @@ const STEP_MAX_S: u32 = 5;
 pub(crate) struct Ear {
     made_for: MadeFor,
     lines: Vec<Line>,
-    /// Made with the first packet: 39 kB that a leg which is only ringing does not need.
+    /// Made with the first packet: a leg that is only ringing does not need it.
     denoiser: Option<Denoiser>,
     removes_noise: bool,
     /// Finds keys among what is said, and what it has found in the last packet.

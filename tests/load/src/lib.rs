@@ -2,6 +2,7 @@
 
 pub mod attacks;
 pub mod conference;
+pub mod denoise;
 pub mod mutations;
 pub mod rtp;
 pub mod server;

@@ -315,7 +315,10 @@ impl SipLeg {
         config: &crate::config::Config,
         noise_removal: Option<NoiseRemoval>,
     ) -> Option<StreamConfig> {
-        let agreed = self.negotiation()?.agreed()?;
+        let negotiation = self.negotiation()?;
+        let agreed = negotiation.agreed()?;
+        // N4: who holds us plays music.
+        let plays_music = negotiation.remote().is_some_and(|remote| remote.held);
         let family = self.media().bind.is_ipv4();
         // That it is none of our own open ports (ATTACKS 4) is seen to where these are known.
         let good = |addr: SocketAddr| sdp::is_sendable(addr) && addr.is_ipv4() == family;
@@ -342,7 +345,8 @@ impl SipLeg {
             rtp_timeout: config.media.rtp_timeout.filter(|_| receive && self.is_up()),
             symmetric: true,
             srtp: keying(&agreed.protection),
-            noise_removal,
+            noise_removal: noise_removal
+                .map(|noise| NoiseRemoval { enabled: noise.enabled && !plays_music, ..noise }),
             voip_metrics: agreed.voip_metrics,
             keys: self.keys(config),
         };

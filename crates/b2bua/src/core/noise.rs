@@ -28,15 +28,19 @@ pub(super) fn removal(
         Party::Extension(_) => policy.from_agent,
     };
     let removal = |enabled| NoiseRemoval { enabled, settings: policy.settings };
-    match switched {
+    match switched.filter(|_| !policy.locked) {
         Some(enabled) => Some(removal(enabled)),
         None => configured.then(|| removal(true)),
     }
 }
 
 impl Core {
-    /// Somebody switches noise removal from what a leg says; a leg that is gone is left alone.
+    /// Somebody switches noise removal from what a leg says; a leg that is gone is left alone, and
+    /// so is everything when the policy is locked.
     pub(super) fn switch_noise_removal(&mut self, leg: LegId, enabled: bool) {
+        if self.config.media.noise_removal.locked {
+            return;
+        }
         let Some(call) = self.legs.get(&leg).map(crate::sip_leg::SipLeg::call) else { return };
         let Some(state) = self.calls.get_mut(&call) else { return };
         state.noise.retain(|(of, _)| *of != leg);
@@ -75,5 +79,13 @@ mod tests {
         assert_eq!(is_on(&config, &CUSTOMER, Some(false)), Some(false), "interaction over agent");
         config.media.noise_removal.from_agent = true;
         assert_eq!(is_on(&config, &AGENT, None), Some(true));
+    }
+
+    #[test]
+    fn n3_a_locked_policy_is_not_switched_by_hand() {
+        let mut config = testing::config();
+        config.media.noise_removal.locked = true;
+        assert_eq!(is_on(&config, &CUSTOMER, Some(false)), Some(true));
+        assert_eq!(is_on(&config, &AGENT, Some(true)), None);
     }
 }

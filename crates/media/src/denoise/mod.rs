@@ -7,18 +7,31 @@
 //! The delayed original is always there, so switching (N3), silence and tones (N4) are only a
 //! matter of the cross-fade: nothing jumps in time. Knows samples; knows no packets and no clock.
 
+mod estimator;
 mod fade;
+mod features;
+mod floor;
 mod framing;
-mod polyphase;
+mod network;
+#[cfg(test)]
+mod oracle_tests;
+mod pitch;
 mod settings;
+mod spectrum;
 mod suppressor;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tone_tests;
+mod tones;
+mod vector;
 
 use fade::Fade;
+use floor::Floor;
 use framing::Framing;
 pub use settings::DenoiseSettings;
 use suppressor::Suppressor;
+use tones::Signal;
 
 /// Rates that can be cleaned, hertz: 10 ms are a divisor of the network's frame.
 pub const RATES_HZ: [u32; 4] = [8000, 16_000, 24_000, 48_000];
@@ -44,7 +57,7 @@ pub struct Denoiser {
 /// Everything behind the framing.
 struct Stream {
     frame: usize,
-    floor: f32,
+    floor: Floor,
     enabled: bool,
     fade: Fade,
     suppressor: Suppressor,
@@ -52,6 +65,8 @@ struct Stream {
     dry: Box<[i16]>,
     /// Frames of silence in a row, up to [`SILENT_FRAMES`].
     silent: u8,
+    /// Whether the last frame was a tone or data.
+    steady: bool,
     /// Frames that the suppressor has seen in a row, up to [`WARM_FRAMES`].
     warm: u8,
 }
@@ -59,19 +74,17 @@ struct Stream {
 impl Denoiser {
     /// For a stream of `rate_hz`, one of [`RATES_HZ`]; switched on.
     pub fn new(rate_hz: u32, settings: DenoiseSettings) -> Option<Self> {
-        if !RATES_HZ.contains(&rate_hz) {
-            return None;
-        }
+        let suppressor = Suppressor::new(rate_hz)?;
         let frame = (rate_hz / FRAMES_PER_SECOND) as usize;
-        let suppressor = Suppressor::new(frame);
         let stream = Stream {
             frame,
-            floor: settings.floor(),
+            floor: Floor::new(settings),
             enabled: true,
             fade: Fade::new(1.0, FADE_FRAMES * frame),
             dry: vec![0; suppressor.delay() + frame].into(),
             suppressor,
             silent: SILENT_FRAMES,
+            steady: false,
             warm: WARM_FRAMES,
         };
         Some(Self { framing: Framing::new(frame), stream })
@@ -126,17 +139,21 @@ impl Stream {
         } else if self.is_settled_off() {
             self.warm = 0;
         } else {
-            self.suppressor.run(pcm, wet);
-            self.warm = (self.warm + 1).min(WARM_FRAMES);
+            let passes = self.steady && self.fade.is_off();
+            self.steady = self.suppressor.run(pcm, wet, passes) == Signal::Steady;
+            let is_whole = !(self.steady && passes);
+            self.warm = if is_whole { (self.warm + 1).min(WARM_FRAMES) } else { 0 };
         }
+        let (mut floor, step) = self.floor.follow(pcm);
         self.delay(pcm);
-        let cleans = self.enabled && self.warm == WARM_FRAMES;
+        let cleans = self.enabled && !self.steady && self.warm == WARM_FRAMES;
         if !cleans && self.fade.is_off() {
             return;
         }
         for (x, wet) in pcm.iter_mut().zip(wet) {
             let dry = f32::from(*x);
-            let share = self.fade.next(cleans) * (1.0 - self.floor);
+            let share = self.fade.next(cleans) * (1.0 - floor);
+            floor += step;
             *x = (dry + share * (*wet - dry)).round() as i16;
         }
     }

@@ -142,6 +142,7 @@ pub(super) fn noise_removal(mut section: Section<'_>) -> NoisePolicy {
         from_customer: section.flag("from_customer", true),
         from_agent: section.flag("from_agent", false),
         settings: DenoiseSettings { attenuation_limit_db: u8::try_from(limit).unwrap_or(most) },
+        locked: section.flag("locked", false),
     };
     section.finish();
     policy

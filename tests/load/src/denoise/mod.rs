@@ -1,0 +1,8 @@
+//! How good noise removal is: a corpus that one command makes, and what is measured on it.
+
+pub mod corpus;
+pub mod measure;
+pub mod noises;
+pub mod plain;
+pub mod rational;
+pub mod stoi;
