@@ -56,6 +56,28 @@ fn a_poisoned_contact_never_makes_us_call_elsewhere() {
     server.stop();
 }
 
+/// Row 13: a call that goes in circles comes to an end, for each round takes a hop.
+#[test]
+fn a_call_has_so_many_hops_and_no_more() {
+    let server = server();
+    let mut phone = Client::at(PHONE, server.sip());
+    assert_eq!(phone.register("1001", 60).status(), 200);
+    let customer = Client::at(CUSTOMER, server.sip());
+    let invite = |hops: &str| {
+        customer.renew();
+        let text = customer.request_with("INVITE", "+4930100", "+4915", &[], &customer.sdp());
+        customer.send(&text.replace("Max-Forwards: 70", &format!("Max-Forwards: {hops}")));
+    };
+    invite("0");
+    assert_eq!(customer.receive_final().status(), 483);
+    invite("5");
+    let called = phone.receive_request("INVITE");
+    assert_eq!(called.header("Max-Forwards"), Some("4"));
+    phone.send(&phone.reply(&called, "486 Busy Here", &[], ""));
+    assert_eq!(customer.receive_own_final().status(), 486);
+    server.stop();
+}
+
 /// Row 14: knowing Call-ID and both tags is not enough, and guessing them less so.
 #[test]
 fn strangers_cannot_touch_a_call() {

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use interop::client::{Client, Dialog};
-use interop::{CUSTOMER, PHONE};
+use interop::{CUSTOMER, PHONE, Server, Setup};
 
 use crate::{SILENCE, STRANGER, is_well, server};
 
@@ -82,11 +82,12 @@ fn hostile_headers_are_refused_shortly() {
 /// Row 4: what is agreed never sends audio where nobody asked for it.
 #[test]
 fn a_description_that_leads_astray_sends_nothing_there() {
-    let server = server();
+    let server = Server::start(&Setup { port_blocks: 3, ..Setup::default() });
     let customer = Client::at(CUSTOMER, server.sip());
     let mut phone = Client::at(PHONE, server.sip());
     assert_eq!(phone.register("1001", 600).status(), 200);
     let sdp = customer.sdp();
+    let own = server.rtp().start().to_string();
     let hostile = [
         sdp.replace("127.0.0.2", "255.255.255.255"),
         sdp.replace("127.0.0.2", "224.0.0.1"),
@@ -98,6 +99,15 @@ fn a_description_that_leads_astray_sends_nothing_there() {
         sdp.clone() + &"m=audio 9000 RTP/AVP 0\r\n".repeat(1000),
         sdp.clone() + &format!("a=x:{}\r\n", "y".repeat(30_000)),
         sdp.clone() + "a=ptime:99999\r\n",
+        sdp.replace("127.0.0.2", "0.0.0.0"),
+        sdp.replace("127.0.0.2", "169.254.169.254"),
+        // Our own ports: it would be a loop.
+        sdp.replace("127.0.0.2", "127.0.0.1").replace("9000", &own),
+        sdp.replace("m=audio 9000 RTP/AVP 0 8\r\n", ""),
+        sdp.clone() + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA\r\na=crypto:nonsense\r\n",
+        sdp.replace("RTP/AVP", "RTP/SAVP") + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA\r\n",
+        sdp.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF") + "a=setup:actpass\r\na=fingerprint:x y\r\n",
+        sdp.clone() + &"a=candidate:1 1 udp 1 224.0.0.1 9 typ host\r\n".repeat(700),
         "v=0\r\n".to_owned(),
         "nonsense".to_owned(),
     ];
