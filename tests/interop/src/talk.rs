@@ -9,6 +9,9 @@ use crate::{Ended, Server};
 
 /// Address of the trunk `customer`.
 pub const CUSTOMER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// CSeq of a BYE: above that of whatever a client has said before.
+const LAST: u32 = 1_000_000;
+
 /// Address of the phone of 1001.
 pub const PHONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
@@ -74,7 +77,7 @@ impl Talk {
     /// The customer hangs up, and everybody hears of it.
     pub fn hang_up(&self) {
         let Self { customer, phone, of_customer, .. } = self;
-        assert_eq!(customer.ask(&customer.within(of_customer, "BYE", 101, "")).status(), 200);
+        assert_eq!(customer.ask(&customer.within(of_customer, "BYE", LAST, "")).status(), 200);
         let bye = phone.receive_request("BYE");
         phone.send(&phone.reply(&bye, "200 OK", &[], ""));
     }

@@ -243,11 +243,12 @@ fn stray(per_second: u32) -> Outcome {
     println!("\n## Strangers' RTP and RTCP\n");
     println!("| where | strays/s | calls | two-way | packets lost | injected | bled | CPU |");
     println!("|---|---|---|---|---|---|---|---|");
-    let rows = [
-        ("at ten calls", strays::on_calls(10, per_second, 10)),
-        ("at every port, during set-ups", strays::in_the_race(50, per_second)),
+    let rows: [(&str, &dyn Fn() -> strays::Outcome); 2] = [
+        ("at ten calls", &|| strays::on_calls(10, per_second, 10)),
+        ("at every port, during set-ups", &|| strays::in_the_race(50, per_second)),
     ];
-    for (name, outcome) in rows {
+    for (name, run) in rows {
+        let outcome = run();
         println!(
             "| {name} | {:.0} | {} | {} | {} of {} ({:.2} %) | {} | {} | {:.1} % |",
             outcome.strays as f64 / outcome.time.as_secs_f64(),
@@ -287,15 +288,16 @@ fn hold(addresses: u32, each: u32) -> Outcome {
 /// Passwords tried, by one address at all extensions and by many at one.
 fn guess() -> Outcome {
     println!("\n## Guessing for 30 s\n");
-    println!("| addresses | tried | weighed | of one address | real user failed | p99 |");
+    println!("| addresses | tried | answered to one | let in | real user failed | p99 |");
     println!("|---|---|---|---|---|---|");
     for outcome in [guesses::run(1), guesses::run(200)] {
         println!(
-            "| {} | {} | {} | {} | {} of {} | {:.1} ms |",
+            "| {} | {} | {} | {} of {} | {} of {} | {:.1} ms |",
             outcome.addresses,
             outcome.tried,
-            outcome.weighed[0],
-            outcome.weighed[1],
+            outcome.answered,
+            outcome.let_in[0],
+            outcome.let_in[1],
             outcome.registered[1],
             outcome.registered[0],
             outcome.p99_ms

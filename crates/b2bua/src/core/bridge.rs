@@ -25,6 +25,9 @@ use crate::io::Output;
 use crate::party::Party;
 use crate::sip_leg::{MediaPlace, SipLeg};
 
+/// Lateness of a media worker that is heard, in microseconds: more than phones' buffers hold.
+const LATE_US: u64 = 100_000;
+
 impl Core {
     /// An address and a pair of ports for a leg towards `peer`'s family; `None` when all are used.
     pub(super) fn media_place(&mut self, now: Time, peer: IpAddr) -> Option<MediaPlace> {
@@ -226,9 +229,14 @@ impl Core {
             MediaEvent::Quality { stream, direction, change } => {
                 self.quality_changed(leg_of(stream), direction, change, out);
             }
-            MediaEvent::FirstPacket { .. }
-            | MediaEvent::RtpResumed { .. }
-            | MediaEvent::Overrun { .. } => {}
+            // ATTACKS 34: what is heard; told at most once a second by each worker.
+            MediaEvent::Overrun { worker, late_us } if late_us >= LATE_US => {
+                tracing::warn!(worker, late_ms = late_us / 1000, "a media worker is late");
+            }
+            MediaEvent::Overrun { worker, late_us } => {
+                tracing::debug!(worker, late_us, "a media worker is a little late");
+            }
+            MediaEvent::FirstPacket { .. } | MediaEvent::RtpResumed { .. } => {}
         }
     }
 

@@ -21,8 +21,8 @@ pub const ADDRESSES_MAX: usize = 16_384;
 pub const ACCOUNTS_MAX: usize = 16_384;
 /// Accounts whose good addresses are remembered; when full, no further ones are.
 pub const TRUSTED_ACCOUNTS_MAX: usize = 131_072;
-/// Good addresses remembered per account, latest first.
-pub const TRUSTED_ADDRESSES_MAX: usize = 4;
+/// Good addresses remembered per account, latest first: more than one account has phones.
+pub const TRUSTED_ADDRESSES_MAX: usize = 8;
 /// The largest useful [`GuardConfig::guesses_max`].
 pub const GUESSES_MAX: u32 = 100;
 /// A longer account name is cut to this many bytes for counting.

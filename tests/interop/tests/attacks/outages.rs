@@ -236,5 +236,6 @@ fn a_server_that_was_stopped_for_a_moment_goes_on_in_the_present() {
     }
     both_heard(&converse(&mut audio, places, 20), 20, 0);
     is_well(&server);
-    talk.ends_well(server);
+    let log = talk.ends_well(server).log;
+    assert!(log.contains("a media worker is late"), "{log}");
 }

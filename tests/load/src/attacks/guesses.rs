@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use interop::client::Client;
 use interop::digest::{Credentials, Hash};
-use interop::{PHONE, Server, Setup};
+use interop::{PHONE, Server, Setup, password};
 
 use super::percentile;
 
 /// The time in which guesses are counted.
 const WINDOW: Duration = Duration::from_secs(30);
+/// Those who know the password come when the account is slowed for sure.
+const SLOWED: Duration = Duration::from_secs(2);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -22,8 +24,11 @@ pub struct Outcome {
     pub addresses: usize,
     /// Requests with a password sent.
     pub tried: usize,
-    /// Guesses that were weighed, in all and for the busiest address in 30 s.
-    pub weighed: [usize; 2],
+    /// Most of them that one address had answered.
+    pub answered: usize,
+    /// Of many addresses every other one knows the password. How many of those got in, which is how
+    /// many passwords were weighed at all: a refusal does not tell.
+    pub let_in: [usize; 2],
     /// Registrations of the real user meanwhile, and those that failed.
     pub registered: [usize; 2],
     /// How long those took at the 99th percentile, milliseconds.
@@ -40,27 +45,10 @@ pub fn run(addresses: u8) -> Outcome {
     assert_eq!(phone.register("1001", 600).status(), 200);
     std::thread::scope(|scope| {
         let honest = scope.spawn(|| register(phone, &done));
-        let guessers: Vec<_> = (0..addresses)
-            .map(|n| Client::at(Ipv4Addr::new(127, 0, 3, n + 1), server.sip()))
-            .collect();
-        let mut weighed = vec![0; guessers.len()];
-        let began = Instant::now();
-        for turn in 0u32.. {
-            if began.elapsed() >= WINDOW {
-                break;
-            }
-            for (guesser, weighed) in guessers.iter().zip(&mut weighed) {
-                let user = match addresses {
-                    1 => (1000 + turn % 9000).to_string(),
-                    _ => "1001".to_owned(),
-                };
-                if let Some(is_weighed) = guess(guesser, &server, &user) {
-                    outcome.tried += 1;
-                    *weighed += usize::from(is_weighed);
-                }
-            }
+        match addresses {
+            1 => scan(&server, &mut outcome),
+            _ => guess_together(&server, addresses, &mut outcome),
         }
-        outcome.weighed = [weighed.iter().sum(), weighed.iter().copied().max().unwrap_or(0)];
         done.store(true, Ordering::Relaxed);
         let (mut times, failed) = honest.join().expect("it ends");
         outcome.registered = [times.len() + failed, failed];
@@ -70,20 +58,53 @@ pub fn run(addresses: u8) -> Outcome {
     outcome
 }
 
-/// One guess; whether it was answered as wrong, or `None` when not even a challenge came.
-///
-/// A 401 that repeats the challenge without having looked at the password counts as weighed, too:
-/// from outside it looks the same.
-fn guess(client: &Client, server: &Server, user: &str) -> Option<bool> {
+fn scan(server: &Server, outcome: &mut Outcome) {
+    let scanner = Client::at(Ipv4Addr::new(127, 0, 3, 1), server.sip());
+    let began = Instant::now();
+    let users = (1000..10_000).cycle().map(|user: u32| user.to_string());
+    for user in users.take_while(|_| began.elapsed() < WINDOW) {
+        if let Some(status) = guess(&scanner, server, &user, "a guess") {
+            outcome.tried += 1;
+            outcome.answered += usize::from(status != 0);
+        }
+    }
+}
+
+fn guess_together(server: &Server, addresses: u8, outcome: &mut Outcome) {
+    let client = |n| Client::at(Ipv4Addr::new(127, 0, 3, n + 1), server.sip());
+    let mut guessers: Vec<_> = (0..addresses).map(|n| (client(n), n % 2 == 1, 0)).collect();
+    let knowing = guessers.iter().filter(|(_, knows, _)| *knows).count();
+    let began = Instant::now();
+    while began.elapsed() < WINDOW {
+        guessers.retain_mut(|(guesser, knows, answered)| {
+            if *knows && began.elapsed() < SLOWED {
+                return true;
+            }
+            let password = if *knows { password("1001") } else { "a guess" };
+            let status = guess(guesser, server, "1001", password);
+            outcome.tried += usize::from(status.is_some());
+            *answered += usize::from(status.is_some_and(|status| status != 0));
+            outcome.answered = outcome.answered.max(*answered);
+            status != Some(200) // who is let in is known from then on
+        });
+    }
+    let left = guessers.iter().filter(|(_, knows, _)| *knows).count();
+    outcome.let_in = [knowing - left, knowing];
+}
+
+/// One guess: the status of its answer, 0 without one; `None` when not even a challenge came.
+fn guess(client: &Client, server: &Server, user: &str, password: &str) -> Option<u16> {
     client.renew();
     client.send(&client.request("REGISTER", ""));
     let challenged = client.receive_within(PATIENCE)?;
     let challenge = challenged.challenge(Hash::Md5)?;
     let uri = format!("sip:{}", server.sip());
-    let wrong = Credentials::answer(challenge, "REGISTER", &uri, user, "a guess");
-    let header = format!("Authorization: {}", wrong.header());
-    client.send(&client.request_with("REGISTER", "", user, &[&header], ""));
-    Some(client.receive_within(PATIENCE).is_some())
+    let answer = Credentials::answer(challenge, "REGISTER", &uri, user, password);
+    let header = format!("Authorization: {}", answer.header());
+    let text = client.request_with("REGISTER", "", user, &[&header], "");
+    let to = format!("To: <sip:{user}@hookflash.test>");
+    client.send(&text.replace("To: <sip:hookflash.test>", &to));
+    Some(client.receive_within(PATIENCE).map_or(0, |answer| answer.status()))
 }
 
 /// The real user registers, again and again.

@@ -113,7 +113,7 @@ pub fn on_calls(count: usize, per_second: u32, seconds: u32) -> Outcome {
     }
     outcome.cpu = cpu_seconds(server.pid()).unwrap_or(0.0) - cpu;
     for call in calls {
-        let bye = customer.within(&call.dialog, "BYE", 101, "");
+        let bye = customer.within(&call.dialog, "BYE", 1_000_000, "");
         assert_eq!(customer.ask(&bye).status(), 200);
         let bye = phone.receive_request("BYE");
         phone.send(&phone.reply(&bye, "200 OK", &[], ""));
