@@ -54,8 +54,6 @@ pub struct InteractionPolicy {
     pub on_transfer_failure: call::control::OnFailure,
     /// Whether agents may pause recordings (K2), and for how long at most (K3).
     pub recording_pause: Option<Duration>,
-    /// Whether noise removal may be switched during a call (N3).
-    pub noise_switch: bool,
     /// Whether any agent may take calls that ring at another's extension (I2).
     pub pickup: bool,
 }
@@ -67,7 +65,6 @@ impl Default for InteractionPolicy {
             mask_numbers: false,
             on_transfer_failure: call::control::OnFailure::Recall,
             recording_pause: Some(Duration::from_secs(120)),
-            noise_switch: true,
             pickup: true,
         }
     }
@@ -176,13 +173,15 @@ pub struct MediaConfig {
     pub recording: Option<RecordingPolicy>,
 }
 
-/// How every call is recorded (K1).
+/// How calls are recorded (K1, K6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingPolicy {
     /// What the files are.
     pub container: Container,
     /// What a pause leaves in them (K2).
     pub pause: PausePolicy,
+    /// Whether every call is recorded from its answer on; otherwise agents begin and end it (K6).
+    pub automatic: bool,
 }
 
 /// From whom background noise is removed, unless something narrower says otherwise (N1, N2).

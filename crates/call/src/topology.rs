@@ -119,16 +119,31 @@ impl Call {
             return self.best_candidate(dialled.participant);
         }
         let who = self.participant(me.of)?;
-        let consult = self.consult.filter(|_| self.place(who) == Place::Consult);
-        let other = match (self.place(who), consult) {
-            (Place::Consult, Some(consult)) if consult.target == who.id => consult.initiator,
-            (Place::Consult, Some(consult)) => consult.target,
-            (Place::Main, _) if self.main().count() == 2 => self.others(who.id).next()?.id,
-            (Place::Consult, None)
-            | (Place::Main | Place::Pending | Place::Aside | Place::Watching, _) => return None,
+        let other = self.counterpart_of(who, leg)?;
+        // Of two lines (H3) the second leads to the consulted party, the first to the others.
+        let own = self.consult.filter(|consult| consult.initiator == other);
+        let own = own.and_then(|consult| Some((consult, consult.own_leg?)));
+        let line = match own {
+            Some((consult, own)) if consult.target == who.id => Some(own),
+            Some((_, own)) => self.lines(other).map(|line| line.leg).find(|line| *line != own),
+            None => self.ear(other).or_else(|| self.lines(other).next().map(|line| line.leg)),
         };
-        let line = self.ear(other).or_else(|| self.lines(other).next().map(|line| line.leg));
         line.or_else(|| self.best_candidate(other))
+    }
+
+    /// Whom the line `leg` of a participant leads to, when it is one.
+    fn counterpart_of(&self, who: &Participant, leg: LegId) -> Option<ParticipantId> {
+        if let Some(consult) = self.consult {
+            let faces = consult.own_leg.is_none() && consult.facing == Facing::Consulted;
+            if consult.target == who.id {
+                return Some(consult.initiator);
+            }
+            if consult.own_leg == Some(leg) || consult.initiator == who.id && faces {
+                return Some(consult.target);
+            }
+        }
+        let is_pair = self.is_main(who.id) && self.main().count() == 2;
+        self.others(who.id).next().filter(|_| is_pair).map(|one| one.id)
     }
 
     /// Of the phones that ring for somebody, the one that is furthest.

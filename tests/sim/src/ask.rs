@@ -15,6 +15,7 @@ impl World {
     /// Asks for something; the reply comes in the same step.
     pub fn ask(&mut self, actor: Actor, command: Command) -> CommandResult {
         self.requests += 1;
+        self.media.is_driven = true;
         self.asks |= !matches!(command, Command::Interactions | Command::Trunks);
         let request = RequestId(self.requests);
         self.input(Input::Command { request, actor, command: Box::new(command) });

@@ -26,6 +26,7 @@ impl World {
         if self.now - self.last_check >= Duration::from_secs(1) {
             self.last_check = self.now;
             self.check_settled();
+            self.check_heard();
             self.revive_the_dead();
         }
         let poisoned = self.events.iter().any(|event| matches!(event, Event::Poisoned { .. }));
@@ -110,6 +111,30 @@ impl World {
             }
         }
         self.wrong.extend(wrong);
+    }
+
+    /// Invariant 3 for calls of many: what the core believes to have told is what each stream
+    /// does.
+    fn check_heard(&mut self) {
+        if !self.asks || !(self.now.as_nanos() / 1_000_000_000).is_multiple_of(10) {
+            return;
+        }
+        let saved = serde_json::to_value(&self.core).expect("the core can be saved");
+        let calls = saved["calls"].as_object().into_iter().flat_map(|calls| calls.values());
+        let mut told = std::collections::BTreeMap::new();
+        for call in calls {
+            for pair in call["hearing"].as_array().into_iter().flatten() {
+                told.insert(pair[0].to_string(), pair[1].clone());
+            }
+        }
+        for (id, stream) in &self.media.streams {
+            let does = serde_json::to_value(stream.hears).expect("a plan can be saved");
+            let nothing = serde_json::json!("Nothing");
+            let told = told.get(&id.0.to_string()).unwrap_or(&nothing);
+            if *told != does {
+                self.wrong.push(format!("{id} hears {does}, was told {told}"));
+            }
+        }
     }
 
     /// Runs until nothing is left to do, and checks that nothing is left behind.

@@ -67,9 +67,11 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
     let mut world = World::with(seed, link, |config| {
         config.interactions.events = verbs;
         config.media.transcode = seed.is_multiple_of(2);
-        config.media.recording = seed
-            .is_multiple_of(3)
-            .then_some(RecordingPolicy { container: Container::Wav, pause: PausePolicy::Silence });
+        config.media.recording = seed.is_multiple_of(3).then_some(RecordingPolicy {
+            container: Container::Wav,
+            pause: PausePolicy::Silence,
+            automatic: !verbs || seed.is_multiple_of(6),
+        });
         if keeps_house {
             for trunk in &mut config.trunks {
                 trunk.options_interval = Some(Duration::from_secs(60));

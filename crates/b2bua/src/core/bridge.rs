@@ -189,7 +189,7 @@ impl Core {
         for &(leg, _) in &plan {
             let listener = state.listener(leg);
             let Some(leg) = self.legs.get_mut(&leg) else { continue };
-            let switched = state.noise.iter().find(|(of, _)| *of == leg.id()).map(|(_, on)| *on);
+            let switched = state.switched(leg.id());
             let noise = noise::removal(&self.config, leg.party(), listener.as_ref(), switched);
             if let Some(config) = leg.stream_config(&mut state.codecs, &self.config, noise) {
                 let stream = Self::stream_of(leg.id());

@@ -8,8 +8,9 @@ use media::command::MediaCommand;
 use media::dtmf::{Digit, DtmfEvent};
 
 use super::Core;
+use super::noise::Switched;
 use super::reach::{Found, Reach};
-use crate::api::{Act, Actor, CommandResult, Refused, Reply, To};
+use crate::api::{Act, Actor, CommandResult, NoiseDirection, Refused, Reply, To};
 use crate::io::Output;
 use crate::party::{Identity, Party};
 
@@ -90,8 +91,9 @@ impl Core {
             Act::RecordStop => Command::RecordStop,
             Act::RecordPause => Command::RecordPause,
             Act::RecordResume => Command::RecordResume,
-            Act::NoiseSuppression { target, enabled, .. } => {
-                return self.switch_noise(now, call, &target, enabled, out);
+            Act::NoiseSuppression { target, enabled, direction, level } => {
+                let switched = Switched { enabled, settings: level };
+                return self.switch_noise(now, call, &target, direction, switched, out);
             }
         };
         self.command_call(now, call, by, command, None, out)
@@ -249,15 +251,14 @@ impl Core {
         now: Time,
         call: CallId,
         target: &str,
-        enabled: bool,
+        direction: NoiseDirection,
+        switched: Switched,
         out: &mut Vec<Output>,
     ) -> CommandResult {
         let state = self.calls.get(&call).ok_or(Refusal::NotFound)?;
         let who = participant(&state.call, target)?;
-        let legs: Vec<_> =
-            state.call.legs().iter().filter(|leg| leg.of == who).map(|leg| leg.leg).collect();
-        for leg in legs {
-            self.switch_noise_removal(leg, enabled);
+        for leg in state.noisy_legs(who, direction) {
+            self.switch_noise_removal(leg, switched);
         }
         self.tell_noise(now, call, who, out);
         self.done(now, call)

@@ -135,7 +135,7 @@ struct CallState {
     /// What each listener was last told to hear.
     hearing: Vec<(StreamId, media::command::Hear)>,
     /// Whose noise removal was switched by hand (N3).
-    noise: Vec<(LegId, bool)>,
+    noise: Vec<(LegId, noise::Switched)>,
     /// Its recording.
     recording: Option<Recording>,
     /// Recordings of it that are complete, and how many there were.
@@ -288,7 +288,9 @@ impl Core {
             Input::Tick => {}
             Input::Drain { limit } => self.drain(now, limit),
             Input::GiveUp => self.give_up(now, out),
-            Input::NoiseRemoval { leg, enabled } => self.switch_noise_removal(leg, enabled),
+            Input::NoiseRemoval { leg, enabled } => {
+                self.switch_noise_removal(leg, noise::Switched { enabled, settings: None });
+            }
             Input::Command { request, actor, command } => {
                 self.asked(now, request, &actor, *command, out);
             }

@@ -1,9 +1,12 @@
 //! From whom background noise is removed: the narrowest setting counts (N2).
 
-use call::LegId;
+use call::{LegId, ParticipantId};
 use media::command::NoiseRemoval;
+use media::denoise::DenoiseSettings;
+use serde::{Deserialize, Serialize};
 
-use super::Core;
+use super::{CallState, Core};
+use crate::api::NoiseDirection;
 use crate::config::Config;
 use crate::party::Party;
 
@@ -13,7 +16,7 @@ pub(super) fn removal(
     config: &Config,
     speaker: &Party,
     listener: Option<&Party>,
-    switched: Option<bool>,
+    switched: Option<Switched>,
 ) -> Option<NoiseRemoval> {
     let policy = config.media.noise_removal;
     let agent = |party: Option<&Party>| match party {
@@ -27,24 +30,51 @@ pub(super) fn removal(
         }
         Party::Extension(_) => policy.from_agent,
     };
-    let removal = |enabled| NoiseRemoval { enabled, settings: policy.settings };
     match switched.filter(|_| !policy.locked) {
-        Some(enabled) => Some(removal(enabled)),
-        None => configured.then(|| removal(true)),
+        Some(Switched { enabled, settings }) => {
+            Some(NoiseRemoval { enabled, settings: settings.unwrap_or(policy.settings) })
+        }
+        None => configured.then_some(NoiseRemoval { enabled: true, settings: policy.settings }),
+    }
+}
+
+/// What was decided by hand for what one leg says (N3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Switched {
+    pub(super) enabled: bool,
+    /// How much; `None` = as configured.
+    pub(super) settings: Option<DenoiseSettings>,
+}
+
+impl CallState {
+    /// What was decided by hand for what `leg` says.
+    pub(super) fn switched(&self, leg: LegId) -> Option<Switched> {
+        self.noise.iter().find(|(of, _)| *of == leg).map(|(_, switched)| *switched)
+    }
+
+    /// The legs whose noise is meant: what a participant says, what it hears from the others, or
+    /// both (N1).
+    pub(super) fn noisy_legs(&self, who: ParticipantId, direction: NoiseDirection) -> Vec<LegId> {
+        let legs = self.call.legs().iter().filter(|leg| match direction {
+            NoiseDirection::From => leg.of == who,
+            NoiseDirection::To => leg.of != who,
+            NoiseDirection::Both => true,
+        });
+        legs.map(|leg| leg.leg).collect()
     }
 }
 
 impl Core {
     /// Somebody switches noise removal from what a leg says; a leg that is gone is left alone, and
     /// so is everything when the policy is locked.
-    pub(super) fn switch_noise_removal(&mut self, leg: LegId, enabled: bool) {
+    pub(super) fn switch_noise_removal(&mut self, leg: LegId, switched: Switched) {
         if self.config.media.noise_removal.locked {
             return;
         }
         let Some(call) = self.legs.get(&leg).map(crate::sip_leg::SipLeg::call) else { return };
         let Some(state) = self.calls.get_mut(&call) else { return };
         state.noise.retain(|(of, _)| *of != leg);
-        state.noise.push((leg, enabled));
+        state.noise.push((leg, switched));
         self.touch(call);
     }
 }
@@ -59,6 +89,7 @@ mod tests {
 
     fn is_on(config: &Config, speaker: &Party, switched: Option<bool>) -> Option<bool> {
         let listener = if *speaker == AGENT { CUSTOMER } else { AGENT };
+        let switched = switched.map(|enabled| Switched { enabled, settings: None });
         removal(config, speaker, Some(&listener), switched).map(|removal| removal.enabled)
     }
 

@@ -83,10 +83,10 @@ impl Core {
             targets: destinations.len(),
             limits: Limits { ring: sip.ring_timeout, call: sip.call_limit },
             policy: Policy {
-                records_all: self.config.media.recording.is_some(),
+                records_all: self.config.media.recording.is_some_and(|policy| policy.automatic),
                 can_record: self.config.media.recording.is_some(),
                 pause: interactions.recording_pause,
-                noise_switch: interactions.noise_switch,
+                noise_switch: !self.config.media.noise_removal.locked,
             },
         }
     }

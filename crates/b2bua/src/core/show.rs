@@ -76,7 +76,7 @@ impl Core {
             muted: one.muted,
             mode: one.watch.map(|watch| watch.mode),
             joined: one.joined.map(|at| self.clock.wall(at)),
-            noise_suppression: self.show_noise(state, &legs, one.id),
+            noise_suppression: self.show_noise(state, &legs),
             legs: legs.iter().filter_map(|leg| self.show_leg(leg)).collect(),
             controls: state.call.controls(one.id),
         }
@@ -97,9 +97,9 @@ impl Core {
         })
     }
 
-    fn show_noise(&self, state: &CallState, legs: &[&Leg], _who: ParticipantId) -> NoiseSnapshot {
+    fn show_noise(&self, state: &CallState, legs: &[&Leg]) -> NoiseSnapshot {
         let removal = legs.first().and_then(|leg| {
-            let switched = state.noise.iter().find(|(of, _)| *of == leg.leg).map(|(_, on)| *on);
+            let switched = state.switched(leg.leg);
             let listener = state.listener(leg.leg);
             noise::removal(&self.config, &Party::of_key(leg.party), listener.as_ref(), switched)
         });

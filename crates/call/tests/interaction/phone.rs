@@ -106,3 +106,12 @@ fn a_leg_takes_the_place_of_another() {
     assert!(bench.answered.contains(&new) && bench.call.leg(old).is_none());
     assert_eq!(bench.voices(CUSTOMER), [agent(4)]);
 }
+
+#[test]
+fn h3_each_line_of_the_phone_is_negotiated_with_whom_it_leads_to() {
+    let (bench, first, second) = by_hand();
+    assert_eq!(bench.call.partner(first), Some(bench.leg(CUSTOMER)));
+    assert_eq!(bench.call.partner(second), Some(bench.leg(agent(2))));
+    assert_eq!(bench.call.partner(bench.leg(agent(2))), Some(second));
+    assert_eq!(bench.call.partner(bench.leg(CUSTOMER)), Some(first));
+}

@@ -163,6 +163,7 @@ pub(super) fn recording(mut section: Section<'_>) -> (Option<RecordingPolicy>, P
             &[("silence", PausePolicy::Silence), ("nothing", PausePolicy::Nothing)],
             PausePolicy::Silence,
         ),
+        automatic: section.flag("automatic", true),
     };
     section.finish();
     let directory = directory.map_or_else(|| "recordings".into(), |at| at.value.into());

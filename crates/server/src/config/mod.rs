@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use b2bua::config::{Config, InteractionPolicy};
+use b2bua::config::Config;
 use media::tone::Country;
 use toml::de::DeTable;
 
@@ -174,7 +174,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         trunks: parties.trunks,
         routes: parties.routes,
         entry_points: parties.entry_points,
-        interactions: InteractionPolicy::default(),
+        interactions: server::interactions(root.table("interactions")),
     };
     let settings = Settings {
         core,

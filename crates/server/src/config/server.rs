@@ -1,10 +1,11 @@
 //! Tables that concern the node: `[server]`, `[log]`, `[tls]`, `[net]`, `[records]`, `[sip]`,
-//! `[registrar]`, `[security]`.
+//! `[registrar]`, `[security]`, `[interactions]`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use b2bua::config::{Algorithm, RegistrarConfig, SecurityConfig, SipLimits};
+use b2bua::config::{Algorithm, InteractionPolicy, RegistrarConfig, SecurityConfig, SipLimits};
+use call::control::OnFailure;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -154,6 +155,20 @@ pub(super) fn sip(mut section: Section<'_>, sink: &Sink) -> SipLimits {
     };
     section.finish();
     limits
+}
+
+pub(super) fn interactions(mut section: Section<'_>) -> InteractionPolicy {
+    let policies =
+        [("recall", OnFailure::Recall), ("requeue", OnFailure::Requeue), ("drop", OnFailure::Drop)];
+    let policy = InteractionPolicy {
+        events: false, // until somebody listens
+        mask_numbers: section.flag("mask_numbers", false),
+        on_transfer_failure: section.word("on_transfer_failure", &policies, OnFailure::Recall),
+        recording_pause: section.seconds_or_off("recording_pause_s", 5..=DAY_S, 120),
+        pickup: section.flag("pickup", true),
+    };
+    section.finish();
+    policy
 }
 
 pub(super) fn registrar(mut section: Section<'_>) -> RegistrarConfig {

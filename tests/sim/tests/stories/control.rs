@@ -2,7 +2,8 @@
 //! nothing of it.
 
 use b2bua::api::{
-    Act, Actor, Command, DestinationType, InteractionState, MonitorMode, OnFailure, Reply, To,
+    Act, Actor, Command, DestinationType, InteractionState, MonitorMode, NoiseDirection, OnFailure,
+    Reply, To,
 };
 use call::control::Refusal;
 use sim::{Answering, Placing, World};
@@ -298,5 +299,28 @@ fn an_agent_sees_and_touches_their_own_calls_only() {
     };
     assert!(list.is_empty());
     assert_eq!(world.ask(stranger, Command::Trunks).expect_err("refused").code, Refusal::Forbidden);
+    world.finish();
+}
+
+#[test]
+fn n3_noise_removal_is_switched_in_either_direction_and_shown() {
+    let mut world = talking();
+    let of = |world: &mut World, party: &str| {
+        let shown = world.interactions().remove(0).participants;
+        shown.into_iter().find(|one| one.party == party).expect("takes part")
+    };
+    let agent = of(&mut world, "1001");
+    assert!(of(&mut world, "carrier").noise_suppression.enabled, "N2: on for customers");
+    assert!(!agent.noise_suppression.enabled);
+    let switch = |direction, enabled| Act::NoiseSuppression {
+        target: agent.id.clone(),
+        enabled,
+        direction,
+        level: None,
+    };
+    world.act("1001", switch(NoiseDirection::To, false)).unwrap();
+    assert!(!of(&mut world, "carrier").noise_suppression.enabled, "what the agent hears");
+    world.act("1001", switch(NoiseDirection::From, true)).unwrap();
+    assert!(of(&mut world, "1001").noise_suppression.enabled, "what the agent says");
     world.finish();
 }
