@@ -40,6 +40,11 @@ impl Estimator {
         Self { noise: zero(), speech: zero(), presence: zero(), frames: 0 }
     }
 
+    /// Power of all noise.
+    pub(super) fn noise(&self) -> f32 {
+        self.noise.iter().sum()
+    }
+
     /// Replaces the power of each line by the gain it gets.
     #[inline(always)]
     pub(super) fn run(&mut self, machine: impl Machine, lines: &mut [f32]) {

@@ -117,7 +117,8 @@ impl<const WINDOW: usize, const LINES: usize> Work for Frame<'_, WINDOW, LINES> 
         of.spectrum.analyse(&of.history[newest..], &mut room, &mut now);
         let mut powers = [0.0; LINES];
         of_lines(&now, &mut powers);
-        *tell = of.tones.hear(&powers);
+        let noise = of.estimator.as_ref().map_or(0.0, Estimator::noise);
+        *tell = of.tones.hear(&powers, noise);
         if *tell == Signal::Steady && passes {
             return;
         }

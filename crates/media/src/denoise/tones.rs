@@ -1,7 +1,8 @@
 //! Signals that must pass as they are (N4): DTMF, ringback, busy, fax and modem tones.
 //!
-//! One or two lines that stand for a while are a tone. Speech has such moments, but then it is
-//! loud and passing it is right. After a modem's answer (V.25, V.8) or the flags of a fax (T.30),
+//! One or two lines, beside which there is no more than the noise that was there before, are a tone;
+//! a vowel has other harmonics. What V.21 sends is in one narrow channel, where no voice is alone.
+//! After a modem's answer (V.25, V.8) or the flags of a fax (T.30),
 //! what follows is data, which sounds like noise: it passes for [`DATA_FRAMES`].
 
 /// Lines in which tones are looked for: 300 to 3400 Hz.
@@ -11,6 +12,11 @@ const LAST: usize = 68;
 const WIDTH: usize = 2;
 /// Least share of all power in one or two peaks.
 const SHARE: f32 = 0.85;
+/// What else there may be: a share of all, and so much of the noise.
+const REST: f32 = 0.02;
+const REST_OF_NOISE: f32 = 1.1;
+/// Least share of all power in a channel of V.21.
+const CHANNEL: f32 = 0.9;
 /// Least share of it in the frame before, in which the tone may have begun.
 const SHARE_BEFORE: f32 = 0.6;
 /// Share of all power that is in peaks which were there in the frame before.
@@ -63,15 +69,17 @@ impl Tones {
         Self { peaks: Peaks::default(), score: 0, answer: 0, keyed: [[0; 2]; 2], data: 0 }
     }
 
-    /// Hears the powers of the next frame's lines.
-    pub(super) fn hear(&mut self, powers: &[f32]) -> Signal {
+    /// Hears the powers of the next frame's lines; `noise` is the power of all noise in them.
+    pub(super) fn hear(&mut self, powers: &[f32], noise: f32) -> Signal {
         let total: f32 = powers.iter().sum();
         let peaks = Peaks::of(powers, total);
         let before = std::mem::replace(&mut self.peaks, peaks);
         let is_tonal = total > POWER
             && peaks.share() > SHARE
             && before.share() > SHARE_BEFORE
-            && peaks.kept_of(&before) > SHARE_KEPT;
+            && peaks.kept_of(&before) > SHARE_KEPT
+            && (1.0 - peaks.share()) * total < REST * total + REST_OF_NOISE * noise;
+        let is_tonal = is_tonal || total > POWER && is_keyed(powers, total);
         self.score =
             if is_tonal { (self.score + 1).min(SCORE_MAX) } else { self.score.saturating_sub(2) };
         self.look_for_data(is_tonal);
@@ -102,6 +110,13 @@ impl Tones {
             self.data = DATA_FRAMES;
         }
     }
+}
+
+/// Whether all is in one channel of V.21.
+fn is_keyed(powers: &[f32], total: f32) -> bool {
+    KEYING
+        .iter()
+        .any(|[low, high]| powers[low - WIDTH..=high + WIDTH].iter().sum::<f32>() > CHANNEL * total)
 }
 
 impl Peaks {
