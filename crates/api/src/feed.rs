@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use b2bua::api::{
     Actor, Command, InteractionEvent, InteractionSnapshot, InteractionState, ParticipantRole,
-    RegistrationSnapshot, Reply, TrunkSnapshot, rfc3339,
+    ParticipantState, RegistrationSnapshot, Reply, TrunkSnapshot, rfc3339,
 };
 use b2bua::io::Event;
 use base::WallTime;
@@ -80,6 +80,15 @@ pub(crate) enum Next {
 /// Events read in one go.
 const BATCH: usize = 64;
 
+/// What the core is asked for.
+enum Asked {
+    All,
+    These(BTreeSet<String>),
+}
+
+/// Interactions that wait to be asked for; of more, the next event tells.
+const UNFINISHED_MAX: usize = 1_000;
+
 #[derive(Debug)]
 pub(crate) struct Feed {
     state: Mutex<State>,
@@ -95,6 +104,8 @@ struct State {
     registrations: BTreeMap<Arc<str>, usize>,
     trunks: BTreeMap<Arc<str>, bool>,
     limits: BTreeMap<&'static str, u64>,
+    /// Known from an event that came before its codecs were.
+    unfinished: BTreeSet<String>,
     events: u64,
     lost: u64,
 }
@@ -111,6 +122,8 @@ pub(crate) struct Figures {
     pub(crate) limits: BTreeMap<&'static str, u64>,
     pub(crate) worst_loss_percent: f64,
     pub(crate) worst_jitter_ms: f64,
+    /// Of all legs that have figures.
+    pub(crate) worst_mos: Option<f64>,
     pub(crate) events: u64,
     pub(crate) lost: u64,
 }
@@ -138,8 +151,15 @@ impl Feed {
     pub(crate) async fn run(&self, mut inbox: Inbox, core: &CoreLink) {
         let mut lost = 0;
         let mut resync = std::pin::pin!(None);
-        resync.set(Some(self.ask_all(core)));
+        resync.set(Some(self.ask(core, Asked::All)));
         loop {
+            let unfinished = match resync.is_none() {
+                true => std::mem::take(&mut self.state().unfinished),
+                false => BTreeSet::new(),
+            };
+            if !unfinished.is_empty() {
+                resync.set(Some(self.ask(core, Asked::These(unfinished))));
+            }
             let told = tokio::select! {
                 // First: a list must be in place before the events that came after it.
                 biased;
@@ -160,15 +180,25 @@ impl Feed {
             if now_lost != lost && resync.is_none() {
                 lost = now_lost;
                 self.forget(lost);
-                resync.set(Some(self.ask_all(core)));
+                resync.set(Some(self.ask(core, Asked::All)));
             } else if is_poisoned && resync.is_none() {
-                resync.set(Some(self.ask_all(core)));
+                resync.set(Some(self.ask(core, Asked::All)));
             }
         }
     }
 
-    /// Asks for everything once: at the start, after events were lost, after a call failed inside.
-    async fn ask_all(&self, core: &CoreLink) {
+    /// Asks for everything once: at the start, after events were lost, after a call failed inside. Or
+    /// for interactions whose last event came before all was known.
+    async fn ask(&self, core: &CoreLink, asked: Asked) {
+        if let Asked::These(ids) = asked {
+            for interaction in ids {
+                let command = Command::Interaction { interaction };
+                if let Ok(Reply::Done(found)) = core.ask(Actor::Admin, command).await {
+                    self.state().refresh(*found);
+                }
+            }
+            return;
+        }
         for command in [Command::Interactions, Command::Registrations, Command::Trunks] {
             match core.ask(Actor::Admin, command).await {
                 Ok(Reply::Interactions(all)) => {
@@ -364,6 +394,13 @@ impl State {
         self.trunks = all.iter().map(|trunk| (trunk.name.as_str().into(), trunk.up)).collect();
     }
 
+    /// Takes the core's word on one that is still known.
+    fn refresh(&mut self, found: InteractionSnapshot) {
+        if let Some(known) = self.interactions.get_mut(&found.id) {
+            *known = Arc::new(found);
+        }
+    }
+
     /// The interaction of a call (its number ends the id), and its agents.
     fn place_of(&self, call: CallId) -> (Option<String>, Vec<String>) {
         let end = format!("-{}", call.0);
@@ -385,6 +422,9 @@ impl State {
         if data.interaction.state == InteractionState::Ended {
             self.interactions.remove(&id);
         } else {
+            if lacks_a_codec(&data.interaction) && self.unfinished.len() < UNFINISHED_MAX {
+                self.unfinished.insert(id.clone());
+            }
             self.interactions.insert(id.clone(), Arc::new(data.interaction.clone()));
         }
         let kind = serde_json::to_value(kind).unwrap_or_default();
@@ -426,9 +466,18 @@ impl Figures {
             if let Some(quality) = &leg.quality {
                 self.worst_loss_percent = self.worst_loss_percent.max(quality.loss_percent);
                 self.worst_jitter_ms = self.worst_jitter_ms.max(quality.jitter_ms);
+                let worst = self.worst_mos.unwrap_or(quality.mos);
+                self.worst_mos = Some(worst.min(quality.mos));
             }
         }
     }
+}
+
+/// Somebody talks, and nobody knows yet by which codec: "answered" is told before "agreed".
+fn lacks_a_codec(interaction: &InteractionSnapshot) -> bool {
+    let talking = |state| state == ParticipantState::Connected;
+    let mut talkers = interaction.participants.iter().filter(|party| talking(party.state));
+    talkers.any(|party| party.legs.iter().any(|leg| leg.codec.is_none()))
 }
 
 /// Extensions that take part as agents or supervisors.

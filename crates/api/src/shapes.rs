@@ -132,6 +132,8 @@ pub(crate) struct LegShape {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = Quality)]
 pub(crate) struct QualityShape {
+    /// Mean opinion score of what comes from it, 1 to 4.5.
+    mos: f64,
     /// Packets of the peer that were lost, percent.
     loss_percent: f64,
     /// Interarrival jitter, milliseconds.
@@ -244,4 +246,10 @@ pub(crate) struct CallRecordShape {
     reason: String,
     /// Its legs, in the order in which they were placed.
     legs: Vec<serde_json::Value>,
+    /// What it was, stretch by stretch, from the answer to the end.
+    segments: Option<Vec<SegmentShape>>,
+    /// How long it was each, milliseconds; together the time from the answer to the end.
+    times: Option<BTreeMap<String, u64>>,
+    /// The call that it was joined to.
+    merged_into: Option<String>,
 }

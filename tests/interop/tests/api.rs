@@ -1,10 +1,161 @@
-//! The API in front of the running server: what it shows.
+//! The API in front of the running server, with real calls: what it lists, drives and tells.
 
-use interop::web::{ADMIN, AGENT_1001, SUPERVISOR};
-use interop::{Server, Setup};
+use std::time::{Duration, Instant};
+
+use interop::web::{ADMIN, AGENT_1001, AGENT_1002, SUPERVISOR};
+use interop::{Ended, Server, Setup, Talk, eventually};
 
 fn server() -> Server {
     Server::start(&Setup::with_api())
+}
+
+#[test]
+fn a_call_is_listed_for_its_agent_driven_and_ended() {
+    let server = server();
+    let talk = Talk::start(&server);
+    let (agent, other, admin) = (server.web(AGENT_1001), server.web(AGENT_1002), server.web(ADMIN));
+    let call = agent.interaction("connected");
+    let path = format!("/v1/interactions/{}", call["id"].as_str().unwrap());
+    let parties: Vec<_> = call["participants"].as_array().unwrap().iter().collect();
+    let of = |role: &str| parties.iter().find(|one| one["role"] == role).unwrap();
+    assert_eq!(of("agent")["party"], "1001");
+    assert_eq!(of("customer")["party"], "customer");
+    assert_eq!(of("customer")["legs"][0]["codec"], "PCMU");
+    assert_eq!(admin.get(&path).json()["id"], call["id"]);
+
+    // ATTACKS 24: another agent's call does not exist.
+    assert_eq!(other.get("/v1/interactions").json().as_array().unwrap().len(), 0);
+    assert_eq!(other.get(&path).status, 404);
+    assert_eq!(other.post(&format!("{path}/end"), "").status, 404);
+
+    // N3.
+    let noise =
+        format!("{path}/participants/{}/noise-suppression", of("customer")["id"].as_str().unwrap());
+    let before = of("customer")["noiseSuppression"]["enabled"].as_bool().unwrap();
+    let body = format!("{{\"enabled\":{}}}", !before);
+    let switched = admin.request("PUT", &noise, "", &body);
+    assert_eq!(switched.status, 200, "{}", switched.text());
+    let customer = switched.json()["participants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["role"] == "customer")
+        .unwrap()
+        .clone();
+    assert_eq!(customer["noiseSuppression"]["enabled"], !before);
+
+    let metrics = admin.get("/metrics").text();
+    for line in
+        ["hookflash_calls 1", "hookflash_legs{codec=\"PCMU\"} 2", "hookflash_registrations 1"]
+    {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+
+    let ended = agent.post(&format!("{path}/end"), "");
+    assert!(matches!(ended.status, 200 | 202), "{} {}", ended.status, ended.text());
+    assert!(talk.is_hung_up_within(Duration::from_secs(2), true));
+    let id = call["id"].as_str().unwrap();
+    let record = eventually(Duration::from_secs(5), || {
+        let found = agent.get(&format!("/v1/call-records/{id}"));
+        (found.status == 200).then(|| found.json())
+    });
+    let record = record.expect("the record is there soon after the call");
+    assert_eq!(record["sipStatus"], 200);
+    assert!(record["started"].as_str().unwrap().ends_with('Z'), "{record}");
+    assert_eq!(other.get(&format!("/v1/call-records/{id}")).status, 404);
+    let none = eventually(Duration::from_secs(5), || {
+        (admin.get("/v1/interactions").text() == "[]").then_some(())
+    });
+    assert!(none.is_some(), "nothing is left of it");
+    let Ended { records, .. } = server.stop();
+    assert_eq!(records.len(), 1);
+}
+
+#[test]
+fn h1_h2_a_call_is_held_and_resumed_by_the_api() {
+    let server = server();
+    let talk = Talk::start(&server);
+    let agent = server.web(AGENT_1001);
+    let mut events = agent.events(None);
+    let call = agent.interaction("connected");
+    let path = format!("/v1/interactions/{}", call["id"].as_str().unwrap());
+    let hold = || agent.request("POST", &format!("{path}/hold"), "Idempotency-Key: k\r\n", "{}");
+    let held = hold();
+    assert!(matches!(held.status, 200 | 202), "{}", held.text());
+    let told = events.until("interaction.held");
+    assert_eq!(told["data"]["interaction"]["state"], "held");
+    let again = hold();
+    assert_eq!(
+        (again.status, &again.body),
+        (held.status, &held.body),
+        "told again, not done again"
+    );
+    let refused = agent.post(&format!("{path}/end"), "");
+    assert_eq!((refused.status, refused.json()["code"].clone()), (409, "END_WHILE_HELD".into()));
+    let shown = agent.get(&path).json();
+    let controls = shown["participants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["party"] == "1001")
+        .unwrap()["controls"]
+        .clone();
+    assert_eq!(controls["end"]["enabled"], false);
+    assert_eq!(controls["resume"]["enabled"], true);
+    let resumed = agent.post(&format!("{path}/resume"), "");
+    assert!(matches!(resumed.status, 200 | 202), "{}", resumed.text());
+    events.until("interaction.resumed");
+    agent.interaction("connected");
+    assert!(matches!(agent.post(&format!("{path}/end"), "").status, 200 | 202));
+    assert!(talk.is_hung_up_within(Duration::from_secs(2), true));
+    let record = server.stop().records.remove(0);
+    assert!(record.number("holdMs") > 0, "{record:?}");
+}
+
+#[test]
+fn events_of_a_call_come_in_order_and_again_to_who_returns() {
+    let server = server();
+    let mut events = server.web(ADMIN).events(None);
+    let first = events.one();
+    assert_eq!(first["type"], "stream.snapshot");
+    let begun = first["seq"].as_u64().unwrap();
+    let talk = Talk::start(&server);
+    let accepted = events.until("interaction.accepted");
+    assert_eq!(accepted["data"]["interaction"]["state"], "connected");
+    talk.hang_up();
+    let ended = events.until("interaction.ended");
+    assert_eq!(ended["interactionId"], accepted["interactionId"]);
+    // Numbers have no hole, and who returns reads the same again.
+    let last = ended["seq"].as_u64().unwrap();
+    let mut again = server.web(ADMIN).events(Some(begun));
+    let seqs: Vec<_> = (begun..last).map(|_| again.one()["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, (begun + 1..=last).collect::<Vec<_>>());
+    // The agent reads its own only: here that is all but nothing of other phones.
+    let mut agent = server.web(AGENT_1001).events(Some(begun));
+    assert_eq!(agent.until("interaction.ended")["seq"], last);
+    let mut other = server.web(AGENT_1002).events(Some(begun));
+    assert_eq!(other.next_within(Duration::from_millis(500)), None);
+    server.stop();
+}
+
+#[test]
+fn a_draining_server_is_not_ready_within_a_second_and_its_calls_can_be_driven() {
+    let setup = Setup { drain_limit_s: 20, ..Setup::with_api() };
+    let server = Server::start(&setup);
+    let talk = Talk::start(&server);
+    let admin = server.web(ADMIN);
+    assert_eq!(admin.get("/readyz").status, 200);
+    let call = admin.interaction("connected");
+    let told = Instant::now();
+    server.terminate();
+    let unready =
+        eventually(Duration::from_secs(1), || (admin.get("/readyz").status == 503).then_some(()));
+    assert!(unready.is_some(), "after {:?}", told.elapsed());
+    assert_eq!(admin.get("/healthz").status, 200);
+    let path = format!("/v1/interactions/{}/end", call["id"].as_str().unwrap());
+    assert!(matches!(admin.post(&path, "").status, 200 | 202));
+    assert!(talk.is_hung_up_within(Duration::from_secs(2), true));
+    server.wait_for_the_end();
 }
 
 #[test]
@@ -24,5 +175,22 @@ fn phones_trunks_routes_and_entry_points_are_shown() {
     assert_eq!(server.web(SUPERVISOR).get("/v1/recordings").text(), "[]");
     let checked = admin.post("/v1/config/validate", "[[listen]]\ntransport = 'quic'\n").json();
     assert_eq!((&checked["valid"], &checked["problems"][0]["line"]), (&false.into(), &1.into()));
+    server.stop();
+}
+
+#[test]
+fn top_prints_the_call_once() {
+    let server = server();
+    let talk = Talk::start(&server);
+    server.web(ADMIN).interaction("connected");
+    let table = server.top(ADMIN);
+    assert!(table.contains("calls 1   legs 2   phones 1"), "{table}");
+    assert!(
+        table.lines().any(|line| line.contains("+4930100") && line.contains("connected")),
+        "{table}"
+    );
+    assert!(table.lines().any(|line| line.contains("1001") && line.contains("PCMU")), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("carrier")), "{table}");
+    talk.hang_up();
     server.stop();
 }

@@ -101,6 +101,9 @@ fn page(shared: &Inner) -> String {
     let loss = figures.worst_loss_percent;
     page.one("leg_loss_percent_max", gauge, "Loss of the worst leg, percent.", loss);
     let jitter = figures.worst_jitter_ms;
+    if let Some(mos) = figures.worst_mos {
+        page.one("leg_mos_min", gauge, "Opinion score of the worst leg, 1 to 4.5.", mos);
+    }
     page.one("leg_jitter_ms_max", gauge, "Jitter of the worst leg, milliseconds.", jitter);
     let phones = figures.registrations as f64;
     page.one("registrations", gauge, "Registered phones.", phones);

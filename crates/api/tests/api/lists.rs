@@ -82,6 +82,32 @@ fn interactions_are_listed_from_what_the_core_pushed() {
 }
 
 #[test]
+fn what_an_event_did_not_know_yet_is_asked_for_once() {
+    let world = World::new(|_, command| {
+        let known = interaction("call-1", "connected", &["1001"]);
+        Some(match command {
+            Command::Interaction { interaction } if interaction == "call-1" => {
+                Ok(Reply::Done(Box::new(known)))
+            }
+            _ => Err(Refused::from(Refusal::NotFound)),
+        })
+    });
+    let mut early = interaction("call-1", "connected", &["1001"]);
+    early.participants[0].legs[0].codec = None;
+    world.teller.event(event(EventKind::Accepted, early));
+    let codec = || {
+        world.get(ADMIN, "/v1/interactions").json()[0]["participants"][0]["legs"][0]["codec"]
+            .clone()
+    };
+    let known = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        codec() == "PCMA"
+    });
+    assert!(known, "{}", codec());
+    assert_eq!(world.commands().len(), 1);
+}
+
+#[test]
 fn entry_points_and_routes_are_those_of_the_configuration() {
     let world = World::empty();
     assert_eq!(world.get(AGENT, "/v1/entry-points").json()[0]["number"], "+4930");

@@ -60,7 +60,7 @@ fn agrees(document: &Value, schema: &Value, shown: &Value, place: &str) {
 /// An interaction with everything that it can have.
 fn full() -> Value {
     let time = "2026-01-01T00:00:00.000Z";
-    let quality = json!({ "lossPercent": 0.5, "jitterMs": 1.5, "roundTripMs": 20.0 });
+    let quality = json!({ "mos": 4.1, "lossPercent": 0.5, "jitterMs": 1.5, "roundTripMs": 20.0 });
     let written: b2bua::api::InteractionSnapshot = serde_json::from_value(json!({
         "id": "call-1", "state": "conference", "primary": "leg-1", "from": "a", "to": "b",
         "started": time, "answered": time, "ended": time, "recording": "paused",

@@ -11,7 +11,8 @@ use ratatui::widgets::Paragraph;
 
 use super::board::Board;
 
-/// Loss and jitter beyond which a leg is shown as bad.
+/// Score below which, loss and jitter beyond which a leg is shown as bad.
+const MOS_BAD: f64 = 3.6;
 const LOSS_BAD_PERCENT: f64 = 2.0;
 const JITTER_BAD_MS: f64 = 30.0;
 /// Phones in one line.
@@ -138,10 +139,12 @@ fn participant(of: &ParticipantSnapshot) -> Line<'static> {
         cut(codec, 7)
     ))];
     if let Some(quality) = leg.and_then(|leg| leg.quality) {
-        let bad = quality.loss_percent > LOSS_BAD_PERCENT || quality.jitter_ms > JITTER_BAD_MS;
+        let lost = quality.loss_percent > LOSS_BAD_PERCENT;
+        let bad = lost || quality.mos < MOS_BAD || quality.jitter_ms > JITTER_BAD_MS;
         let round_trip = quality.round_trip_ms.map(|ms| format!("  rtt {ms:.0} ms"));
         let figures = format!(
-            " loss {:.1} %  jitter {:.1} ms{}",
+            " MOS {:.1}  loss {:.1} %  jitter {:.1} ms{}",
+            quality.mos,
             quality.loss_percent,
             quality.jitter_ms,
             round_trip.unwrap_or_default()
@@ -183,7 +186,8 @@ mod tests {
         assert_eq!(text[0], "hookflash 127.0.0.1:8080  calls 1   legs 2   phones 2   trunks 1/1");
         let call: Vec<_> = text[3].split_whitespace().collect();
         assert_eq!(call, ["call-1", "connected", "1:05", "+4930123456", "1001", "on"]);
-        let customer = "customer carrier connected PCMA loss 1.2 % jitter 3.5 ms noise removed";
+        let customer =
+            "customer carrier connected PCMA MOS 4.2 loss 1.2 % jitter 3.5 ms noise removed";
         assert_eq!(text[4].split_whitespace().collect::<Vec<_>>().join(" "), customer);
         assert!(text[5].contains("agent*") && text[5].contains("opus"), "{}", text[5]);
         assert!(text.iter().any(|line| line == "1001 x2"));
