@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::Redacted;
 use media::denoise::DenoiseSettings;
+use media::dtls::Fingerprint;
 use media::dtmf::info::Body;
 use media::record::{Container, PausePolicy};
 use serde::{Deserialize, Serialize};
@@ -169,6 +170,8 @@ pub struct MediaConfig {
     pub dtmf_in_band: bool,
     /// What is decided for the whole organisation (N2).
     pub noise_removal: NoisePolicy,
+    /// Of the certificate that the media engine shows in DTLS; `None`: no keys by DTLS.
+    pub dtls: Option<Fingerprint>,
     /// How calls are recorded (K1); `None`: they are not.
     pub recording: Option<RecordingPolicy>,
 }
@@ -317,15 +320,18 @@ pub struct TrunkCredentials {
     pub realm: Option<String>,
 }
 
-/// How the audio of a party's legs is protected (RFC 3711, keys by RFC 4568).
+/// How the audio of a party's legs is protected (RFC 3711, keys by RFC 4568 or RFC 5764).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SrtpPolicy {
-    /// Taken where it is asked for, offered where the signalling is encrypted (RFC 8643).
+    /// Taken where it is asked for, offered where the signalling is encrypted (RFC 8643) and to
+    /// browsers.
     #[default]
     Auto,
     /// Always; whoever does not gets 488.
     Required,
+    /// Always, and always with keys by DTLS.
+    Dtls,
     /// Never; whoever insists gets 488.
     Off,
 }

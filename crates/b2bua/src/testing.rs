@@ -52,6 +52,7 @@ pub fn config() -> Config {
             transcode: true,
             dtmf_in_band: true,
             noise_removal: NoisePolicy::default(),
+            dtls: None,
             recording: None,
         },
         registrar: RegistrarConfig {

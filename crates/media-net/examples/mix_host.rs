@@ -119,6 +119,7 @@ impl Setup {
             rtp_timeout: None,
             symmetric: true,
             srtp: None,
+            path: None,
             noise_removal: None,
             voip_metrics: false,
             keys: Keys::default(),

@@ -76,6 +76,7 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16) -> Result<(), media_net:
         rtp_timeout: None,
         symmetric: true,
         srtp: None,
+        path: None,
         noise_removal: None,
         voip_metrics: false,
         keys: Keys::default(),
@@ -93,7 +94,8 @@ fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std
                 sent += stats.packets_sent;
                 strays += stats.strays_dropped;
             }
-            MediaEvent::Recording(_)
+            MediaEvent::Path { .. }
+            | MediaEvent::Recording(_)
             | MediaEvent::Dtmf { .. }
             | MediaEvent::Quality { .. }
             | MediaEvent::Overrun { .. } => overruns += 1,

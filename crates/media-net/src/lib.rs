@@ -23,7 +23,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use base::Redacted;
 use media::command::{BridgeId, CallTone, MediaCommand, MediaEvent, StreamId};
+use media::dtls::BadKey;
 use media::player::Music;
 use media::sound::Sounds;
 use media::tone::{Country, ToneKind};
@@ -54,8 +56,19 @@ pub struct MediaNetConfig {
     pub own_ports: Vec<RangeInclusive<u16>>,
     /// Seed of canonical names and of the pace of reports.
     pub seed: [u8; 32],
+    /// Who we are in DTLS; `None`: streams whose keys come by DTLS stay silent.
+    pub dtls: Option<Certificate>,
     /// Where calls are recorded to; `None`: nothing is recorded.
     pub recording: Option<RecordingConfig>,
+}
+
+/// A certificate for DTLS, and its key.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Self-signed, DER.
+    pub certificate: Vec<u8>,
+    /// ECDSA P-256 in PKCS#8, DER.
+    pub key: Redacted<Vec<u8>>,
 }
 
 impl Default for MediaNetConfig {
@@ -69,6 +82,7 @@ impl Default for MediaNetConfig {
             queue: 4096,
             own_ports: Vec::new(),
             seed: [0; 32],
+            dtls: None,
             recording: None,
         }
     }
@@ -88,6 +102,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// The certificate for DTLS cannot be used.
+    #[error("certificate for DTLS: {0}")]
+    Certificate(#[from] BadKey),
     /// The music on hold cannot be used.
     #[error("music on hold {path}: {error}")]
     Music {
@@ -152,7 +169,7 @@ impl MediaNet {
                 let queue = queue.clone();
                 Handle::start((index, clock), &config, &own_ports, &silence, queue, events.clone())
             })
-            .collect::<io::Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>, StartError>>()?;
         // Encoding takes some ten milliseconds: nobody is on hold yet.
         let listeners: Vec<_> = workers.iter().map(Handle::letter_box).collect();
         std::thread::Builder::new().name("music".to_owned()).spawn(move || {
@@ -269,7 +286,7 @@ impl Handle {
         music: &Arc<Music>,
         recordings: Option<RecordingQueue>,
         events: impl Fn(MediaEvent) + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartError> {
         let (queue, commands) = sync_channel(config.queue.max(1));
         let inbox = Arc::new(Inbox::default());
         let waker = Arc::new(Waker::new()?);
@@ -285,6 +302,7 @@ impl Handle {
             realtime: config.realtime,
             overrun: config.overrun,
             recordings,
+            dtls: config.dtls.clone(),
         };
         let worker = thread::Thread::new(setup, events)?;
         let thread =

@@ -13,6 +13,7 @@ use base::{Time, WallTime};
 use media::command::{
     BridgeId, Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId,
 };
+use media::dtls::Identity;
 use media::player::Music;
 use media::record::{Block, BlockSink, RecordCommand, RecordingId};
 use media::rtp::{DATAGRAM_MAX, HEADER_LEN as RTP_HEADER_LEN};
@@ -23,6 +24,7 @@ use media::worker::{Channel, Sink, Slot, TICK, Traveller, Worker};
 use crate::ports::{OwnPorts, Port, Ports, RECEIVE_BUFFER};
 use crate::recording::{RecordingQueue, RecordingSink};
 use crate::sys::{self, Epoll, Ticker, Waker};
+use crate::{Certificate, StartError};
 
 const WAKE: u64 = u64::MAX;
 const TICKED: u64 = u64::MAX - 1;
@@ -112,6 +114,8 @@ pub(crate) struct Setup {
     pub(crate) overrun: Duration,
     /// The way to the disk, when calls are recorded.
     pub(crate) recordings: Option<RecordingQueue>,
+    /// Who we are in DTLS.
+    pub(crate) dtls: Option<Certificate>,
 }
 
 /// The thread's state.
@@ -174,12 +178,16 @@ impl<E> Rim<E> {
 }
 
 impl<E: Fn(MediaEvent)> Thread<E> {
-    pub(crate) fn new(setup: Setup, events: E) -> io::Result<Self> {
+    pub(crate) fn new(setup: Setup, events: E) -> Result<Self, StartError> {
         let epoll = Epoll::new()?;
         let ticker = Ticker::new()?;
         epoll.add(setup.waker.fd(), WAKE)?;
         epoll.add(ticker.fd(), TICKED)?;
-        let worker = Worker::new(Arc::clone(&setup.music), setup.seed, setup.clock.wall);
+        let mut worker = Worker::new(Arc::clone(&setup.music), setup.seed, setup.clock.wall);
+        if let Some(Certificate { certificate, key }) = &setup.dtls {
+            let identity = Identity::new(certificate, key.reveal(), setup.clock.start)?;
+            worker.set_identity(Arc::new(identity));
+        }
         Ok(Self {
             setup,
             worker,

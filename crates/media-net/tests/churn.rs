@@ -42,6 +42,7 @@ fn open(media: &MediaNet, id: u64, port: u16, peer: SocketAddr) {
         rtp_timeout: None,
         symmetric: true,
         srtp: None,
+        path: None,
         noise_removal: None,
         voip_metrics: false,
         keys: Keys::default(),
@@ -86,6 +87,7 @@ fn a_thousand_calls_leave_nothing_behind() {
                 | MediaEvent::RtpTimeout { .. }
                 | MediaEvent::RtpResumed { .. }
                 | MediaEvent::Stats { .. }
+                | MediaEvent::Path { .. }
                 | MediaEvent::Recording(_)
                 | MediaEvent::Dtmf { .. }
                 | MediaEvent::Quality { .. }

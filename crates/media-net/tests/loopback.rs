@@ -151,6 +151,7 @@ impl Phone {
             rtp_timeout: None,
             symmetric: true,
             srtp: None,
+            path: None,
             noise_removal: None,
             voip_metrics: false,
             keys: Keys::default(),

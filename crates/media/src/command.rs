@@ -12,7 +12,10 @@ use base::define_id;
 use serde::{Deserialize, Serialize};
 
 use crate::denoise::DenoiseSettings;
+use crate::dtls::Peer;
 use crate::dtmf::{DtmfEvent, Form};
+use crate::ice::Credentials;
+use crate::path::Event as PathEvent;
 use crate::quality::{Direction, QualityChange, Rating, Summary};
 use crate::record::{RecordCommand, RecordEvent};
 use crate::srtp::Keying;
@@ -131,6 +134,9 @@ pub struct StreamConfig {
     /// Keys of SRTP in both directions; `None`: RTP in the clear. Keys that stay keep their
     /// roll-over counters, whatever else changes.
     pub srtp: Option<Keying>,
+    /// How the peer is found and its keys are made, where the description has neither. With it,
+    /// nothing is sent and nothing is heard before that is done.
+    pub path: Option<PathConfig>,
     /// Noise removal from what the peer says (N1). `None`: never, so that its packets can be
     /// passed on as they are. Where it may be switched live (N3) it is there, enabled or not.
     pub noise_removal: Option<NoiseRemoval>,
@@ -161,6 +167,26 @@ pub enum KeyForm {
     Events,
     /// By its signalling, which the core sees to: nothing of them is in its audio.
     Signalled,
+}
+
+/// The way to a peer that offer/answer does not give away by itself (RFC 8445, RFC 5764).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathConfig {
+    /// Our credentials for its checks; `None`: its address is that of the description.
+    pub ice: Option<Credentials>,
+    /// Who makes keys with us; `None`: they are in [`StreamConfig::srtp`], or there are none.
+    pub dtls: Option<Peer>,
+    /// What was found and made so far, for an engine that does not know it: after a restart.
+    pub found: Found,
+}
+
+/// What has become of a [`PathConfig`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Where ICE sends to.
+    pub to: Option<SocketAddr>,
+    /// The keys that DTLS has made.
+    pub keys: Option<Keying>,
 }
 
 /// How noise is removed from what a peer says.
@@ -293,6 +319,13 @@ pub enum MediaEvent {
         direction: Direction,
         /// How it sounds now.
         change: QualityChange,
+    },
+    /// Something about the way to the peer.
+    Path {
+        /// Which stream.
+        stream: StreamId,
+        /// What.
+        event: PathEvent,
     },
     /// Something about a recording.
     Recording(RecordEvent),

@@ -15,13 +15,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::Time;
+use serde::{Deserialize, Serialize};
 
 use crate::dtls::{self, Dtls, Failure, Identity, Peer};
 use crate::ice::{self, Credentials, Ice, Kind};
 use crate::srtp::Keying;
 
 /// What has become of the way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// Media go here from now on.
     Selected(SocketAddr),
@@ -41,6 +42,8 @@ pub struct Path {
     events: VecDeque<Event>,
     /// The last source of DTLS, where there is no ICE to say where the peer is.
     from: Option<SocketAddr>,
+    /// Where the description has it.
+    remote: Option<SocketAddr>,
     reply: Vec<u8>,
     strays: u64,
 }
@@ -68,8 +71,9 @@ impl Path {
             Some((identity, peer)) => self.dtls = Some(Dtls::new(identity.clone(), peer)),
             None => self.dtls = None,
         }
-        if self.ice.is_none() {
-            self.from = self.from.or(remote);
+        // A peer that has moved is looked for at its new place.
+        if self.ice.is_none() && remote.is_some() && remote != self.remote {
+            (self.from, self.remote) = (remote, remote);
         }
         self.start(now, &mut send);
     }
@@ -101,6 +105,11 @@ impl Path {
     /// Whether media wait for keys that only the association will make.
     pub const fn makes_keys(&self) -> bool {
         self.dtls.is_some()
+    }
+
+    /// Whether these keys are there already.
+    pub fn is_keyed(&self) -> bool {
+        self.dtls.as_ref().is_some_and(Dtls::is_keyed)
     }
 
     /// How many datagrams of strangers, and of nonsense, were dropped.
@@ -208,4 +217,4 @@ impl Path {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,6 +13,7 @@ use crate::ear::Ear;
 use crate::latch::Latch;
 use crate::mixer::Seat;
 use crate::mouth::Mouth;
+use crate::path::Path;
 use crate::reception::Reception;
 use crate::record::RecordingId;
 use crate::rtcp;
@@ -20,7 +21,7 @@ use crate::rtcp_latch::{RtcpLatch, Standing};
 use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
-use crate::worker::{Channel, Joining, Sink, Slot, Source, Watch};
+use crate::worker::{Channel, Early, Joining, Sink, Slot, Source, Watch};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -59,6 +60,10 @@ pub(crate) struct Stream {
     pub(crate) music_at: usize,
     /// Protection of what is sent and received.
     pub(crate) srtp: Option<Box<Srtp>>,
+    /// The way to the peer, where it needs finding or makes the keys.
+    pub(crate) path: Option<Box<Path>>,
+    /// What came before it had a path.
+    pub(crate) early: Option<Box<Early>>,
     /// What records the peer.
     pub(crate) recording: Option<RecordingId>,
     /// Hears the peer, when what it says is needed as samples.
@@ -139,6 +144,7 @@ impl Stream {
             rtp_timeout: None,
             symmetric: true,
             srtp: None,
+            path: None,
             noise_removal: None,
             voip_metrics: false,
             keys: Keys::default(),
@@ -157,6 +163,8 @@ impl Stream {
             hearers: Vec::new(),
             music_at: 0,
             srtp: None,
+            path: None,
+            early: None,
             recording: None,
             ear: None,
             mouth: None,
@@ -202,7 +210,11 @@ impl Stream {
         match (config.srtp.clone(), &mut self.srtp) {
             (Some(keying), Some(srtp)) => srtp.rekey(keying),
             (Some(keying), none @ None) => *none = Some(Box::new(Srtp::new(keying))),
-            (None, srtp) => *srtp = None,
+            // Those of DTLS are the path's business.
+            (None, srtp) if config.path.as_ref().is_none_or(|path| path.dtls.is_none()) => {
+                *srtp = None;
+            }
+            (None, _) => {}
         }
         let could_send = self.rtp_target().is_some();
         self.config = config;
@@ -231,18 +243,35 @@ impl Stream {
 
     /// Where RTP goes now, when it may be sent at all.
     pub(crate) fn rtp_target(&self) -> Option<SocketAddr> {
-        let remote = self.remote().filter(|_| self.config.send)?;
+        if !self.config.send || self.awaits_keys() {
+            return None;
+        }
+        if let Some(found) = self.found() {
+            return found;
+        }
+        let remote = self.remote()?;
         self.latched(&self.rtp).or(Some(remote.rtp))
     }
 
     /// Whether RTCP shares the port of RTP.
     pub(crate) fn is_muxed(&self) -> bool {
-        !self.rtcp_port || self.remote().is_some_and(|remote| remote.rtcp_mux)
+        !self.rtcp_port
+            || self.found().is_some()
+            || self.remote().is_some_and(|remote| remote.rtcp_mux)
     }
 
     /// Where RTCP goes. It goes on during hold: RFC 3264 §5.1.
     pub(crate) fn rtcp_target(&self) -> Option<SocketAddr> {
+        if self.awaits_keys() {
+            return None;
+        }
+        if let Some(found) = self.found() {
+            return found;
+        }
         let remote = self.remote()?;
+        if !self.is_muxed() && self.makes_keys() {
+            return None; // see `on_path`
+        }
         if self.is_muxed() {
             return self.latched(&self.rtp).or(Some(remote.rtp));
         }
@@ -254,10 +283,11 @@ impl Stream {
     /// Whether a datagram is worth looking at. ATTACKS 19: asked before any other work, for RTP and
     /// RTCP alike.
     pub(crate) fn admits(&self, channel: Channel, from: SocketAddr, datagram: &[u8]) -> bool {
-        match channel {
+        let by_ice = self.path.as_ref().and_then(|path| path.admits(from));
+        by_ice.unwrap_or_else(|| match channel {
             Channel::Rtp => self.rtp.admits(from),
             Channel::Rtcp => self.rtcp_standing(from, datagram) != Standing::Stray,
-        }
+        })
     }
 
     /// Who it is that sends to the port of RTCP.
@@ -271,6 +301,10 @@ impl Stream {
         datagram: &'a mut [u8],
         is_rtcp: bool,
     ) -> Option<&'a mut [u8]> {
+        if self.awaits_keys() {
+            self.stats.unauthentic_dropped += 1;
+            return None;
+        }
         let Some(srtp) = &mut self.srtp else { return Some(datagram) };
         let len = match is_rtcp {
             true => srtp.unprotect_rtcp(datagram),
@@ -289,6 +323,9 @@ impl Stream {
         to: SocketAddr,
         packet: &[u8],
     ) -> bool {
+        if self.awaits_keys() {
+            return false;
+        }
         let Some(srtp) = &mut self.srtp else { return sink.send(slot, channel, to, packet) };
         let mut buffer = [0; DATAGRAM_MAX + OVERHEAD_MAX];
         let Some(room) = buffer.get_mut(..packet.len()) else { return false };
@@ -311,6 +348,8 @@ impl Stream {
             jitter_ms: self.reception.jitter_ms(),
             duplicates: self.reception.duplicates(),
             summary: self.summary(is_over),
+            strays_dropped: self.stats.strays_dropped
+                + self.path.as_ref().map_or(0, |path| path.strays()),
             ..self.stats.clone()
         })
     }

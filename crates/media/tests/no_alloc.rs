@@ -98,6 +98,7 @@ fn open(
         rtp_timeout: Some(Duration::from_secs(30)),
         symmetric: true,
         srtp: None,
+        path: None,
         noise_removal,
         voip_metrics: false,
         keys: Keys::default(),

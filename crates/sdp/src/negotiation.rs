@@ -152,8 +152,7 @@ impl Negotiation {
             Some(Pending::Remote { .. }) => return Err(OfferError::Overlapping),
             None => {}
         }
-        let former = self.current.as_ref().map(|exchange| exchange.audio);
-        let (audio, remote) = choose_stream(&offer, former, &self.security)?;
+        let (audio, remote) = choose_stream(&offer, self.current.as_ref(), &self.security)?;
         let lines = offer.media.iter().map(refused).collect();
         self.pending = Some(Pending::Remote { lines, audio, remote });
         Ok(self.remote().expect("just set"))
@@ -426,21 +425,23 @@ impl Exchange {
 /// The audio stream of an offer to take, and what it says.
 fn choose_stream(
     offer: &Session,
-    former: Option<usize>,
+    former: Option<&Exchange>,
     security: &Security,
 ) -> Result<(usize, RemoteAudio), OfferError> {
     let usable = |index: &usize| {
         offer.media.get(*index).is_some_and(|m| m.kind == MediaKind::Audio && m.port != 0)
     };
     let mut failure = OfferError::NoAudio;
-    for index in former.into_iter().chain(0..offer.media.len()).filter(usable) {
+    let former_at = former.map(|exchange| exchange.audio);
+    let former = former.map(Exchange::former);
+    for index in former_at.into_iter().chain(0..offer.media.len()).filter(usable) {
         let media = &offer.media[index];
         let read = if media.protocol.is_plain_rtp() || media.protocol.is_secure_rtp() {
             RemoteAudio::read(offer, media)
         } else {
             Err(StreamError::Protocol)
         };
-        match read.and_then(|remote| security.check_offer(&remote).map(|()| remote)) {
+        match read.and_then(|remote| security.check_offer(&remote, former).map(|()| remote)) {
             Ok(remote) => return Ok((index, remote)),
             Err(error) => failure = error.into(),
         }

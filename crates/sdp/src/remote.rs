@@ -1,6 +1,6 @@
 //! What a peer's description says about its audio.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,8 +62,11 @@ impl RemoteAudio {
         media: &Media,
         ours: &[Codec],
     ) -> Result<Self, StreamError> {
+        let has_ice = session.uses_ice(media);
         let ip = match session.connection_of(media) {
             Some(Host::Ip(ip)) => *ip,
+            // A browser's own name (`.local`): its checks tell where it is.
+            Some(Host::Name(_)) if has_ice => Ipv4Addr::UNSPECIFIED.into(),
             Some(Host::Name(_)) => return Err(StreamError::HostName),
             None => return Err(StreamError::NoConnection),
         };
@@ -78,7 +81,7 @@ impl RemoteAudio {
         }
         let direction = session.direction_of(media);
         // RFC 8839 §4.2: with ICE, 0.0.0.0 is a placeholder for candidates yet to come.
-        let unaddressed = ip.is_unspecified() && !session.uses_ice(media);
+        let unaddressed = ip.is_unspecified() && !has_ice;
         Ok(Self {
             rtp,
             rtcp: rtcp_address(rtp, media.attribute("rtcp")),
@@ -167,6 +170,7 @@ mod tests {
             ("c=IN IP4 192.0.2.1\r\na=sendonly", "a=sendrecv", SendRecv, SendRecv, false),
             // ICE: the address is a placeholder.
             ("c=IN IP4 0.0.0.0", "a=ice-ufrag:abcd", SendRecv, SendRecv, false),
+            ("c=IN IP4 0d1c.local", "a=ice-ufrag:abcd\r\na=sendonly", SendOnly, SendOnly, true),
         ] {
             let audio = read(connection, attributes).unwrap();
             let seen = (audio.direction, audio.effective_direction(), audio.held);

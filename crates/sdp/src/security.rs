@@ -145,8 +145,19 @@ impl Security {
     /// [`StreamError::Protocol`] for a profile that is not ours to take, [`StreamError::Insecure`]
     /// for a plain one where protection is required, [`StreamError::NoKey`] for a protected one
     /// without a key we can use.
-    pub(crate) fn check_offer(&self, remote: &RemoteAudio) -> Result<(), StreamError> {
+    pub(crate) fn check_offer(
+        &self,
+        remote: &RemoteAudio,
+        former: Option<Former<'_>>,
+    ) -> Result<(), StreamError> {
         let security = &remote.security;
+        // What was protected once stays so, whoever asks.
+        if remote.protocol.is_plain_rtp()
+            && security.crypto.is_empty()
+            && former.is_some_and(|former| !former.is_plain())
+        {
+            return Err(StreamError::Insecure);
+        }
         match &self.policy {
             Policy::Plain if remote.protocol.is_plain_rtp() => Ok(()),
             Policy::Plain => Err(StreamError::Protocol),
@@ -195,7 +206,8 @@ impl Security {
                 transport.attributes.extend(dtls_attributes(fingerprint, setup));
             }
         }
-        if let Some(theirs) = asked.ice.as_ref().filter(|_| self.ice) {
+        // One component, hence one path: without multiplexing the description's addresses hold.
+        if let Some(theirs) = asked.ice.as_ref().filter(|_| self.ice && rtcp_mux) {
             // RFC 8839 §4.4.1.1.1: a restart is answered by one.
             let kept = unmoved.filter(|former| former.theirs() == Some(&theirs.credentials));
             self.add_ice(&mut transport, local, kept);

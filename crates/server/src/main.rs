@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod demo;
+mod dtls;
 mod limits;
 mod log;
 #[cfg(debug_assertions)]

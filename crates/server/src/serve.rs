@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use b2bua::io::{Input, Output};
 use base::{Rng, Time, WallTime};
 use media::command::MediaEvent;
+use media::dtls::{Fingerprint, Hash};
 use media_net::recording::RecordingConfig;
-use media_net::{MediaNet, MediaNetConfig};
+use media_net::{Certificate, MediaNet, MediaNetConfig};
 use sip::transport::Transport;
 use sip_net::{
     AdmissionConfig, Bound, ConnectionLimits, Ended, KnownSources, ListenSpec, NetConfig, Rate,
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Problem, Settings};
 use crate::renewal::Renewal;
 use crate::rim::Rim;
-use crate::{cli, config, demo, limits, log, seed, tell, web};
+use crate::{cli, config, demo, dtls, limits, log, seed, tell, web};
 
 /// Inputs of the media engine and of signals that wait for the core. A stream has a handful in its
 /// life; when so many wait the core stands still, and what is lost is told.
@@ -129,7 +130,9 @@ fn run(
     let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
     let lost_media_events = Arc::<AtomicU64>::default();
     let lost = Arc::clone(&lost_media_events);
-    let media = start_media(&settings, data_dir, inputs.clone(), lost)?;
+    let certificate = dtls::certificate(data_dir).map_err(ServeError::Failed)?;
+    settings.core.media.dtls = Some(Fingerprint::of(&certificate.certificate, Hash::Sha256));
+    let media = start_media(&settings, data_dir, certificate, inputs.clone(), lost)?;
     let mut rim = Rim::new(Arc::clone(&store), media, known, bound.bans(), clock);
     rim.restored(&bindings);
 
@@ -254,6 +257,7 @@ fn net_config(settings: &Settings, known: &Arc<KnownSources>) -> NetConfig {
 fn start_media(
     settings: &Settings,
     data_dir: &Path,
+    certificate: Certificate,
     inputs: mpsc::Sender<Input>,
     lost: Arc<AtomicU64>,
 ) -> Result<MediaNet, ServeError> {
@@ -275,6 +279,7 @@ fn start_media(
             queue: RECORDING_QUEUE,
         }),
         seed: seed().map_err(ServeError::failed)?,
+        dtls: Some(certificate),
         ..MediaNetConfig::default()
     };
     let events = move |event| {

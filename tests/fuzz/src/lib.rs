@@ -17,6 +17,7 @@ mod framing;
 mod message;
 pub mod mutation;
 mod negotiation;
+mod path;
 mod playout;
 mod reader;
 mod rtp;
@@ -36,6 +37,7 @@ pub use dtmf::dtmf;
 pub use framing::framing;
 pub use message::message;
 pub use negotiation::negotiation;
+pub use path::path;
 pub use playout::playout;
 pub use rtp::{keep_alive, rtcp, rtp};
 pub use sdp::sdp;
@@ -80,6 +82,7 @@ pub const TARGETS: &[Target] = &[
     Target::input("keep_alive", keep_alive),
     Target::script("dtmf", dtmf),
     Target::script("srtp", srtp),
+    Target::script("path", path),
     Target::script("playout", playout),
     Target::script("worker", worker),
     Target::script("dialogs", dialogs),

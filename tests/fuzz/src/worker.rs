@@ -285,6 +285,7 @@ fn config(reader: &mut Reader<'_>) -> StreamConfig {
         rtp_timeout: (flags & 16 != 0).then(|| Duration::from_millis(reader.number().into())),
         symmetric: flags & 32 == 0,
         srtp: None,
+        path: None,
         noise_removal: (flags & 64 != 0).then(|| NoiseRemoval {
             enabled: flags & 128 != 0,
             settings: DenoiseSettings::default(),

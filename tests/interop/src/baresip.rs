@@ -60,7 +60,7 @@ impl Baresip {
              ausrc_srate 48000\nausrc_channels 2\naudio_buffer 20-160\n\
              rtp_ports {rtp}-{}\nnet_interface {local}\nsnd_path {path}\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\n\
-             module opus.so\nmodule srtp.so\nmodule sndfile.so\n\
+             module opus.so\nmodule srtp.so\nmodule dtls_srtp.so\nmodule sndfile.so\n\
              module aubridge.so\nmodule ausine.so\nmodule_tmp account.so\nmodule_app menu.so\n\
              module_app ctrl_tcp.so\nctrl_tcp_listen {local}:{control}\n",
             rtp + 9
@@ -102,14 +102,26 @@ impl Baresip {
 
     /// Waits for an event such as `CALL_ESTABLISHED`, and forgets those before it.
     pub fn expect_event(&mut self, event: &str) {
+        self.expect(event, "");
+    }
+
+    /// Waits for a key.
+    pub fn expect_key(&mut self, key: char) {
+        self.expect("CALL_DTMF_START", &format!(r#""param":"{key}""#));
+    }
+
+    fn expect(&mut self, event: &str, parameter: &str) {
         let end = Instant::now() + PATIENCE;
         let wanted = format!(r#""type":"{event}""#);
         loop {
-            if let Some(at) = self.events.find(&wanted) {
-                self.events.drain(..at + wanted.len());
-                return;
+            // Netstrings of JSON objects without others inside.
+            while let Some(len) = self.events.find('}') {
+                let object: String = self.events.drain(..=len).collect();
+                if object.contains(&wanted) && object.contains(parameter) {
+                    return;
+                }
             }
-            assert!(Instant::now() < end, "no {event}:\n{}\n{}", self.events, self.screen());
+            assert!(Instant::now() < end, "no {event} {parameter}:\n{}", self.screen());
             let mut buffer = [0; 4096];
             if let Ok(len) = self.control.read(&mut buffer) {
                 self.events.push_str(&String::from_utf8_lossy(&buffer[..len]));

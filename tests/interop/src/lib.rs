@@ -1,5 +1,5 @@
-//! Real clients against the real server, over loopback: SIPp, baresip, a WebSocket page's client in
-//! Node, and a small client of our own for what those cannot say.
+//! Real clients against the real server, over loopback: SIPp, baresip, Chromium, a WebSocket page's client
+//! in Node, and a small client of our own for what those cannot say.
 //!
 //! Every test starts its own `hookflash` with its own ports and directory, and ends it by SIGTERM:
 //! it must leave with 0, with no panic and no secret in its log. Nothing here reads or writes a
@@ -10,6 +10,7 @@ pub mod audio;
 mod baresip;
 pub mod certificates;
 mod child;
+mod chromium;
 pub mod client;
 pub mod digest;
 mod ports;
@@ -18,6 +19,7 @@ mod scene;
 mod server;
 mod setup;
 mod sipp;
+pub mod srtp;
 pub mod strays;
 mod talk;
 pub mod tone;
@@ -25,6 +27,7 @@ pub mod web;
 
 pub use baresip::Baresip;
 pub use child::{Child, eventually};
+pub use chromium::{Chromium, Heard};
 pub use ports::Ports;
 pub use record::Record;
 pub use scene::Scene;

@@ -39,7 +39,7 @@ impl Talk {
     /// The same with a phone of 1001 that is registered already.
     pub fn with(customer: Client, phone: Client) -> Self {
         let (offer, answer) = (customer.sdp(), phone.sdp());
-        Self::described(customer, phone, "+4930100", [&offer, &answer]).0
+        Self::with_descriptions(customer, phone, "+4930100", [&offer, &answer]).0
     }
 
     /// The same with audio: where the server wants that of the customer and that of the phone, whose
@@ -50,10 +50,11 @@ impl Talk {
         number: &str,
         [one, two]: [&Audio; 2],
     ) -> (Self, [SocketAddr; 2]) {
-        Self::described(customer, phone, number, [&one.sdp(), &two.sdp()])
+        Self::with_descriptions(customer, phone, number, [&one.sdp(), &two.sdp()])
     }
 
-    fn described(
+    /// The same with whatever both describe.
+    pub fn with_descriptions(
         customer: Client,
         phone: Client,
         number: &str,

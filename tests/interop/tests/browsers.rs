@@ -1,4 +1,4 @@
-//! A browser's phone over WebSocket, in the manner of JsSIP (`browser.mjs`, run by Node).
+//! A browser's phone over WebSocket, in the manner of JsSIP (`browser/sip.mjs`, run by Node).
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ struct Browser {
 impl Browser {
     fn start(server: &Server, extension: &str, what: &[&str]) -> Self {
         let output = server.dir().join("browser");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser.mjs");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/sip.mjs");
         let mut command = Command::new("node");
         let authority = server.dir().join("ca.pem");
         let mut address = server.ws();
@@ -73,7 +73,8 @@ fn a_browser_calls_over_secure_web_socket() {
 
 #[test]
 fn a_browser_that_comes_back_keeps_its_number_and_its_call() {
-    let mut scene = Scene::new();
+    // This one has no WebRTC, so it is not called with it.
+    let mut scene = Scene::with(&Setup { extension: "srtp = \"off\"", ..Setup::default() });
     let browser = Browser::start(&scene.server, "1001", &["moves"]);
     browser.expect("waiting");
     let customer = Sipp::new(&mut scene.server, "customer-calls", [127, 0, 0, 2]);

@@ -14,8 +14,7 @@ use media::command::{
     StreamConfig, StreamId,
 };
 use media::dtmf::{DtmfEvent, Form};
-use media::srtp::{Keying, MasterKey, Profile};
-use sdp::{Codec, Order, Protection, Suite};
+use sdp::{Codec, Order};
 use sip::message::StatusCode;
 
 use super::codecs::{has_audio, media_codec};
@@ -23,7 +22,7 @@ use super::{CallState, Core, noise, recording};
 use crate::config::HoldSound;
 use crate::io::Output;
 use crate::party::Party;
-use crate::sip_leg::{MediaPlace, SipLeg};
+use crate::sip_leg::{MediaPlace, SipLeg, keying};
 
 /// Lateness of a media worker that is heard, in microseconds: more than phones' buffers hold.
 const LATE_US: u64 = 100_000;
@@ -221,6 +220,7 @@ impl Core {
                 self.lose_leg(now, leg_of(stream), Cause::TIMEOUT, out);
             }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
+            MediaEvent::Path { stream, event } => self.path(now, leg_of(stream), &event, out),
             MediaEvent::Recording(event) => recording::told(&event),
             MediaEvent::Dtmf { stream, event, form } => {
                 self.key_told(now, leg_of(stream), form, event, out);
@@ -353,6 +353,7 @@ impl SipLeg {
             rtp_timeout: config.media.rtp_timeout.filter(|_| receive && self.is_up()),
             symmetric: true,
             srtp: keying(&agreed.protection),
+            path: self.path(&agreed),
             noise_removal: noise_removal
                 .map(|noise| NoiseRemoval { enabled: noise.enabled && !plays_music, ..noise }),
             voip_metrics: agreed.voip_metrics,
@@ -370,19 +371,6 @@ fn likely_source(bind: IpAddr, signalling: IpAddr) -> IpAddr {
         return bind;
     }
     signalling
-}
-
-/// The engine's form of what was agreed on; `None`: in the clear.
-fn keying(protection: &Protection) -> Option<Keying> {
-    let Protection::Sdes { suite, ours, theirs } = protection else { return None };
-    let profile = match suite {
-        Suite::AeadAes128Gcm => Profile::AeadAes128Gcm,
-        Suite::AesCm128HmacSha1_80 => Profile::AesCm128HmacSha1_80,
-        Suite::AesCm128HmacSha1_32 => Profile::AesCm128HmacSha1_32,
-    };
-    let send = MasterKey::new(profile, ours.reveal())?;
-    let receive = MasterKey::new(profile, theirs.reveal())?;
-    Some(Keying { profile, send, receive })
 }
 
 fn leg_of(stream: StreamId) -> LegId {

@@ -19,6 +19,7 @@ mod ending;
 mod merge;
 mod noise;
 mod outdial;
+mod path;
 mod quality;
 mod reach;
 mod rebind;

@@ -2,6 +2,7 @@
 
 use base::Rng;
 use call::{Cause, LegEvent, LegId, Side};
+use media::command::Found;
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::dialog::{Dialog, ReliableUas, SessionTimer, allow, body};
@@ -11,7 +12,7 @@ use sip::transport::Target;
 
 use super::up::{Unacked, Up};
 use super::{BOTH, Cx, Incoming, MediaPlace, Report, SDP, SipLeg, State, Timer};
-use super::{introduce, new_negotiation, protection};
+use super::{introduce, new_negotiation, security};
 use crate::config::Config;
 
 /// An INVITE that waits for its final answer.
@@ -85,14 +86,17 @@ impl SipLeg {
             Dialog::uas(&request, &local_tag).map_err(|_| refuse(StatusCode::BAD_REQUEST))?;
         let session = SessionTimer::new(config.sip.session_expires, config.sip.min_se);
         session.check_request(&request)?;
-        let security = protection(party.srtp(config), false, source.transport);
-        let mut negotiation = new_negotiation(media, security, party.dtmf(config), rng);
         let offer = Self::sdp(&request.headers, &request.body).map_err(refuse)?;
+        let asked = offer.as_ref().map(sdp::Session::asks_for);
+        let policy = security::taken(party.srtp(config), asked, source.transport, config);
+        let mut negotiation = new_negotiation(media, policy, party.dtmf(config), rng);
         let described = match offer {
             Some(offer) => {
                 let taken = negotiation.receive_offer(offer);
                 let remote = taken.map_err(|error| refuse(StatusCode(error.status())))?;
-                if remote.rtp.is_ipv4() != media.advertise.is_ipv4() {
+                // Where ICE finds a way, the address of the description says little.
+                let is_found = remote.security.ice.is_some();
+                if !is_found && remote.rtp.is_ipv4() != media.advertise.is_ipv4() {
                     return Err(refuse(StatusCode::NOT_ACCEPTABLE_HERE));
                 }
                 Described::Offered
@@ -134,6 +138,7 @@ impl SipLeg {
             negotiation,
             session,
             configured: None,
+            found: Found::default(),
             held: false,
             final_status: 0,
             codec: None,

@@ -15,6 +15,7 @@ mod forks;
 mod keys;
 mod leave;
 mod placing;
+mod security;
 mod up;
 
 use std::collections::VecDeque;
@@ -24,22 +25,23 @@ use base::{Rng, Time, Timers};
 use bytes::Bytes;
 use call::record::LegQuality;
 use call::{CallId, Cause, LegEvent, LegId, Side};
-use media::command::{KeyForm, Keys, StreamConfig};
+use media::command::{Found, KeyForm, Keys, StreamConfig};
 use media::dtmf::{DtmfEvent, Form, Intake, Signal};
-use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security, Suite};
+use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security};
 use serde::{Deserialize, Serialize};
 use sip::dialog::{Dialog, SessionTimer};
 use sip::message::{Headers, Name, NameAddr, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
-use sip::transport::{Source, Target, Transport};
+use sip::transport::{Source, Target};
 
 use self::early::Early;
 use self::leave::Leaving;
 pub(crate) use self::leave::ack_and_bye;
 use self::placing::Placing;
 pub(crate) use self::placing::{Way, bump_cseq};
+pub(crate) use self::security::keying;
 use self::up::Up;
-use crate::config::{Config, DtmfForm, SrtpPolicy};
+use crate::config::{Config, DtmfForm};
 use crate::party::{self, Identity, Party};
 use crate::ports::PortPair;
 use crate::wire::{self, Deadline, Wire};
@@ -168,6 +170,8 @@ pub(crate) struct SipLeg {
     session: SessionTimer,
     /// What its stream was last told.
     configured: Option<StreamConfig>,
+    /// What has become of its stream's path.
+    found: Found,
     held: bool,
     final_status: u16,
     /// Codec used last, for the record.
@@ -504,23 +508,13 @@ fn new_negotiation(
     // RFC 8866 §5.2: a number that fits 63 bits, as some phones keep it signed.
     let mut negotiation = Negotiation::new(rng.next_u64() >> 2, local);
     let seed = rng.seed();
-    negotiation.set_security(Security::new(security, false, seed));
+    // ICE belongs to browsers and what is like them: others are found by symmetric RTP.
+    let ice = matches!(security, Policy::Dtls { .. });
+    negotiation.set_security(Security::new(security, ice, seed));
     if dtmf.is_without_events() {
         negotiation.leave_out_events();
     }
     negotiation
-}
-
-/// Which protection a leg takes (`is_ours` false) or offers. Keys in the clear help nobody: they
-/// are offered where the signalling is encrypted.
-fn protection(policy: SrtpPolicy, is_ours: bool, transport: Transport) -> Policy {
-    let suites = vec![Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm, Suite::AesCm128HmacSha1_32];
-    match policy {
-        SrtpPolicy::Off => Policy::Plain,
-        SrtpPolicy::Auto if is_ours && !transport.is_secure() => Policy::Plain,
-        SrtpPolicy::Auto => Policy::Sdes { required: false, suites, lifetime: false },
-        SrtpPolicy::Required => Policy::Sdes { required: true, suites, lifetime: true },
-    }
 }
 
 /// What we say of ourselves in every request and answer that carries a Contact.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base::Rng;
 use call::{Cause, LegEvent, LegId, Side};
+use media::command::Found;
 use sdp::Negotiation;
 use serde::{Deserialize, Serialize};
 use sip::auth::ClientAuth;
@@ -17,7 +18,7 @@ use super::leave::Leaving;
 use super::up::Up;
 use super::{
     BOTH, Cx, Failure, MediaPlace, Outgoing, Report, SDP, SipLeg, State, Timer, kept_headers,
-    name_addr, new_negotiation, protection,
+    name_addr, new_negotiation, security,
 };
 use crate::config::{CallerIdStyle, Config};
 use crate::party::{self, Identity, Party};
@@ -78,8 +79,8 @@ impl SipLeg {
     ) -> Self {
         let (local_tag, call_id) = (rng.token(12), rng.token(24));
         let transport = outgoing.way.targets.first().map_or(Transport::Udp, |to| to.transport);
-        let security = protection(outgoing.party.srtp(config), true, transport);
-        let mut negotiation = new_negotiation(media, security, outgoing.party.dtmf(config), rng);
+        let policy = security::offered(outgoing.party.srtp(config), transport, config);
+        let mut negotiation = new_negotiation(media, policy, outgoing.party.dtmf(config), rng);
         let offer = negotiation.offer(&outgoing.codecs, BOTH).ok();
         let session = SessionTimer::new(config.sip.session_expires, config.sip.min_se);
         let peer = outgoing.way.targets.first().cloned().unwrap_or_else(nowhere);
@@ -113,6 +114,7 @@ impl SipLeg {
             negotiation,
             session,
             configured: None,
+            found: Found::default(),
             held: false,
             final_status: 0,
             codec: None,

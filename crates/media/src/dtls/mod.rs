@@ -36,6 +36,7 @@ use rtc_dtls::state::State as Session;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 use records::Heard;
@@ -86,7 +87,7 @@ pub enum Event {
 }
 
 /// Why there are no keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ThisError)]
 pub enum Failure {
     /// Not finished in [`LIMIT`].
     #[error("the handshake took too long")]
@@ -148,6 +149,11 @@ impl Dtls {
     /// An association that has made its keys in a former process.
     pub fn resume(identity: Arc<Identity>, peer: Peer) -> Self {
         Self { state: State::Keyed, ..Self::new(identity, peer) }
+    }
+
+    /// Whether it has made its keys.
+    pub const fn is_keyed(&self) -> bool {
+        matches!(self.state, State::Keyed)
     }
 
     /// What was agreed on for it: with the same it goes on, with another a new one is needed.

@@ -18,11 +18,12 @@ use crate::srtp::Srtp;
 
 const PASSWORD: &str = "u8GhlVUrGTSbHv5AK4Jp3S8u";
 
-fn credentials(ufrag: &str) -> Credentials {
+pub(crate) fn credentials(ufrag: &str) -> Credentials {
     Credentials { ufrag: ufrag.into(), password: Redacted::new(PASSWORD.into()) }
 }
 
-fn check(ufrag: &str) -> Vec<u8> {
+/// A nominating check of a peer that knows our password.
+pub(crate) fn check(ufrag: &str) -> Vec<u8> {
     let password = PASSWORD.to_owned();
     let mut message = Message::new();
     message

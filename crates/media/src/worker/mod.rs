@@ -6,6 +6,7 @@
 mod dtmf;
 mod mix;
 mod pass_on;
+mod path;
 mod quality;
 mod recording;
 
@@ -30,6 +31,8 @@ use crate::sender::Origin;
 use crate::sound::{SoundId, Sounds};
 use crate::stream::{Numbers, Silence, Stream};
 use mix::Conference;
+pub(crate) use path::Early;
+use path::Paths;
 
 pub(crate) use self::quality::Watch;
 
@@ -103,6 +106,7 @@ pub struct Worker {
     sounding: Vec<usize>,
     /// Slots towards whose peers a key is pressed.
     dialling: Vec<usize>,
+    paths: Paths,
     /// At most one a call.
     recorders: BTreeMap<RecordingId, Recorder>,
     /// Samples of the packet in hand.
@@ -128,6 +132,7 @@ impl Worker {
             pressing: Vec::new(),
             sounding: Vec::new(),
             dialling: Vec::new(),
+            paths: Paths::default(),
             recorders: BTreeMap::new(),
             samples: Box::new([0; SAMPLES_MAX]),
         }
@@ -176,6 +181,7 @@ impl Worker {
         for channel in moved.into_iter().flatten() {
             sink.pin(slot, channel, None);
         }
+        self.configure_path(now, slot, sink);
         self.retune(slot.0);
         self.rearrange(slot.0);
         let Some(changed) = stream(&mut self.streams, slot.0) else { return };
@@ -281,6 +287,9 @@ impl Worker {
         // A key that is down on either side is still down.
         self.pressing.extend(stream.keys.is_some().then_some(slot));
         self.dialling.extend(stream.is_dialling.then_some(slot));
+        if stream.path.is_some() {
+            self.paths.welcome(slot);
+        }
         self.ids.insert(stream.id, slot);
         self.streams[slot] = Some(stream);
         self.arrange(bridge);
@@ -294,6 +303,7 @@ impl Worker {
         self.pressing.retain(|pressing| *pressing != slot);
         self.sounding.retain(|sounding| *sounding != slot);
         self.dialling.retain(|dialling| *dialling != slot);
+        self.paths.forget(slot);
         let gone = self.streams.get_mut(slot).and_then(Option::take)?;
         self.free.push(slot);
         self.ids.remove(&gone.id);
@@ -315,7 +325,13 @@ impl Worker {
         sink: &mut impl Sink,
     ) {
         let Some(stream) = stream(&mut self.streams, slot.0) else { return };
+        let has_path = stream.path.is_some();
+        if has_path && !self.on_path(now, slot, channel, from, datagram, sink) {
+            return;
+        }
+        let Some(stream) = self::stream(&mut self.streams, slot.0) else { return };
         if !stream.admits(channel, from, datagram) {
+            stream.keep_early(from, datagram);
             stream.stats.strays_dropped += 1;
             return;
         }
@@ -335,6 +351,7 @@ impl Worker {
         }
         self.tick_mixes(now, sink);
         self.tick_keys(now, sink);
+        self.tick_paths(now, sink);
         self.tick_recorders(now, sink);
         self.ticks = (self.ticks + 1) % HOUSEKEEPING_TICKS;
         for slot in (self.ticks..self.streams.len()).step_by(HOUSEKEEPING_TICKS) {
@@ -360,7 +377,7 @@ impl Worker {
             stream.stats.malformed_dropped += 1;
             return None;
         };
-        match stream.rtp.accept(from, &packet.header) {
+        match stream.accept(from, &packet.header) {
             Latched::Peer => {}
             Latched::Wait => {
                 stream.stats.strays_dropped += 1;
@@ -421,7 +438,7 @@ impl Worker {
                 }
             }
             // On a shared port only RTP says who the peer is.
-            Channel::Rtp if stream.rtp.source().is_none() => {
+            Channel::Rtp if stream.rtp.source().is_none() && stream.found().is_none() => {
                 stream.stats.strays_dropped += 1;
                 return;
             }

@@ -2,6 +2,7 @@
 
 mod keys;
 mod mix;
+mod path;
 mod process;
 mod properties;
 mod protection;
@@ -90,6 +91,7 @@ fn config(remote: &str, payloads: &[Payload]) -> StreamConfig {
         rtp_timeout: None,
         symmetric: true,
         srtp: None,
+        path: None,
         noise_removal: None,
         voip_metrics: false,
         keys: Keys::default(),

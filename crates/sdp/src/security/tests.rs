@@ -448,6 +448,58 @@ fn teams_speaks_ice_with_keys_in_the_description() {
     assert_eq!((without.agreed().unwrap().ice, answered.attribute("ice-lite")), (None, None));
 }
 
+/// A leg that is protected is not talked out of it by a re-INVITE.
+#[test]
+fn what_was_protected_once_stays_so() {
+    let mut leg = leg(sdes(false), false, 3);
+    leg.receive_offer(phone("RTP/SAVP", &crypto(1, KEY))).unwrap();
+    answer(&mut leg);
+    let refused = leg.receive_offer(phone("RTP/AVP", "")).err();
+    assert_eq!(refused, Some(crate::OfferError::Stream(StreamError::Insecure)));
+    // With keys the plain profile is only another way to say it (RFC 8643).
+    leg.receive_offer(phone("RTP/AVP", &crypto(1, KEY))).unwrap();
+    answer(&mut leg);
+    our_key(&leg);
+    // Who began in the clear may go on so, or become secure.
+    let mut other = self::leg(sdes(false), false, 4);
+    for lines in ["", &crypto(1, KEY)] {
+        other.receive_offer(phone("RTP/AVP", lines)).unwrap();
+        answer(&mut other);
+    }
+    our_key(&other);
+    assert!(other.receive_offer(phone("RTP/AVP", "")).is_err());
+}
+
+#[test]
+fn ice_without_multiplexing_is_not_spoken_of() {
+    let mut leg = leg(dtls(), true, 1);
+    leg.receive_offer(parse(CHROMIUM.replace("a=rtcp-mux\r\n", "").as_bytes()).unwrap()).unwrap();
+    let answered = answer(&mut leg);
+    assert_eq!(answered.attribute("ice-lite"), None);
+    assert_eq!(answered.media[0].attribute("ice-ufrag"), None);
+    let agreed = leg.agreed().unwrap();
+    assert_eq!((agreed.ice, agreed.rtcp_mux), (None, false));
+    peer(&leg);
+}
+
+/// ATTACKS 4: 700 candidates, broken fingerprints.
+#[test]
+fn nonsense_in_a_browsers_offer_costs_nothing_but_the_call() {
+    let candidate = "a=candidate:1 1 udp 1 192.0.2.9 4000 typ host\r\n".repeat(700);
+    let many = CHROMIUM.replacen("a=ice-ufrag", &format!("{candidate}a=ice-ufrag"), 1);
+    let mut leg = leg(dtls(), true, 1);
+    if let Ok(session) = parse(many.as_bytes()) {
+        let remote = leg.receive_offer(session).unwrap();
+        assert_eq!(remote.security.ice.as_ref().unwrap().candidates.len(), crate::MAX_CANDIDATES);
+        leg.reject_offer();
+    }
+    for broken in ["0F:E6:", "sha-256 0F", "fingerprint"] {
+        let offer = CHROMIUM.replace(broken, "x");
+        let refused = leg.receive_offer(parse(offer.as_bytes()).unwrap()).err();
+        assert_eq!(refused, Some(crate::OfferError::Stream(StreamError::NoKey)), "{broken}");
+    }
+}
+
 #[test]
 fn dtls_without_ice_and_without_multiplexing_is_possible() {
     let lines = format!("a=fingerprint:{FINGERPRINT}\r\na=setup:actpass\r\n");

@@ -115,6 +115,7 @@ pub(super) fn media(
         transcode: section.flag("transcode", true),
         dtmf_in_band: section.word("dtmf_inband", &[("auto", true), ("off", false)], true),
         noise_removal,
+        dtls: None,
         recording: None,
     };
     for (bound, advertised, key) in [

@@ -95,8 +95,12 @@ pub(super) fn trunk(
 }
 
 /// How audio is protected.
-pub(super) const SRTP: &[(&str, SrtpPolicy)] =
-    &[("auto", SrtpPolicy::Auto), ("required", SrtpPolicy::Required), ("off", SrtpPolicy::Off)];
+pub(super) const SRTP: &[(&str, SrtpPolicy)] = &[
+    ("auto", SrtpPolicy::Auto),
+    ("required", SrtpPolicy::Required),
+    ("dtls", SrtpPolicy::Dtls),
+    ("off", SrtpPolicy::Off),
+];
 
 /// How pressed keys are told.
 pub(super) const DTMF: &[(&str, DtmfForm)] = &[

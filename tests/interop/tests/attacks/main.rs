@@ -30,6 +30,7 @@ mod outages;
 mod parsing;
 mod streams;
 mod web;
+mod webrtc;
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

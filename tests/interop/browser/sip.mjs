@@ -1,8 +1,8 @@
 // A browser's phone in the manner of JsSIP: SIP over WebSocket (RFC 7118) with `.invalid` in Via and
 // Contact, outbound registration (RFC 5626) and digest MD5. Plain Node, no packages.
 //
-// node browser.mjs HOST PORT EXTENSION PASSWORD calls NUMBER     register, call, talk, hang up
-// node browser.mjs HOST PORT EXTENSION PASSWORD moves            register, reconnect, register again;
+// node sip.mjs HOST PORT EXTENSION PASSWORD calls NUMBER     register, call, talk, hang up
+// node sip.mjs HOST PORT EXTENSION PASSWORD moves            register, reconnect, register again;
 //     answer a call, reconnect during it; the far end's BYE must come over the last connection
 //
 // With CA=FILE in the environment: over secure WebSocket, trusting that authority.
