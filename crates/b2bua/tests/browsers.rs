@@ -92,7 +92,7 @@ impl World {
     /// A call that the browser has answered.
     fn talking() -> (Self, Request) {
         let (mut world, invite) = Self::called();
-        world.from_browser(&reply(&invite, "200 OK", &secure("EsAw", "active", "sendrecv")));
+        world.browser_says(&reply(&invite, "200 OK", &secure("EsAw", "active", "sendrecv")));
         assert!(world.sent_to(BROWSER)[0].starts_with("ACK "));
         let ok = world.sent_to(TRUNK).pop().unwrap();
         assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
@@ -109,10 +109,10 @@ impl World {
 
     /// Offers anew inside the dialog of `invite`; the answer, acknowledged when it is a 2xx.
     fn reoffer(&mut self, invite: &Request, seq: u32, body: &str) -> String {
-        self.from_browser(&reinvite("INVITE", invite, seq, body));
+        self.browser_says(&reinvite("INVITE", invite, seq, body));
         let answered = self.sent_to(BROWSER).pop().unwrap();
         if answered.starts_with("SIP/2.0 200 ") {
-            self.from_browser(&reinvite("ACK", invite, seq, ""));
+            self.browser_says(&reinvite("ACK", invite, seq, ""));
         }
         answered
     }
@@ -129,7 +129,7 @@ impl World {
         self.input(Input::Sip { source, message });
     }
 
-    fn from_browser(&mut self, text: &str) {
+    fn browser_says(&mut self, text: &str) {
         self.receive(BROWSER, Transport::Ws, text);
     }
 
@@ -244,7 +244,7 @@ fn who_registered_over_websocket_is_offered_dtls_and_ice() {
     {
         assert!(offer.contains(wanted), "{wanted}: {offer}");
     }
-    world.from_browser(&reply(&invite, "200 OK", &secure("EsAw", "active", "sendrecv")));
+    world.browser_says(&reply(&invite, "200 OK", &secure("EsAw", "active", "sendrecv")));
     let way = world.way();
     assert_eq!(&*way.ice.unwrap().ufrag, line(&offer, "a=ice-ufrag:"));
     let dtls = way.dtls.unwrap();
@@ -259,7 +259,7 @@ fn who_registered_over_websocket_is_offered_dtls_and_ice() {
 #[test]
 fn a_browser_that_answers_in_the_clear_gets_no_call() {
     let (mut world, invite) = World::called();
-    world.from_browser(&reply(&invite, "200 OK", PLAIN));
+    world.browser_says(&reply(&invite, "200 OK", PLAIN));
     let sent = world.sent_to(BROWSER);
     assert!(sent[0].starts_with("ACK ") && sent[1].starts_with("BYE "), "{sent:?}");
     let refused = world.sent_to(TRUNK).pop().unwrap();

@@ -85,6 +85,7 @@ fn open(worker: &mut Worker, id: u64, payload: Payload, noise: Option<NoiseRemov
         rtp_timeout: None,
         symmetric: true,
         srtp: None,
+        path: None,
         noise_removal: noise,
         voip_metrics: false,
         keys: Keys::default(),

@@ -150,6 +150,7 @@ fn config(n: u64) -> StreamConfig {
         rtp_timeout: None,
         symmetric: true,
         srtp: None,
+        path: None,
         noise_removal: None,
         voip_metrics: false,
         keys: Keys::default(),

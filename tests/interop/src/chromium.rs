@@ -56,7 +56,7 @@ impl Chromium {
             .spawn()
             .expect("node");
         let (input, output) = (driver.stdin.take().unwrap(), driver.stdout.take().unwrap());
-        let mut browser = Self { driver, input: Some(input), answers: lines(output), errors };
+        let browser = Self { driver, input: Some(input), answers: lines(output), errors };
         assert_eq!(browser.answer("start"), "ready");
         let url = format!("ws://{}/", server.ws());
         let password = password(extension);
@@ -66,34 +66,34 @@ impl Chromium {
     }
 
     /// Has the page do something, and waits till it is done.
-    pub fn run(&mut self, expression: &str) -> Value {
+    pub fn run(&self, expression: &str) -> Value {
         self.begin(expression);
         self.answer(expression)
     }
 
     /// Has the page do something meanwhile; [`finish`](Self::finish) waits for it.
-    pub fn begin(&mut self, expression: &str) {
+    pub fn begin(&self, expression: &str) {
         writeln!(self.input.as_ref().expect("it runs"), "{expression}").unwrap();
     }
 
     /// What came of what was begun.
-    pub fn finish(&mut self) -> Value {
+    pub fn finish(&self) -> Value {
         self.answer("what was begun")
     }
 
     /// What it hears for a while.
-    pub fn hears(&mut self, hz: u32, millis: u32) -> Heard {
+    pub fn hears(&self, hz: u32, millis: u32) -> Heard {
         let counts = self.run(&format!("phone.heard({hz}, {millis})"));
         let count = |name: &str| counts[name].as_u64().unwrap();
         Heard { tone: count("tone"), silent: count("silent"), other: count("other") }
     }
 
     /// One of the facts that the connection tells of itself.
-    pub fn fact(&mut self, name: &str) -> Value {
+    pub fn fact(&self, name: &str) -> Value {
         self.run("phone.facts()")[name].clone()
     }
 
-    fn answer(&mut self, to: &str) -> Value {
+    fn answer(&self, to: &str) -> Value {
         let line = self.answers.recv_timeout(PATIENCE);
         let line = line.unwrap_or_else(|_| panic!("no answer to {to}\n{}", self.screen()));
         let mut answer: Value = serde_json::from_str(&line).unwrap();

@@ -39,7 +39,7 @@ fn mostly_tone(heard: Heard) {
 
 #[test]
 fn a_browser_calls_a_g711_phone_and_both_hear_each_other() {
-    let (server, mut browser, mut phone) = scene();
+    let (server, browser, mut phone) = scene();
     // Else it would take the phone's codec, and nothing had to be transcoded.
     browser.run("phone.codecs = ['opus']");
     assert_eq!(browser.run("phone.dial('1002')"), "connected");
@@ -61,7 +61,7 @@ fn a_browser_calls_a_g711_phone_and_both_hear_each_other() {
 
 #[test]
 fn a_phone_calls_a_browser_and_both_hear_each_other() {
-    let (server, mut browser, mut phone) = scene();
+    let (server, browser, mut phone) = scene();
     browser.begin("phone.answer()");
     phone.dial("1001");
     phone.expect_event("CALL_ESTABLISHED");
@@ -81,7 +81,7 @@ fn a_phone_calls_a_browser_and_both_hear_each_other() {
 /// Hold by `sendonly`, keys, an ICE restart and a new connection: one association all the while.
 #[test]
 fn a_browser_holds_presses_keys_and_changes_its_network() {
-    let (server, mut browser, mut phone) = scene();
+    let (server, browser, mut phone) = scene();
     assert_eq!(browser.run("phone.dial('1002')"), "connected");
     phone.expect_event("CALL_ESTABLISHED");
     mostly_tone(browser.hears(PHONE, 1500));
@@ -124,7 +124,7 @@ fn a_browser_does_not_fall_back() {
     let extension = "srtp = \"off\"";
     let mut server = Server::start(&Setup { extension, ..setup() });
     let phone = Baresip::start(&mut server, "1002", PHONE);
-    let mut browser = Chromium::start(&server, "1001", BROWSER);
+    let browser = Chromium::start(&server, "1001", BROWSER);
     let refused = browser.run("phone.dial('1002')");
     assert!(refused.as_str().unwrap().contains("488"), "{refused}");
     drop((browser, phone));

@@ -46,7 +46,7 @@ impl Call {
         self.world.configure(self.a, new);
     }
 
-    fn from_browser(&mut self, from: &str, datagram: Vec<u8>) {
+    fn browser_says(&mut self, from: &str, datagram: Vec<u8>) {
         self.world.receive(self.a, Channel::Rtp, from, datagram);
     }
 
@@ -64,7 +64,7 @@ impl Call {
                 }
             }
             while let Some(datagram) = self.browser.poll_transmit() {
-                self.from_browser(from, datagram.to_vec());
+                self.browser_says(from, datagram.to_vec());
             }
         }
         assert!(self.srtp.is_some(), "no keys");
@@ -72,7 +72,7 @@ impl Call {
 
     fn connected(role: Role) -> Self {
         let mut call = Self::new(role, Some("ours"));
-        call.from_browser(BROWSER, check("ours"));
+        call.browser_says(BROWSER, check("ours"));
         call.browser.start(call.world.now);
         call.shake_hands(BROWSER);
         call
@@ -90,7 +90,7 @@ impl Call {
     fn talk(&mut self, at: &str, n: u16) -> (bool, bool) {
         self.world.wire.sent.clear();
         let datagram = self.protected(n);
-        self.from_browser(at, datagram);
+        self.browser_says(at, datagram);
         let agent = self.world.heard(self.b).len() == 1;
         self.world.rtp(self.b, AGENT, 0, n);
         let sent = self.world.wire.sent.pop().filter(|(slot, ..)| *slot == self.a);
@@ -103,11 +103,13 @@ impl Call {
     /// What became of the path since the last call.
     fn told(&mut self) -> Vec<Event> {
         let events = std::mem::take(&mut self.world.wire.events);
-        let paths = events.into_iter().filter_map(|event| match event {
-            MediaEvent::Path { stream: StreamId(0), event } => Some(event),
-            _ => None,
-        });
-        paths.collect()
+        let mut paths = Vec::new();
+        for event in events {
+            if let MediaEvent::Path { stream: StreamId(0), event } = event {
+                paths.push(event);
+            }
+        }
+        paths
     }
 
     fn keys(&mut self) -> Keying {
@@ -123,11 +125,11 @@ fn a_browser_and_a_plain_phone_hear_each_other_once_there_are_keys() {
         let mut call = Call::new(role, Some("ours"));
         // Before: nothing is sent to anybody, and nothing is heard.
         call.world.rtp(call.b, AGENT, 0, 1);
-        call.from_browser(BROWSER, packet(0, 1, 1));
+        call.browser_says(BROWSER, packet(0, 1, 1));
         assert!(call.world.wire.sent.is_empty());
-        call.from_browser(BROWSER, check("ours"));
+        call.browser_says(BROWSER, check("ours"));
         assert_eq!(call.told(), [Event::Selected(addr(BROWSER))]);
-        call.from_browser(BROWSER, packet(0, 2, 1));
+        call.browser_says(BROWSER, packet(0, 2, 1));
         call.world.rtp(call.b, AGENT, 0, 2);
         assert!(call.world.heard(call.b).is_empty(), "in the clear");
         call.browser.start(call.world.now);
@@ -137,8 +139,8 @@ fn a_browser_and_a_plain_phone_hear_each_other_once_there_are_keys() {
         assert_eq!(call.talk(BROWSER, 3), (true, true));
         // From where it has not checked, and unprotected: never.
         let datagram = call.protected(4);
-        call.from_browser(ELSEWHERE, datagram);
-        call.from_browser(BROWSER, packet(0, 5, 1));
+        call.browser_says(ELSEWHERE, datagram);
+        call.browser_says(BROWSER, packet(0, 5, 1));
         assert!(call.world.heard(call.b).is_empty());
         let mut pins = call.world.wire.pins.iter().filter(|(slot, ..)| *slot == call.a);
         assert!(pins.all(|(_, _, peer)| peer.is_none()), "checks may come from elsewhere");
@@ -157,7 +159,7 @@ fn reports_of_a_browser_share_its_port_and_its_keys() {
     buffer[..report.len()].copy_from_slice(&report);
     let srtp = call.srtp.as_mut().unwrap();
     let len = srtp.protect_rtcp(&mut buffer, report.len()).unwrap();
-    call.from_browser(BROWSER, buffer[..len].to_vec());
+    call.browser_says(BROWSER, buffer[..len].to_vec());
     call.world.wire.sent.clear();
     call.world.tick(10_000);
     let reports: Vec<_> =
@@ -177,7 +179,7 @@ fn ice_restarts_and_the_keys_stay() {
     call.told();
     call.agree(Some("newer"), Found::default());
     assert_eq!(call.talk(BROWSER, 2), (true, true), "till the new way is there");
-    call.from_browser(ELSEWHERE, check("newer"));
+    call.browser_says(ELSEWHERE, check("newer"));
     assert_eq!(call.told(), [Event::Selected(addr(ELSEWHERE))]);
     assert_eq!(call.talk(ELSEWHERE, 3), (true, true));
 }
@@ -211,7 +213,7 @@ fn who_does_not_check_any_more_is_told_and_gets_nothing() {
 #[test]
 fn a_wrong_certificate_is_told_and_no_media_flow() {
     let mut call = Call::new(Role::Server, Some("ours"));
-    call.from_browser(BROWSER, check("ours"));
+    call.browser_says(BROWSER, check("ours"));
     call.browser = Dtls::new(identity(), peer(Role::Client, &call.us));
     call.browser.start(call.world.now);
     call.told();
@@ -220,7 +222,7 @@ fn a_wrong_certificate_is_told_and_no_media_flow() {
             let _ = call.browser.handle(call.world.now, &sent);
         }
         while let Some(datagram) = call.browser.poll_transmit() {
-            call.from_browser(BROWSER, datagram.to_vec());
+            call.browser_says(BROWSER, datagram.to_vec());
         }
     }
     assert_eq!(call.told(), [Event::Failed(dtls::Failure::NotThePeer)]);
@@ -237,7 +239,7 @@ fn a_phone_without_ice_makes_keys_too() {
         let mut call = Call::new(role, None);
         for n in 0..100 {
             let hello = client_hello(&[0xc02b], &[], n);
-            call.from_browser(STRANGER, hello);
+            call.browser_says(STRANGER, hello);
         }
         call.browser.start(call.world.now);
         call.shake_hands(CUSTOMER);
@@ -284,8 +286,8 @@ fn strangers_get_no_answer_whatever_they_send() {
     call.world.wire.sent.clear();
     let wrong = check("theirs");
     for n in 0..10_000u16 {
-        call.from_browser(STRANGER, wrong.clone());
-        call.from_browser(ELSEWHERE, client_hello(&[0xc02b], &[], n as u8));
+        call.browser_says(STRANGER, wrong.clone());
+        call.browser_says(ELSEWHERE, client_hello(&[0xc02b], &[], n as u8));
     }
     assert!(call.world.wire.sent.is_empty());
     assert_eq!(call.talk(BROWSER, 1), (true, true));
