@@ -46,6 +46,8 @@ pub(crate) enum Purpose {
     Info,
     /// The BYE.
     Bye,
+    /// A NOTIFY.
+    Notify,
 }
 
 /// Whose a look-up is.

@@ -121,7 +121,15 @@ impl Call {
         };
         let of = attempt.participant;
         let presence = Presence::Invited;
-        self.legs.push(Leg { leg, of, party, side: Side::Callee, presence, holds: false });
+        self.legs.push(Leg {
+            leg,
+            of,
+            party,
+            side: Side::Callee,
+            presence,
+            holds: false,
+            driven: false,
+        });
     }
 
     /// The target being dialled has no phone to ring, or none that could be reached.

@@ -89,7 +89,7 @@ impl Call {
         self.allows(by, Verb::Consult)?;
         let party = self.participant(by).ok_or(Refusal::NotFound)?.party;
         let (side, presence) = (Side::Caller, Presence::Invited);
-        self.legs.push(Leg { leg, of: by, party, side, presence, holds: false });
+        self.legs.push(Leg { leg, of: by, party, side, presence, holds: false, driven: false });
         self.begin_consult(by, callee, false, Some(leg), out);
         self.mark(now);
         Ok(())

@@ -61,8 +61,9 @@ impl Call {
             Verb::RecordStart | Verb::RecordStop | Verb::RecordPause | Verb::RecordResume => {
                 self.may_record(me, verb)
             }
-            // Its phone is asked by hand; whoever takes calls elsewhere, or wraps up, is not here.
-            Verb::Accept | Verb::Pickup | Verb::WrapUp => Err(Refusal::InvalidState),
+            Verb::Accept => self.may_accept(me),
+            // Whoever takes calls elsewhere, or wraps up, is not here.
+            Verb::Pickup | Verb::WrapUp => Err(Refusal::InvalidState),
             Verb::Monitor | Verb::Whisper | Verb::Barge => Err(Refusal::Forbidden),
         }
     }
@@ -96,6 +97,13 @@ impl Call {
         }
         let is_waiting = self.awaited().is_some();
         when(self.has_joined(me) && self.is_main(me.id) && !is_waiting)
+    }
+
+    /// S11: a phone that rings and can be told to answer.
+    fn may_accept(&self, me: &Participant) -> Allowed {
+        self.may_decline(me)?;
+        let mut own = self.legs.iter().filter(|leg| leg.of == me.id && leg.is_candidate());
+        when(own.any(|leg| leg.driven && leg.presence > crate::Presence::Invited))
     }
 
     fn may_decline(&self, me: &Participant) -> Allowed {

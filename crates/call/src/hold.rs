@@ -129,6 +129,22 @@ impl Call {
         self.tell(What::Muted, Some(by), out);
     }
 
+    /// A phone takes the call that rings at another one: INVITE with Replaces (I2, RFC 3891 §3). It
+    /// is answered by then; those that ring are told that the call was answered elsewhere.
+    pub fn take_ringing(
+        &mut self,
+        now: Time,
+        ringing: LegId,
+        new: LegId,
+        party: crate::PartyKey,
+        out: &mut Vec<Output>,
+    ) -> Result<(), crate::control::Refusal> {
+        let attempt = self.attempt_for(ringing).ok_or(crate::control::Refusal::InvalidState)?;
+        self.add_leg(attempt, new, party);
+        self.handle(now, new, crate::LegEvent::Answered, out);
+        Ok(())
+    }
+
     /// A leg takes the place of another: INVITE with Replaces (H3, RFC 3891). The new one is
     /// answered, the old one hung up; the participant stays who it is, at another phone or as
     /// another party.
@@ -150,7 +166,7 @@ impl Call {
         };
         let of = self.legs[at].of;
         let (side, presence) = (Side::Caller, Presence::Connected);
-        self.legs.push(Leg { leg: new, of, party, side, presence, holds: false });
+        self.legs.push(Leg { leg: new, of, party, side, presence, holds: false, driven: false });
         if let Some(consult) = &mut self.consult
             && consult.own_leg == Some(old)
         {

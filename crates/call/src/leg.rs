@@ -14,6 +14,8 @@ pub enum LegEvent {
     Answered,
     /// The far end put us on hold, or took us back (H3).
     Held(bool),
+    /// Its phone says whether it can be told to answer (S11).
+    Driven(bool),
     /// A leg we placed was refused by its far end.
     Refused(Cause),
     /// The far end hung up or cancelled. The leg is already being taken down.
@@ -73,6 +75,8 @@ pub struct Leg {
     pub presence: Presence,
     /// Whether its phone has put the others on hold (H3).
     pub holds: bool,
+    /// Whether its phone can be told to answer (S11).
+    pub driven: bool,
 }
 
 impl Leg {
@@ -81,7 +85,7 @@ impl Leg {
     }
 
     /// Being called, without an answer yet.
-    pub(crate) fn is_candidate(&self) -> bool {
+    pub fn is_candidate(&self) -> bool {
         self.side == Side::Callee && self.presence < Presence::Connected
     }
 }

@@ -169,7 +169,7 @@ impl Call {
         let (role, party) = setup.caller;
         let of = call.invite(role, party);
         let (side, presence) = (Side::Caller, Presence::Invited);
-        call.legs.push(Leg { leg: caller, of, party, side, presence, holds: false });
+        call.legs.push(Leg { leg: caller, of, party, side, presence, holds: false, driven: false });
         let callee = call.invite(setup.callee.0, setup.callee.1);
         call.primary = Some(of).filter(|_| role == Role::Agent);
         call.attempt(Purpose::First, callee, Some(caller), setup.targets, out);
@@ -281,6 +281,7 @@ impl Call {
             }
             LegEvent::Answered => {} // a caller's ACK; nothing changes
             LegEvent::Held(holds) => self.held_by_phone(at, holds, out),
+            LegEvent::Driven(driven) => self.legs[at].driven = driven,
             LegEvent::Refused(cause) | LegEvent::HungUp(cause) => {
                 self.leg_left(now, at, Outcome { cause, by: by(side) }, out);
             }

@@ -374,6 +374,17 @@ impl Client {
         self.ask(&request(&[&expires, &format!("Authorization: {}", answer.header())]))
     }
 
+    /// A request that is challenged once, made by `request` from its further header lines, and
+    /// answered as `extension`; the answer to it is still to come.
+    pub fn send_with_digest(&self, extension: &str, request: &dyn Fn(&[&str]) -> String) {
+        let challenged = self.ask(&request(&[]));
+        assert_eq!(challenged.status(), 401, "{challenged}");
+        let challenge = challenged.challenge(Hash::Md5).expect("the challenge");
+        let (method, uri) = (challenged.method().to_owned(), format!("sip:{}", self.server));
+        let answer = Credentials::answer(challenge, &method, &uri, extension, password(extension));
+        self.send(&request(&[&format!("Authorization: {}", answer.header())]));
+    }
+
     /// An answer to a request: its Via, From, To (with `tag` when it has none), Call-ID and CSeq,
     /// then more header lines and a body (SDP).
     pub fn reply(&self, to: &Message, status: &str, lines: &[&str], body: &str) -> String {
@@ -407,6 +418,21 @@ impl Client {
             self.local,
             body.len()
         )
+    }
+
+    /// A request inside a dialog with more header lines and a body (SDP).
+    pub fn within_with(
+        &self,
+        dialog: &Dialog,
+        method: &str,
+        seq: u32,
+        lines: &[&str],
+        body: &str,
+    ) -> String {
+        let plain = self.within(dialog, method, seq, body);
+        let (head, rest) = plain.split_once("\r\n").unwrap();
+        let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        format!("{head}\r\n{lines}{rest}")
     }
 
     /// An SDP of this client: PCMU and PCMA.

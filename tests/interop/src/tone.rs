@@ -61,6 +61,25 @@ pub fn level(samples: &[f64]) -> f64 {
     (sum / samples.len().max(1) as f64).sqrt()
 }
 
+/// Writes a tone as a file that any player reads: mono, 16 bits, half of full scale.
+pub fn write_wav(file: &Path, rate: u32, frequency: f64, seconds: f64) {
+    let len = (f64::from(rate) * seconds) as u32;
+    let sample = |at: u32| {
+        let angle = TAU * frequency * f64::from(at) / f64::from(rate);
+        (angle.sin() * 16_384.0) as i16
+    };
+    let mut bytes = Vec::with_capacity(44 + 2 * len as usize);
+    bytes.extend(b"RIFF");
+    bytes.extend((36 + 2 * len).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    bytes.extend(rate.to_le_bytes());
+    bytes.extend((2 * rate).to_le_bytes());
+    bytes.extend(b"\x02\0\x10\0data");
+    bytes.extend((2 * len).to_le_bytes());
+    bytes.extend((0..len).flat_map(|at| sample(at).to_le_bytes()));
+    std::fs::write(file, bytes).unwrap();
+}
+
 /// Longest stretch, in seconds, in which the tone of `frequency` is most of what is heard.
 pub fn longest(samples: &[f64], rate: f64, frequency: f64) -> f64 {
     let window = (rate * 0.05) as usize;

@@ -12,7 +12,7 @@ use sip::transaction::TransactionId;
 use sip::transport::Source;
 
 use super::dial::Destination;
-use super::reach::Reach;
+use super::reach::{Found, Reach};
 use super::{CallState, Core};
 use crate::io::{Event, Output};
 use crate::party::{self, Identity, Party};
@@ -92,12 +92,28 @@ impl Core {
         {
             return;
         }
-        if request.method == Method::Info {
-            // RFC 6086 §4.2.2: what is only for dialogs finds none here.
-            return self.refuse(request, source, StatusCode::CALL_DOES_NOT_EXIST);
-        }
-        let mut response = request.response(StatusCode::METHOD_NOT_ALLOWED);
+        let status = match request.method {
+            // RFC 6086 §4.2.2, RFC 6665 §4.1.3: what is only for dialogs finds none here. A REFER
+            // outside dialogs would have us call whom it likes: not wanted.
+            Method::Info | Method::Notify | Method::Refer => StatusCode::CALL_DOES_NOT_EXIST,
+            Method::Subscribe => StatusCode::BAD_EVENT, // RFC 6665 §4.2.1.1
+            Method::Ack
+            | Method::Bye
+            | Method::Cancel
+            | Method::Invite
+            | Method::Message
+            | Method::Options
+            | Method::Prack
+            | Method::Publish
+            | Method::Register
+            | Method::Update
+            | Method::Other(_) => StatusCode::METHOD_NOT_ALLOWED,
+        };
+        let mut response = request.response(status);
         allow::add_capabilities(&mut response.headers);
+        if status == StatusCode::BAD_EVENT {
+            response.headers.set(Name::AllowEvents, "refer");
+        }
         self.wire.reply(request, source, response);
     }
 
@@ -163,6 +179,14 @@ impl Core {
             let status = StatusCode::UNSUPPORTED_URI_SCHEME;
             return self.refuse_call(now, &request, source, status);
         }
+        let taking = caller.as_ref().map(|caller| self.to_replace(caller, &request));
+        match (&caller, taking) {
+            (_, Some(Err(status))) => return self.refuse_call(now, &request, source, status),
+            (Some(caller), Some(Ok(Some(taking)))) => {
+                return self.take(now, request, source, &caller.clone(), taking, out);
+            }
+            (_, Some(Ok(None)) | None) | (None, Some(Ok(Some(_)))) => {}
+        }
         let planned = match caller {
             Some(Party::Trunk(trunk)) => self.plan_from_trunk(trunk, &request),
             Some(Party::Extension(extension)) => self.plan_from_extension(extension, &request),
@@ -178,7 +202,72 @@ impl Core {
             let response = wire::overloaded(&request);
             return self.wire.answer(now, &request, source, response);
         }
-        self.begin_call(now, request, source, caller, plan, out);
+        match self.consulting_by_hand(&caller) {
+            Some(place) => self.consult_by_hand(now, request, source, caller, plan, place, out),
+            None => self.begin_call(now, request, source, caller, plan, out),
+        }
+    }
+
+    /// A call that an agent dials while the phone holds another one is a consult in that one (H3).
+    #[expect(clippy::too_many_arguments)]
+    fn consult_by_hand(
+        &mut self,
+        now: Time,
+        request: Request,
+        source: &Source,
+        caller: Party,
+        plan: Plan,
+        (call, by): (call::CallId, call::ParticipantId),
+        out: &mut Vec<Output>,
+    ) {
+        let Some(leg) = self.leg_into(now, call, request, source, &caller, out) else {
+            return self.uncount(&caller);
+        };
+        let Plan { from, to, destinations } = plan;
+        let found = Found::of(&to, destinations);
+        let (callee, (reach, name)) = self.prepared(call, by, found, from);
+        let reach = Reach { by: caller.clone(), ..reach };
+        let mut done = Err(call::control::Refusal::NotFound);
+        self.with_call(now, call, out, |state, now, commands| {
+            state.counted.push(caller);
+            let attempt = state.call.next_attempt();
+            done = state.call.consult_by_leg(now, by, leg, callee, commands);
+            let begun = state.call.attempts().iter().find(|one| one.id == attempt);
+            if let Some(begun) = begun {
+                state.names.push((begun.participant, name));
+                state.reaches.push(Reach { attempt: Some(attempt), ..reach });
+            }
+        });
+        if done.is_err() {
+            let cause = call::Cause::DECLINED;
+            self.with_leg(now, leg, out, |leg, cx| leg.release(cause, false, cx));
+        }
+    }
+
+    /// A leg of `caller` that joins a call which is there already; `None`: it was refused.
+    pub(super) fn leg_into(
+        &mut self,
+        now: Time,
+        call: call::CallId,
+        request: Request,
+        source: &Source,
+        caller: &Party,
+        out: &mut Vec<Output>,
+    ) -> Option<call::LegId> {
+        let Some(transaction) =
+            self.wire.transactions.accept(now, &request, source, &mut self.wire.events)
+        else {
+            let response = wire::overloaded(&request);
+            self.wire.reply(&request, source, response);
+            return None;
+        };
+        match self.caller_leg(now, call, request, source, transaction, caller, out) {
+            Ok(leg) => Some(leg),
+            Err(response) => {
+                self.wire.respond(now, transaction, *response);
+                None
+            }
+        }
     }
 
     /// Refuses in a transaction of its own: the sender is known.
@@ -283,7 +372,8 @@ impl Core {
             let response = wire::overloaded(&request);
             return self.wire.reply(&request, source, response);
         };
-        let leg = match self.caller_leg(now, request.clone(), source, transaction, &caller, out) {
+        let id = call::CallId(self.next_call + 1);
+        let leg = match self.caller_leg(now, id, request, source, transaction, &caller, out) {
             Ok(leg) => leg,
             Err(response) => {
                 self.uncount(&caller);
@@ -291,7 +381,6 @@ impl Core {
             }
         };
         self.next_call += 1;
-        let id = call::CallId(self.next_call);
         tracing::info!(call = %id, leg = %leg, from = %Masked(&plan.from.number), to = %Masked(&plan.to), "call");
         let Plan { from, to, destinations } = plan;
         let setup = self.setup_of(id, &caller, &destinations);
@@ -312,9 +401,11 @@ impl Core {
     }
 
     /// Makes the caller's leg; an error is what to answer.
+    #[expect(clippy::too_many_arguments)]
     fn caller_leg(
         &mut self,
         now: Time,
+        call: call::CallId,
         request: Request,
         source: &Source,
         transaction: TransactionId,
@@ -324,7 +415,6 @@ impl Core {
         let unavailable = Box::new(wire::overloaded(&request));
         let media = self.media_place(now, source.local.ip()).ok_or(unavailable)?;
         let id = call::LegId(self.next_leg + 1);
-        let call = call::CallId(self.next_call + 1);
         let incoming =
             Incoming { call, party: caller.clone(), request, source: source.clone(), transaction };
         match SipLeg::incoming(id, incoming, media, &self.config, &mut self.wire.rng) {

@@ -54,11 +54,14 @@ impl Core {
         // The machine's word first: what is refused by it is so whatever the target.
         self.calls.get(&call).ok_or(Refusal::NotFound)?.call.allows(by, verb)?;
         let command = match act {
-            Act::Accept => return Err(Refusal::InvalidState.into()),
+            Act::Accept => return self.answer_phone(now, call, by, out),
             Act::Decline => Command::Decline,
             Act::Hold { release_line: false } => Command::Hold,
             Act::Hold { release_line: true } => Command::ReleaseLine,
-            Act::Resume => Command::Resume,
+            Act::Resume => {
+                self.wake_phone(now, call, by, out);
+                Command::Resume
+            }
             Act::Mute => Command::Mute,
             Act::Unmute => Command::Unmute,
             Act::Dtmf { keys } => return self.press(now, call, by, &keys, out),

@@ -248,7 +248,10 @@ impl Core {
                     self.reach_again(call, attempt);
                     self.dial(now, call, attempt, target, out);
                 }
-                call::Output::Happened(happening) => self.tell(now, call, happening, out),
+                call::Output::Happened(happening) => {
+                    self.tell(now, call, happening, out);
+                    self.tell_referrer(now, call, happening, out);
+                }
                 call::Output::Arm(timer, after) => {
                     self.wire.timers.arm(Deadline::Call(call, timer), now + after);
                 }
@@ -309,6 +312,7 @@ impl Core {
             Report::Agreed => return self.agreed(now, leg, out),
             Report::OfferFailed => return self.offer_failed(now, leg, out),
             Report::Key(event) => return self.key_told(now, leg, Form::Info, event, out),
+            Report::Referred(refer) => return self.referred(now, leg, &refer, out),
             Report::Redirected { contacts, cause } => {
                 return self.redirected(now, leg, &contacts, cause, out);
             }

@@ -20,6 +20,7 @@ mod merge;
 mod noise;
 mod outdial;
 mod path;
+mod phone;
 mod quality;
 mod reach;
 mod rebind;

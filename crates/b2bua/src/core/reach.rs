@@ -44,6 +44,13 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Whoever a number leads to that was dialled on a phone.
+    pub(super) fn of(number: &str, destinations: Vec<Destination>) -> Self {
+        let party = party_of(destinations.first());
+        let early = matches!(party, Party::Trunk(_));
+        Self { party, number: number.to_owned(), name: String::new(), destinations, early }
+    }
+
     /// Its role beside customer and agent.
     pub(super) fn role(&self) -> Role {
         match self.party {

@@ -140,6 +140,7 @@ impl SipLeg {
             configured: None,
             found: Found::default(),
             held: false,
+            driven: false,
             final_status: 0,
             codec: None,
             no_media: false,

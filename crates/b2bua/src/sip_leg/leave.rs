@@ -43,6 +43,7 @@ impl SipLeg {
     /// Hangs up a dialog that is up.
     pub(super) fn bye(&mut self, cause: Cause, cx: &mut Cx<'_>) {
         self.cancel_change(cx);
+        self.last_word(cx);
         let state = std::mem::replace(&mut self.state, State::Moving);
         let State::Up(mut up) = state else {
             self.state = state;
@@ -52,6 +53,9 @@ impl SipLeg {
         if let Some(pending) = up.pending.take() {
             let status = StatusCode::REQUEST_TERMINATED;
             self.respond_pending(pending, status, cx);
+        }
+        if let Some((transaction, request)) = up.unanswered_refer() {
+            self.respond(transaction, &request, StatusCode::REQUEST_TERMINATED, cx);
         }
         let mut request = up.dialog.request(Method::Bye);
         request.headers.push(Name::UserAgent, cx.config.product.clone());
@@ -114,6 +118,7 @@ impl SipLeg {
         response: &Response,
         cx: &mut Cx<'_>,
     ) {
+        self.learn_events(&response.headers, cx);
         match purpose {
             Purpose::Invite => match &mut self.state {
                 State::Placing(_) => self.invite_answered(response, cx),
@@ -130,6 +135,7 @@ impl SipLeg {
             Purpose::Prack => self.prack_answered(transaction, response, cx),
             Purpose::Info => self.key_answered(transaction, response, cx),
             Purpose::Bye => self.bye_answered(response, cx),
+            Purpose::Notify => self.notify_answered(transaction, response, cx),
         }
     }
 
@@ -151,6 +157,7 @@ impl SipLeg {
             Purpose::Prack => {}
             Purpose::Info => self.key_unanswered(transaction, cx),
             Purpose::Bye => self.gone(cx),
+            Purpose::Notify => self.notify_failed(transaction, failure, cx),
         }
     }
 
@@ -251,6 +258,10 @@ impl SipLeg {
                 }
                 if let Some(pending) = up.pending.take() {
                     let (transaction, request) = pending.into_parts();
+                    let response = request.response(StatusCode::SERVER_INTERNAL_ERROR);
+                    wire.respond(now, transaction, response);
+                }
+                if let Some((transaction, request)) = up.unanswered_refer() {
                     let response = request.response(StatusCode::SERVER_INTERNAL_ERROR);
                     wire.respond(now, transaction, response);
                 }

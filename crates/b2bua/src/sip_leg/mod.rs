@@ -7,10 +7,12 @@
 //!                  └─CANCEL out──▶ Leaving ──final in─────────────────────▲
 //! ```
 //! `early` is the UAS before its final answer, `placing` the UAC before one with its `forks`, `up`
-//! what both do afterwards, `change` our own re-INVITEs and UPDATEs, `leave` the ways out.
+//! what both do afterwards, `change` our own re-INVITEs and UPDATEs, `event` REFER and NOTIFY, `leave`
+//! the ways out.
 
 mod change;
 mod early;
+mod event;
 mod forks;
 mod keys;
 mod leave;
@@ -30,6 +32,7 @@ use media::dtmf::{DtmfEvent, Form, Intake, Signal};
 use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security};
 use serde::{Deserialize, Serialize};
 use sip::dialog::{Dialog, SessionTimer};
+use sip::event::Refer;
 use sip::message::{Headers, Name, NameAddr, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
@@ -64,6 +67,8 @@ pub(crate) enum Timer {
     Retry,
     /// A target has not said a word.
     Silence,
+    /// Nobody waits any longer for how a referred call fares (RFC 3515).
+    Referral,
 }
 
 /// What a leg reports to the core.
@@ -82,6 +87,9 @@ pub(crate) enum Report {
     OfferFailed,
     /// A key, told by SIP INFO.
     Key(DtmfEvent),
+    /// The far end wants the call transferred (T11); to be answered with `accept_referral` or
+    /// `refuse_referral`.
+    Referred(Box<Refer>),
     /// The far end points elsewhere.
     Redirected {
         /// Where to.
@@ -173,6 +181,8 @@ pub(crate) struct SipLeg {
     /// What has become of its stream's path.
     found: Found,
     held: bool,
+    /// Whether its phone can be driven by NOTIFY.
+    driven: bool,
     final_status: u16,
     /// Codec used last, for the record.
     codec: Option<Box<str>>,
@@ -276,6 +286,20 @@ impl SipLeg {
 
     pub(crate) fn rebinds(&self) -> u8 {
         self.rebinds
+    }
+
+    pub(crate) fn is_placing(&self) -> bool {
+        matches!(self.state, State::Placing(_))
+    }
+
+    /// Whether its far end's tag is this one, in the dialog or in an early one (RFC 3891 §3).
+    pub(crate) fn has_remote_tag(&self, tag: &str) -> bool {
+        match &self.state {
+            State::Up(up) => *up.dialog.id().remote_tag == *tag,
+            State::Early(early) => *early.dialog.id().remote_tag == *tag,
+            State::Placing(placing) => placing.forks.contains_key(tag),
+            State::Leaving(_) | State::Moving | State::Gone => false,
+        }
     }
 
     pub(crate) fn has_media(&self) -> bool {
@@ -411,12 +435,20 @@ impl SipLeg {
             Timer::Session => self.session_due(cx),
             Timer::Retry => self.retry_due(cx),
             Timer::Silence => self.target_is_silent(cx),
+            Timer::Referral => self.referral_due(cx),
         }
     }
 
     /// Takes every deadline of the leg away.
     pub(crate) fn disarm_all(&self, timers: &mut Timers<Deadline>) {
-        let all = [Timer::Accept, Timer::Reliable, Timer::Session, Timer::Retry, Timer::Silence];
+        let all = [
+            Timer::Accept,
+            Timer::Reliable,
+            Timer::Session,
+            Timer::Retry,
+            Timer::Silence,
+            Timer::Referral,
+        ];
         for timer in all {
             timers.disarm(Deadline::Leg(self.id, timer));
         }

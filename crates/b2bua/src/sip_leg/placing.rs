@@ -116,6 +116,7 @@ impl SipLeg {
             configured: None,
             found: Found::default(),
             held: false,
+            driven: false,
             final_status: 0,
             codec: None,
             no_media: false,
@@ -432,10 +433,7 @@ fn first_invite(outgoing: &Outgoing, tag: &str, call_id: &str, config: &Config) 
         headers.push(Name::Privacy, "id");
     }
     if outgoing.auto_answer {
-        // RFC 5373 §4.1, and what desk phones take instead of it (S11).
-        headers.push_named("Answer-Mode", "Auto");
-        headers.push_named("Call-Info", format!("<sip:{}>;answer-after=0", config.realm));
-        headers.push_named("Alert-Info", "<http://www.notused.com>;info=alert-autoanswer");
+        sip::event::auto_answer(headers, &config.realm); // S11
     }
     for (name, value) in &outgoing.inherited.headers {
         headers.push_named(name, value.as_str());

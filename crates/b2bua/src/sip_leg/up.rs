@@ -14,6 +14,7 @@ use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
 
 use super::change::{Change, Queued};
+use super::event::Referred;
 use super::forks::Prack;
 use super::keys::KeysTold;
 use super::{BOTH, Cx, Report, SDP, SipLeg, State, Timer, introduce};
@@ -42,6 +43,8 @@ pub(super) struct Up {
     /// Whether the far end understands UPDATE.
     pub(super) takes_update: bool,
     pub(super) acks: LastAck,
+    /// A REFER of the far end.
+    pub(super) referred: Option<Box<Referred>>,
     /// Hang up as soon as the ACK is in (INTEROP 2).
     pub(super) bye_after_ack: Option<Cause>,
 }
@@ -121,6 +124,7 @@ impl Up {
             answer_headers: Headers::new(),
             takes_update: false,
             acks: LastAck::default(),
+            referred: None,
             bye_after_ack: None,
         }
     }
@@ -149,6 +153,7 @@ impl SipLeg {
         if self.keep_to_peer {
             self.peer = source.reply_target(); // the phone's NAT binding or connection has moved
         }
+        self.learn_events(&request.headers, cx);
         let checked = match &mut self.state {
             State::Placing(_) => return self.early_request(&request, source, transaction, cx),
             State::Early(early) => early.dialog.check_request(&request),
@@ -174,14 +179,14 @@ impl SipLeg {
                 cx.wire.respond(cx.now, transaction, response);
             }
             Method::Info => self.told(&request, transaction, cx),
+            Method::Refer => self.refer_received(request, transaction, cx),
+            Method::Subscribe => self.subscribe_received(&request, transaction, cx),
+            Method::Notify => self.notify_received(&request, transaction, cx),
             Method::Ack
             | Method::Cancel
             | Method::Message
-            | Method::Notify
             | Method::Publish
-            | Method::Refer
             | Method::Register
-            | Method::Subscribe
             | Method::Other(_) => {
                 self.respond(transaction, &request, StatusCode::METHOD_NOT_ALLOWED, cx);
             }
@@ -452,6 +457,11 @@ impl SipLeg {
                 if let Some(pending) = up.pending.take() {
                     let status = StatusCode::REQUEST_TERMINATED;
                     self.respond(pending.transaction, &pending.request, status, cx);
+                }
+                if let State::Up(up) = &mut self.state
+                    && let Some((refer, request)) = up.unanswered_refer()
+                {
+                    self.respond(refer, &request, StatusCode::REQUEST_TERMINATED, cx);
                 }
                 self.tell(cx, LegEvent::HungUp(Cause::NORMAL));
                 self.gone(cx);

@@ -4,9 +4,10 @@
 use crate::message::{Headers, Method, Name, Request};
 
 /// Methods we take.
-pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REGISTER";
+pub const ALLOW: &str =
+    "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, SUBSCRIBE, NOTIFY, REGISTER";
 /// Option tags we understand.
-pub const SUPPORTED: &[&str] = &["100rel", "timer", "path", "outbound"];
+pub const SUPPORTED: &[&str] = &["100rel", "timer", "path", "outbound", "replaces", "norefersub"];
 /// Bodies we understand.
 pub const ACCEPT: &str = "application/sdp, multipart/mixed";
 /// Option tags named in one 420; a request may demand thousands.
@@ -62,7 +63,7 @@ mod tests {
         for method in headers.list(Name::Allow) {
             assert!(allows(&method.parse().unwrap()), "{method}");
         }
-        assert!(!allows(&"SUBSCRIBE".parse().unwrap()));
+        assert!(!allows(&"MESSAGE".parse().unwrap()));
         assert!(!allows(&"invite".parse().unwrap()), "methods have a case");
         let before = headers.clone();
         add_capabilities(&mut headers);

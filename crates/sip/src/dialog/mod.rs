@@ -10,7 +10,7 @@ mod reliable_uac;
 mod reliable_uas;
 mod session_timer;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

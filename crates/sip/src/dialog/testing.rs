@@ -13,18 +13,18 @@ fn message(text: &str) -> Message {
     parse_datagram(Bytes::from(text)).unwrap()
 }
 
-pub(super) fn request(text: &str) -> Request {
+pub(crate) fn request(text: &str) -> Request {
     let Message::Request(request) = message(text) else { panic!("no request: {text}") };
     request
 }
 
-pub(super) fn response(text: &str) -> Response {
+pub(crate) fn response(text: &str) -> Response {
     let Message::Response(response) = message(text) else { panic!("no response: {text}") };
     response
 }
 
 /// An INVITE of Alice's with these further headers.
-pub(super) fn invite(more: &str) -> Request {
+pub(crate) fn invite(more: &str) -> Request {
     request(&format!(
         "INVITE sip:bob@biloxi.example SIP/2.0
          Via: SIP/2.0/UDP pc33.atlanta.example;branch=z9hG4bK776
@@ -39,7 +39,7 @@ pub(super) fn invite(more: &str) -> Request {
 }
 
 /// A response of Bob's to it.
-pub(super) fn answer(status: u16, more: &str) -> Response {
+pub(crate) fn answer(status: u16, more: &str) -> Response {
     response(&format!(
         "SIP/2.0 {status} Something
          Via: SIP/2.0/UDP pc33.atlanta.example;branch=z9hG4bK776
@@ -52,6 +52,6 @@ pub(super) fn answer(status: u16, more: &str) -> Response {
 }
 
 /// What comes out of a snapshot.
-pub(super) fn restored<T: serde::Serialize + serde::de::DeserializeOwned>(state: &T) -> T {
+pub(crate) fn restored<T: serde::Serialize + serde::de::DeserializeOwned>(state: &T) -> T {
     serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap()
 }

@@ -1,0 +1,198 @@
+//! Transfers from the phone: REFER blind and attended, INVITE with Replaces, and a second call dialled
+//! by hand (T11, H3, I2), played by SIPp and by real phones.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use interop::client::{Client, Dialog, Message};
+use interop::{Baresip, Linphone, Record, Scene, Server, Setup, Talk, tone};
+
+const ENTRY: &str = "+4930100"; // leads to 1001
+/// baresip 1.0 gives up at a challenge it does not know, wherever it stands in the list.
+const MD5: &str = r#"["MD5"]"#;
+const TALK: Duration = Duration::from_millis(1500);
+
+/// A customer calls 1001, who transfers to 1002.
+#[track_caller]
+fn transfer(agent: &str, target: &str, customer: &str) -> Record {
+    let keys = ["-key", "target", "1002", "-d", "500"];
+    Scene::new()
+        .agent_with("1001", agent, &keys)
+        .agent_with("1002", target, &["-d", "500"])
+        .customer_with(customer, ENTRY, &["-d", "2500"])
+        .record()
+}
+
+#[test]
+fn t11_a_blind_transfer_by_refer_tells_how_it_fares() {
+    let record = transfer("agent-transfers-blind", "agent-hangs-up", "customer-is-hung-up");
+    assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+    assert_eq!(record.legs().len(), 3, "{record:?}");
+}
+
+#[test]
+fn t11_a_transfer_to_a_busy_agent_leaves_the_call_as_it_was() {
+    let record = transfer("agent-transfers-in-vain", "agent-is-busy", "customer-is-hung-up");
+    assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+}
+
+#[test]
+fn t11_a_transfer_to_an_agent_who_declines_leaves_the_call_as_it_was() {
+    let record = transfer("agent-transfers-in-vain", "agent-declines", "customer-is-hung-up");
+    assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+}
+
+#[test]
+fn t11_a_transfer_that_wants_no_word_gets_none() {
+    let record = transfer("agent-transfers-silently", "agent-hangs-up", "customer-is-hung-up");
+    assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+}
+
+#[test]
+fn refers_that_cannot_be_followed_are_refused_and_cost_nothing() {
+    let record = Scene::new()
+        .agent("1001", "agent-transfers-wrongly")
+        .customer("customer-is-hung-up", ENTRY)
+        .record();
+    assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+}
+
+/// A phone of 1001 dials `number` by hand, and `callee` answers.
+fn dials(phone: &Client, number: &str, callee: &Client) -> [Dialog; 2] {
+    phone.renew();
+    let invite = |lines: &[&str]| phone.request_with("INVITE", number, "1001", lines, &phone.sdp());
+    phone.send_with_digest("1001", &invite);
+    let of_callee = takes(callee);
+    let answer = phone.receive_final();
+    assert_eq!(answer.status(), 200, "{answer}");
+    let dialog = Dialog::of_caller(&answer);
+    phone.send(&phone.within(&dialog, "ACK", answer.seq(), ""));
+    [dialog, of_callee]
+}
+
+/// Takes the call that rings here.
+fn takes(phone: &Client) -> Dialog {
+    let invite = phone.receive_request("INVITE");
+    let answer = phone.reply(&invite, "200 OK", &[], &phone.sdp());
+    phone.send(&answer);
+    phone.receive_request("ACK");
+    Dialog::of_callee(&invite, &Message::of(&answer))
+}
+
+fn tag(address: &str) -> &str {
+    address.split("tag=").nth(1).unwrap_or("").split(';').next().unwrap_or("")
+}
+
+/// The dialog as its far end names it in a Replaces, escaped for a URI.
+fn replaces_of(dialog: &Dialog) -> String {
+    format!(
+        "{}%3Bto-tag%3D{}%3Bfrom-tag%3D{}",
+        dialog.call_id.replace('@', "%40"),
+        tag(&dialog.to),
+        tag(&dialog.from)
+    )
+}
+
+/// The second call is dialled by hand from the same phone while the first is held; REFER with
+/// Replaces then joins customer and colleague, and both lines of the phone are hung up.
+#[test]
+fn t11_an_attended_transfer_joins_the_two_whom_the_phone_talked_to() {
+    let server = Server::start(&Setup { digest: MD5, ..Setup::default() });
+    let mut colleague = Client::at([127, 0, 0, 12], server.sip());
+    assert_eq!(colleague.register("1002", 600).status(), 200);
+    let talk = Talk::start(&server);
+    let Talk { phone, of_phone, customer, .. } = &talk;
+    let held = phone.sdp().replace("a=rtpmap:0", "a=sendonly\r\na=rtpmap:0");
+    let held = phone.ask(&phone.within(of_phone, "INVITE", 200, &held));
+    assert_eq!(held.status(), 200, "{held}");
+    phone.send(&phone.within(of_phone, "ACK", 200, ""));
+    let [second, of_colleague] = dials(phone, "1002", &colleague);
+    let refer_to =
+        format!("Refer-To: <sip:1002@{}?Replaces={}>", server.sip(), replaces_of(&second));
+    let refer = phone.within_with(of_phone, "REFER", 201, &[&refer_to], "");
+    phone.send(&refer);
+    let (mut accepted, mut done, mut byes) = (false, false, 0);
+    while byes < 2 {
+        let message = phone.receive();
+        match (message.status(), message.method()) {
+            (202, "REFER") => accepted = true,
+            (0, "NOTIFY") => {
+                done |= message.body().starts_with("SIP/2.0 200");
+                phone.send(&phone.reply(&message, "200 OK", &[], ""));
+            }
+            (0, "BYE") => {
+                byes += 1;
+                phone.send(&phone.reply(&message, "200 OK", &[], ""));
+            }
+            other => panic!("{other:?}: {message}"),
+        }
+    }
+    assert!(accepted && done, "accepted {accepted}, told of the end {done}");
+    // Customer and colleague are in one call: who hangs up ends it for the other.
+    colleague.send(&colleague.within(&of_colleague, "BYE", 300, ""));
+    let bye = customer.receive_request("BYE");
+    customer.send(&customer.reply(&bye, "200 OK", &[], ""));
+    assert_eq!(colleague.receive_final().status(), 200);
+    let ended = server.stop();
+    assert_eq!(ended.records.len(), 1, "one interaction: {:?}", ended.records);
+}
+
+#[track_caller]
+fn hears(phone: Baresip, hz: u32) {
+    let (samples, rate) = phone.heard();
+    let seconds = tone::longest(&samples, rate, f64::from(hz));
+    assert!(seconds >= 1.0, "{hz} Hz for {seconds} s of {}", samples.len() as f64 / rate);
+}
+
+/// baresip calls baresip and hands it on blind: the two who are left hear each other.
+#[test]
+fn t5_baresip_transfers_blind() {
+    let mut server = Server::start(&Setup { digest: MD5, ..Setup::default() });
+    let mut one = Baresip::start(&mut server, "1001", 440);
+    let mut two = Baresip::start(&mut server, "1002", 770);
+    let mut three = Baresip::start(&mut server, "1003", 1200);
+    one.dial("1002");
+    one.expect_event("CALL_ESTABLISHED");
+    two.expect_event("CALL_ESTABLISHED");
+    sleep(TALK);
+    let target = format!("sip:1003@{}", server.sip());
+    one.command("transfer", &target);
+    three.expect_event("CALL_ESTABLISHED");
+    one.expect_event("CALL_CLOSED");
+    sleep(TALK);
+    three.command("hangup", "");
+    two.expect_event("CALL_CLOSED");
+    drop(one);
+    hears(two, 1200);
+    hears(three, 770);
+    let records = server.stop().records;
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0].legs().len(), 3, "{records:?}");
+}
+
+/// linphone puts a call on hold, dials a second one by hand and joins the two: REFER with Replaces.
+#[test]
+fn t11_linphone_transfers_with_consultation() {
+    let mut server = Server::start(&Setup { digest: MD5, ..Setup::default() });
+    let mut two = Baresip::start(&mut server, "1002", 770);
+    let mut three = Baresip::start(&mut server, "1003", 1200);
+    let mut one = Linphone::start(&mut server, "1001", 440);
+    one.dial("1002");
+    two.expect_event("CALL_ESTABLISHED");
+    one.expect("connected", 1);
+    sleep(TALK);
+    one.command("pause 1");
+    sleep(Duration::from_millis(700));
+    one.dial("1003");
+    three.expect_event("CALL_ESTABLISHED");
+    sleep(TALK);
+    one.command("transfer 1 --to-call 2");
+    sleep(TALK + TALK);
+    three.command("hangup", "");
+    two.expect_event("CALL_CLOSED");
+    drop(one);
+    hears(two, 1200);
+    hears(three, 770);
+    let records = server.stop().records;
+    assert_eq!(records.len(), 1, "{records:?}");
+}
