@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use interop::client::{Client, Dialog, Message};
-use interop::{Baresip, Linphone, Record, Scene, Server, Setup, Talk, tone};
+use interop::{Baresip, CUSTOMER, Linphone, PHONE, Record, Scene, Server, Setup, Talk, tone};
 
 const ENTRY: &str = "+4930100"; // leads to 1001
 /// baresip 1.0 gives up at a challenge it does not know, wherever it stands in the list.
@@ -135,6 +135,49 @@ fn t11_an_attended_transfer_joins_the_two_whom_the_phone_talked_to() {
     assert_eq!(colleague.receive_final().status(), 200);
     let ended = server.stop();
     assert_eq!(ended.records.len(), 1, "one interaction: {:?}", ended.records);
+}
+
+/// I2, RFC 3891: a phone takes the call that rings at another one.
+#[test]
+fn i2_an_invite_with_replaces_takes_a_call_that_rings_elsewhere() {
+    let more = "[interactions]\npickup = true\n".to_owned();
+    let server = Server::start(&Setup { digest: MD5, more, ..Setup::default() });
+    let mut ringing = Client::at(PHONE, server.sip());
+    assert_eq!(ringing.register("1001", 600).status(), 200);
+    let taker = Client::at([127, 0, 0, 12], server.sip());
+    let customer = Client::at(CUSTOMER, server.sip());
+    customer.send(&customer.request_with("INVITE", ENTRY, "+4915", &[], &customer.sdp()));
+    let invite = ringing.receive_request("INVITE");
+    let rings = ringing.reply(&invite, "180 Ringing", &[], "");
+    ringing.send(&rings);
+    let dialog = Dialog::of_callee(&invite, &Message::of(&rings));
+    let replaces = format!(
+        "Replaces: {};to-tag={};from-tag={}",
+        dialog.call_id,
+        tag(&dialog.to),
+        tag(&dialog.from)
+    );
+    taker.send_with_digest("1002", &|lines: &[&str]| {
+        let lines = [&[replaces.as_str()], lines].concat();
+        taker.request_with("INVITE", "1001", "1002", &lines, &taker.sdp())
+    });
+    let taken = taker.receive_final();
+    assert_eq!(taken.status(), 200, "{taken}");
+    let of_taker = Dialog::of_caller(&taken);
+    taker.send(&taker.within(&of_taker, "ACK", taken.seq(), ""));
+    let cancel = ringing.receive_request("CANCEL");
+    assert!(cancel.header("Reason").is_some_and(|why| why.contains("elsewhere")), "{cancel}");
+    ringing.send(&ringing.reply(&cancel, "200 OK", &[], ""));
+    ringing.send(&ringing.reply(&invite, "487 Request Terminated", &[], ""));
+    let answered = customer.receive_final();
+    assert_eq!(answered.status(), 200, "{answered}");
+    let of_customer = Dialog::of_caller(&answered);
+    customer.send(&customer.within(&of_customer, "ACK", answered.seq(), ""));
+    assert_eq!(customer.ask(&customer.within(&of_customer, "BYE", 101, "")).status(), 200);
+    let bye = taker.receive_request("BYE");
+    taker.send(&taker.reply(&bye, "200 OK", &[], ""));
+    let record = &server.stop().records[0];
+    assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
 }
 
 #[track_caller]

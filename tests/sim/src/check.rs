@@ -88,7 +88,8 @@ impl World {
                 continue;
             };
             wrong.extend(fault_of_stream(dialog, theirs, id, config));
-            if self.asks {
+            let of_call = |other: &&crate::media::Stream| other.bridge == stream.bridge;
+            if self.asks || self.media.streams.values().filter(of_call).nth(2).is_some() {
                 continue; // who hears whom is then not for two peers to say
             }
             let partner = dialogs.iter().find_map(|other| {
@@ -252,7 +253,7 @@ impl World {
                 }
             }
             wrong.extend(faults_of_record(record));
-            wrong.extend(self.fault_of_end(record, &caller.sip_call_id));
+            wrong.extend(self.fault_of_end(record));
             let answered = self.watch.answered.contains(&caller.sip_call_id);
             if answered && record.answered.is_none() && !self.asks {
                 wrong.push(format!("{} was answered, its record says no", caller.sip_call_id));
@@ -268,16 +269,18 @@ impl World {
     }
 
     /// Who hung up is who said BYE.
-    fn fault_of_end(&self, record: &call::record::CallRecord, caller: &str) -> Option<String> {
-        use call::record::EndedBy;
+    fn fault_of_end(&self, record: &call::record::CallRecord) -> Option<String> {
+        use call::record::{EndedBy, Side};
         if self.asks || record.answered.is_none() || record.sip_status != 200 {
             return None;
         }
         let said = |call_id: &str| self.watch.hung_up.contains(call_id);
-        let callees = record.legs.iter().map(|leg| &*leg.sip_call_id).filter(|id| *id != caller);
+        let of = |side| record.legs.iter().filter(move |leg| leg.side == side);
+        let said_by = |side| of(side).any(|leg| said(&leg.sip_call_id));
         let is_true = match record.ended_by {
-            EndedBy::Caller => said(caller),
-            EndedBy::Callee => callees.into_iter().any(said),
+            // A phone that consults by a second call of its own has a calling leg, too.
+            EndedBy::Caller => said_by(Side::Caller),
+            EndedBy::Callee => said_by(Side::Callee),
             EndedBy::System => true,
         };
         (!is_true).then(|| format!("record {}: nobody hung up: {record:?}", record.id))
