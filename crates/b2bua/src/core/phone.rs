@@ -152,14 +152,15 @@ impl Core {
         happening: call::Happening,
         out: &mut Vec<Output>,
     ) {
-        let status = match happening.what {
-            What::TransferCompleted => StatusCode::OK,
-            What::TransferFailed => {
-                let cause = happening.cause.map_or(480, call::Cause::status);
-                if cause < 300 { StatusCode::TEMPORARILY_UNAVAILABLE } else { StatusCode(cause) }
-            }
-            What::Ringing => StatusCode::RINGING,
-            _ => return,
+        let status = if happening.what == What::TransferCompleted {
+            StatusCode::OK
+        } else if happening.what == What::TransferFailed {
+            let cause = happening.cause.map_or(480, call::Cause::status);
+            if cause < 300 { StatusCode::TEMPORARILY_UNAVAILABLE } else { StatusCode(cause) }
+        } else if happening.what == What::Ringing {
+            StatusCode::RINGING
+        } else {
+            return;
         };
         let legs = self.legs.iter().filter(|(_, leg)| leg.call() == call && leg.has_referral());
         let referrers: Vec<_> = legs.map(|(id, _)| *id).collect();

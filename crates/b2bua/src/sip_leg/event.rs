@@ -13,6 +13,7 @@ use crate::wire::{Owner, Purpose};
 
 /// A REFER that waits for the core's verdict, or whose progress is told.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "boxed where it is kept")]
 pub(super) enum Referred {
     /// It has no answer yet.
     Asked { transaction: TransactionId, request: Request, refer: Refer },
