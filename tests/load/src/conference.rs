@@ -180,7 +180,8 @@ impl Phones {
         let mut was_loud = vec![true; self.phones.len()];
         let mut delays = Vec::new();
         for Heard { phone, at, is_loud } in heard {
-            let begins = *is_loud && !std::mem::replace(&mut was_loud[*phone], *is_loud);
+            let before = std::mem::replace(&mut was_loud[*phone], *is_loud);
+            let begins = *is_loud && !before;
             let conference = phone / usize::from(self.shape.parties);
             let pulse = pulses[conference].iter().rev().find(|pulse| *pulse <= at);
             if let (true, Some(pulse)) = (begins, pulse) {
