@@ -119,8 +119,11 @@ impl Web {
     pub fn interaction(&self, state: &str) -> Value {
         let found = eventually(Duration::from_secs(5), || {
             let list = self.get("/v1/interactions").json();
-            let one = list.as_array().unwrap().iter().find(|one| one["state"] == state);
-            one.cloned()
+            let mut all = list.as_array().unwrap().iter();
+            // The list has codecs a moment after the answer.
+            let is_whole =
+                |one: &Value| state != "connected" || !one.to_string().contains("\"codec\":null");
+            all.find(|one| one["state"] == state && is_whole(one)).cloned()
         });
         found.unwrap_or_else(|| panic!("none is {state}: {}", self.get("/v1/interactions").text()))
     }

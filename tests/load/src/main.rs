@@ -362,7 +362,7 @@ fn verbs() -> Outcome {
     let address = server.address;
     let call = std::thread::spawn(move || {
         let (duration, hold) = (Duration::from_secs(1), Duration::from_secs(40));
-        calls::run(CallLoad { server: address, rate: 1, duration, hold }).map_err(|e| e.to_string())
+        calls::run(CallLoad { server: address, rate: 5, duration, hold }).map_err(|e| e.to_string())
     });
     let (interaction, participant) = web::interaction(api)?;
     for clients in [1, 8, 32] {
