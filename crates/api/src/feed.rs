@@ -12,7 +12,7 @@ use b2bua::api::{
     Actor, Command, InteractionEvent, InteractionSnapshot, InteractionState, ParticipantRole,
     ParticipantState, RegistrationSnapshot, Reply, TrunkSnapshot, rfc3339,
 };
-use b2bua::io::Event;
+use b2bua::io::{Event, RecordingChange};
 use base::WallTime;
 use call::CallId;
 use media::quality::Direction;
@@ -274,6 +274,11 @@ impl Feed {
                     Data::Other(data),
                 );
             }
+            Event::Recording { call, change } => {
+                let (id, seen_by) = state.place_of(call);
+                let (kind, data) = recording(change);
+                state.store(crate::wall(), kind.into(), None, id, seen_by, Data::Other(data));
+            }
             Event::Banned { .. } | Event::Poisoned { .. } => return,
         }
         while state.ring.len() > self.kept_max {
@@ -485,4 +490,18 @@ pub(crate) fn agents(interaction: &InteractionSnapshot) -> Vec<&str> {
     let is_agent = |role| matches!(role, ParticipantRole::Agent | ParticipantRole::Supervisor);
     let agents = interaction.participants.iter().filter(|party| is_agent(party.role));
     agents.map(|party| party.party.as_str()).collect()
+}
+
+/// `type` and `data` of what became of a recording.
+fn recording(change: RecordingChange) -> (&'static str, Value) {
+    match change {
+        RecordingChange::Failed { file, duration_ms, error } => (
+            "recording.failed",
+            json!({ "file": file, "durationMs": duration_ms, "reason": error }),
+        ),
+        RecordingChange::Available { file, duration_ms, bytes } => (
+            "recording.available",
+            json!({ "file": file, "durationMs": duration_ms, "bytes": bytes }),
+        ),
+    }
 }

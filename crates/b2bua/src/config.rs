@@ -166,6 +166,11 @@ pub struct MediaConfig {
     pub codecs: Vec<String>,
     /// Whether legs without a common codec are joined by transcoding. Legs with one never need it.
     pub transcode: bool,
+    /// Who lets callers hear that it rings.
+    pub ringback: Ringback,
+    /// How long a caller whose call fails hears why, as busy or congestion tone in early media,
+    /// before it is refused; `None`: it is refused at once and its own network says why.
+    pub refusal_tone: Option<Duration>,
     /// Whether tones among the speech of a leg are keys, where it has no other form for them.
     pub dtmf_in_band: bool,
     /// What is decided for the whole organisation (N2).
@@ -174,6 +179,17 @@ pub struct MediaConfig {
     pub dtls: Option<Fingerprint>,
     /// How calls are recorded (K1); `None`: they are not.
     pub recording: Option<RecordingPolicy>,
+}
+
+/// Who lets callers hear that it rings at the far end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ringback {
+    /// 180 is passed on: the caller's own network or phone plays the tone.
+    #[default]
+    Passed,
+    /// We do, in early media, unless the far end has early media of its own.
+    Local,
 }
 
 /// How calls are recorded (K1, K6).
@@ -185,6 +201,12 @@ pub struct RecordingPolicy {
     pub pause: PausePolicy,
     /// Whether every call is recorded from its answer on; otherwise agents begin and end it (K6).
     pub automatic: bool,
+}
+
+impl Default for RecordingPolicy {
+    fn default() -> Self {
+        Self { container: Container::Wav, pause: PausePolicy::Silence, automatic: true }
+    }
 }
 
 /// From whom background noise is removed, unless something narrower says otherwise (N1, N2).
@@ -468,4 +490,9 @@ pub struct EntryPoint {
     pub trunk: Option<String>,
     /// The extension that gets the call.
     pub extension: String,
+    /// What the caller hears before the extension is called, one after another: places in the
+    /// media engine's list of announcements.
+    pub announcements: Vec<u32>,
+    /// Whether the call is answered before them; else they are early media.
+    pub answer_first: bool,
 }

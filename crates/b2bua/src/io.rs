@@ -83,6 +83,29 @@ pub enum Input {
     },
 }
 
+/// What became of a recording on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordingChange {
+    /// The disk refused. The call goes on.
+    Failed {
+        /// The file up to then, if there is any sound in it.
+        file: Option<String>,
+        /// How much sound it has, milliseconds.
+        duration_ms: u64,
+        /// Why, for the alarm.
+        error: String,
+    },
+    /// The file is complete.
+    Available {
+        /// Its name with extension.
+        file: String,
+        /// How much sound it has, milliseconds.
+        duration_ms: u64,
+        /// Its size.
+        bytes: u64,
+    },
+}
+
 /// Targets of one look-up that the core will try.
 pub const RESOLVED_TARGETS_MAX: usize = 8;
 
@@ -196,6 +219,14 @@ pub enum Event {
         mos: f64,
         /// Its figures so far, as of its last report.
         figures: Option<Box<LegQuality>>,
+    },
+    /// A file of a call's recording is complete, or could not be made (`recording.available`,
+    /// `recording.failed`).
+    Recording {
+        /// The call, which may be over.
+        call: CallId,
+        /// What.
+        change: RecordingChange,
     },
     /// One call's handling panicked and was ended; the rest go on.
     Poisoned {

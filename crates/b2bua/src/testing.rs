@@ -9,7 +9,7 @@ use sip::transport::Transport;
 use crate::config::{
     Algorithm, CallerIdStyle, Config, DtmfForm, EntryPoint, Extension, HoldSound,
     InteractionPolicy, Listen, MediaConfig, Network, NoisePolicy, NumberRules, RegistrarConfig,
-    Route, SecurityConfig, SipLimits, SrtpPolicy, Trunk,
+    Ringback, Route, SecurityConfig, SipLimits, SrtpPolicy, Trunk,
 };
 
 /// A node at 127.0.0.1:5060 with extensions 1001–1004, trunk `carrier` at 127.0.0.2 and trunk
@@ -50,6 +50,8 @@ pub fn config() -> Config {
             hold: HoldSound::Music,
             codecs: ["PCMU", "PCMA", "G722"].map(String::from).into(),
             transcode: true,
+            ringback: Ringback::Passed,
+            refusal_tone: None,
             dtmf_in_band: true,
             noise_removal: NoisePolicy::default(),
             dtls: None,
@@ -78,12 +80,18 @@ pub fn config() -> Config {
             },
         ],
         routes: vec![route("out")],
-        entry_points: vec![EntryPoint {
-            number: "+4930100".into(),
-            trunk: None,
-            extension: "1001".into(),
-        }],
+        entry_points: vec![entry_point()],
         interactions: InteractionPolicy::default(),
+    }
+}
+
+fn entry_point() -> EntryPoint {
+    EntryPoint {
+        number: "+4930100".into(),
+        trunk: None,
+        extension: "1001".into(),
+        announcements: Vec::new(),
+        answer_first: false,
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) enum Deadline {
     Call(CallId, call::Timer),
     /// Of a leg.
     Leg(LegId, crate::sip_leg::Timer),
+    /// When the caller of a call has heard for long enough why it is refused.
+    Refusal(CallId),
     /// When a trunk is asked whether it lives.
     TrunkOptions(usize),
     /// When a trunk registration is renewed.

@@ -123,6 +123,7 @@ impl Setup {
             noise_removal: None,
             voip_metrics: false,
             keys: Keys::default(),
+            opus: media::codec::OpusFormat::default(),
         };
         media.send(MediaCommand::Configure { stream, config: Box::new(config) })
     }

@@ -1,8 +1,10 @@
 //! The media engine alone, relaying a number of calls: what `rtp-load` measures.
 //!
-//! `relay_host CALLS FIRST_PORT FIRST_PEER_PORT WORKERS`: stream n is bound to `FIRST_PORT + 2n`
+//! `relay_host CALLS FIRST_PORT FIRST_PEER_PORT WORKERS [MODE]`: stream n is bound to `FIRST_PORT + 2n`
 //! on 127.0.0.1 and its peer to `FIRST_PEER_PORT + n`; streams 2k and 2k+1 hear each other. Says
-//! `ready`, runs until its input ends, then prints the sum of its figures.
+//! `ready`, runs until its input ends, then prints the sum of its figures. MODE is `relay`; `record`: each
+//! call is recorded as WAV below the directory for temporary files; `transcode`: stream 2k+1 has G.722,
+//! all others PCMU; `denoise`: noise is removed from all.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,9 +12,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use media::command::{
-    BridgeId, Codec, Hear, Keys, LocalPorts, MediaCommand, MediaEvent, Payload, Remote,
-    StreamConfig, StreamId,
+    BridgeId, Codec, Hear, Keys, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload,
+    Remote, StreamConfig, StreamId,
 };
+use media::denoise::DenoiseSettings;
+use media::record::{Container, PausePolicy, RecordCommand, RecordFormat, RecordingId, Side};
+use media_net::recording::RecordingConfig;
 use media_net::{MediaNet, MediaNetConfig};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -25,18 +30,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let first_port = number().ok_or(usage)?;
     let first_peer = number().ok_or(usage)?;
     let workers = number().ok_or(usage)?.into();
+    let mode = std::env::args().nth(5).unwrap_or_else(|| "relay".to_owned());
+    let place = std::env::temp_dir().join(format!("relay-host-{}", std::process::id()));
+    let recording =
+        (mode == "record").then(|| RecordingConfig { directory: place.clone(), queue: 2048 });
 
     let (tell, events) = channel();
-    let config = MediaNetConfig { workers, queue: 32_768, ..MediaNetConfig::default() };
+    let config = MediaNetConfig { workers, queue: 32_768, recording, ..MediaNetConfig::default() };
     let media = MediaNet::start(config, move |event| {
         let _ = tell.send(event);
     })?;
     for n in 0..2 * calls {
-        open(&media, n, first_port + 2 * n, first_peer + n)?;
+        open(&media, n, first_port + 2 * n, first_peer + n, &mode)?;
     }
     for n in 0..2 * calls {
         let source = Hear::Stream(StreamId(u64::from(n ^ 1)));
         media.send(MediaCommand::Hear { listener: StreamId(n.into()), source })?;
+    }
+    if mode == "record" {
+        for n in 0..calls {
+            record(&media, n)?;
+        }
     }
     std::thread::sleep(Duration::from_millis(300));
     for event in events.try_iter() {
@@ -49,10 +63,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for n in 0..2 * calls {
         media.send(MediaCommand::Close { stream: StreamId(n.into()) })?;
     }
-    sum_up(&events, 2 * calls)
+    sum_up(&events, 2 * calls)?;
+    drop(media);
+    if place.exists() {
+        std::fs::remove_dir_all(place)?;
+    }
+    Ok(())
 }
 
-fn open(media: &MediaNet, n: u16, port: u16, peer: u16) -> Result<(), media_net::Full> {
+fn record(media: &MediaNet, n: u16) -> Result<(), media_net::Full> {
+    let (bridge, recording) = (BridgeId(n.into()), RecordingId(n.into()));
+    let send = |command| media.send(MediaCommand::Record { bridge, command });
+    let format =
+        RecordFormat { container: Container::Wav, rate: 8000, pause: PausePolicy::Silence };
+    send(RecordCommand::Start { recording, name: format!("call-{n}"), format })?;
+    for (k, side) in [(0, Side::Customer), (1, Side::Agents)] {
+        let stream = StreamId(u64::from(2 * n + k));
+        send(RecordCommand::Track { recording, stream, side: Some(side) })?;
+    }
+    Ok(())
+}
+
+fn open(media: &MediaNet, n: u16, port: u16, peer: u16, mode: &str) -> Result<(), media_net::Full> {
     let stream = StreamId(n.into());
     let local = LocalPorts { ip: LOCALHOST, rtp: port, rtcp: Some(port + 1) };
     let bridge = BridgeId(u64::from(n / 2));
@@ -66,10 +98,12 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16) -> Result<(), media_net:
     })?;
     let peer = SocketAddr::new(LOCALHOST, peer);
     let pcmu = Payload { codec: Codec::Pcmu, key: 0, send: 0, receive: 0, clock_rate: 8000 };
+    let g722 = Payload { codec: Codec::G722, key: 1, send: 9, receive: 9, clock_rate: 8000 };
+    let settings = DenoiseSettings::default();
     let config = StreamConfig {
         remote: Some(Remote { rtp: peer, rtcp: peer, rtcp_mux: true }),
         signalling_source: Some(LOCALHOST),
-        payloads: vec![pcmu],
+        payloads: vec![if mode == "transcode" && n % 2 == 1 { g722 } else { pcmu }],
         send: true,
         receive: true,
         ptime_ms: 20,
@@ -77,9 +111,10 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16) -> Result<(), media_net:
         symmetric: true,
         srtp: None,
         path: None,
-        noise_removal: None,
+        noise_removal: (mode == "denoise").then_some(NoiseRemoval { enabled: true, settings }),
         voip_metrics: false,
         keys: Keys::default(),
+        opus: media::codec::OpusFormat::default(),
     };
     media.send(MediaCommand::Configure { stream, config: Box::new(config) })
 }
@@ -94,15 +129,16 @@ fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std
                 sent += stats.packets_sent;
                 strays += stats.strays_dropped;
             }
-            MediaEvent::Path { .. }
-            | MediaEvent::Recording(_)
-            | MediaEvent::Dtmf { .. }
-            | MediaEvent::Quality { .. }
-            | MediaEvent::Overrun { .. } => overruns += 1,
+            MediaEvent::Overrun { .. } => overruns += 1,
+            MediaEvent::Path { .. } => {}
             MediaEvent::BindFailed { .. }
             | MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpTimeout { .. }
             | MediaEvent::RtpResumed { .. }
+            | MediaEvent::Recording(_)
+            | MediaEvent::Announced { .. }
+            | MediaEvent::Dtmf { .. }
+            | MediaEvent::Quality { .. }
             | MediaEvent::Stats { .. } => {}
         }
     }

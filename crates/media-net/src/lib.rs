@@ -9,6 +9,7 @@
 
 mod ports;
 pub mod recording;
+mod sounds;
 mod sys;
 mod thread;
 mod wav;
@@ -24,15 +25,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use base::Redacted;
-use media::command::{BridgeId, CallTone, MediaCommand, MediaEvent, StreamId};
+use media::command::{BridgeId, MediaCommand, MediaEvent, StreamId};
 use media::dtls::BadKey;
 use media::player::Music;
-use media::sound::Sounds;
-use media::tone::{Country, ToneKind};
+use media::tone::Country;
 use thiserror::Error;
 
 use crate::ports::OwnPorts;
 use crate::recording::{RecordingConfig, RecordingQueue, Recordings};
+pub use crate::sounds::SoundFiles;
 use crate::sys::Waker;
 use crate::thread::{Clock, Inbox, Order, Setup};
 
@@ -43,6 +44,8 @@ pub struct MediaNetConfig {
     pub workers: usize,
     /// Music on hold: a WAV file of any rate; `None` = the built-in melody.
     pub music: Option<PathBuf>,
+    /// WAV files of any rate that are announced: [`media::sound::SoundId::Recording`] by place.
+    pub announcements: Vec<PathBuf>,
     /// Whose call progress tones are played.
     pub country: Country,
     /// Whether to ask for real-time scheduling; without the permission the workers are only nicer
@@ -76,6 +79,7 @@ impl Default for MediaNetConfig {
         Self {
             workers: 1,
             music: None,
+            announcements: Vec::new(),
             country: Country::default(),
             realtime: true,
             overrun: Duration::from_millis(5),
@@ -105,9 +109,9 @@ pub enum StartError {
     /// The certificate for DTLS cannot be used.
     #[error("certificate for DTLS: {0}")]
     Certificate(#[from] BadKey),
-    /// The music on hold cannot be used.
-    #[error("music on hold {path}: {error}")]
-    Music {
+    /// The music on hold, or an announcement, cannot be used.
+    #[error("sound {path}: {error}")]
+    Sound {
         /// Which file.
         path: PathBuf,
         /// Why.
@@ -126,6 +130,7 @@ pub struct MediaNet {
     /// First, so that the workers are gone before the files they write to are finished.
     workers: Vec<Handle>,
     places: Mutex<HashMap<StreamId, usize>>,
+    sounds: SoundFiles,
     _recordings: Option<Recordings>,
 }
 
@@ -147,11 +152,6 @@ impl MediaNet {
         config: MediaNetConfig,
         events: impl Fn(MediaEvent) + Send + Clone + 'static,
     ) -> Result<Self, StartError> {
-        let recording = config.music.as_ref().map(|path| {
-            wav::Recording::open(path)
-                .map_err(|error| StartError::Music { path: path.clone(), error })
-        });
-        let recording = recording.transpose()?;
         let tell = events.clone();
         let recordings = config.recording.clone().map(|directory| {
             let tell = move |event| tell(MediaEvent::Recording(event));
@@ -170,18 +170,18 @@ impl MediaNet {
                 Handle::start((index, clock), &config, &own_ports, &silence, queue, events.clone())
             })
             .collect::<Result<Vec<_>, StartError>>()?;
-        // Encoding takes some ten milliseconds: nobody is on hold yet.
-        let listeners: Vec<_> = workers.iter().map(Handle::letter_box).collect();
-        std::thread::Builder::new().name("music".to_owned()).spawn(move || {
-            let tones = CallTone::ALL.map(ToneKind::from);
-            let tones = Sounds::tones(config.country, &tones);
-            let music = Arc::new(recording.map_or_else(Music::melody, wav::Recording::load));
-            for (inbox, waker) in listeners {
-                inbox.play(Arc::clone(&music), tones.clone());
-                waker.wake();
-            }
-        })?;
-        Ok(Self { workers, places: Mutex::default(), _recordings: recordings })
+        let MediaNetConfig { music, announcements, country, .. } = config;
+        let listeners = workers.iter().map(Handle::letter_box).collect();
+        let sounds = SoundFiles::new(music, announcements, country, listeners);
+        let this = Self { workers, places: Mutex::default(), sounds, _recordings: recordings };
+        // Nobody is on hold yet: what is not encoded by then is silence.
+        this.sounds.renew()?;
+        Ok(this)
+    }
+
+    /// The way to its sounds.
+    pub fn sounds(&self) -> SoundFiles {
+        self.sounds.clone()
     }
 
     /// Hands a command to the worker of its stream. The worker sleeps on until [`Self::wake`]: a
@@ -200,6 +200,8 @@ impl MediaNet {
             MediaCommand::Move { stream, bridge } => return self.relocate(*stream, *bridge),
             MediaCommand::Configure { stream, .. }
             | MediaCommand::Press { stream, .. }
+            | MediaCommand::Announce { stream, .. }
+            | MediaCommand::Hush { stream }
             | MediaCommand::Hear { listener: stream, .. } => {
                 self.places().get(stream).copied().unwrap_or(0)
             }

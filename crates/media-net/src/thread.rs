@@ -392,6 +392,15 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                     self.worker.press(slot, event);
                 }
             }
+            MediaCommand::Announce { stream, sound } => match self.slots.get(&stream) {
+                Some(&slot) => self.worker.announce(slot, sound, &mut self.rim),
+                None => self.rim.event(MediaEvent::Announced { stream, sound }),
+            },
+            MediaCommand::Hush { stream } => {
+                if let Some(&slot) = self.slots.get(&stream) {
+                    self.worker.hush(slot, &mut self.rim);
+                }
+            }
             MediaCommand::Record { bridge: _, command } => self.record(now, command),
             MediaCommand::Shutdown => {
                 self.setup.inbox.shut_down();

@@ -46,6 +46,7 @@ fn open(media: &MediaNet, id: u64, port: u16, peer: SocketAddr) {
         noise_removal: None,
         voip_metrics: false,
         keys: Keys::default(),
+        opus: media::codec::OpusFormat::default(),
     });
     media.send(open).unwrap();
     media.send(MediaCommand::Configure { stream, config }).unwrap();
@@ -89,6 +90,7 @@ fn a_thousand_calls_leave_nothing_behind() {
                 | MediaEvent::Stats { .. }
                 | MediaEvent::Path { .. }
                 | MediaEvent::Recording(_)
+                | MediaEvent::Announced { .. }
                 | MediaEvent::Dtmf { .. }
                 | MediaEvent::Quality { .. }
                 | MediaEvent::Overrun { .. } => {}

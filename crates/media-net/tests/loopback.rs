@@ -155,6 +155,7 @@ impl Phone {
             noise_removal: None,
             voip_metrics: false,
             keys: Keys::default(),
+            opus: media::codec::OpusFormat::default(),
         }
     }
 
@@ -496,7 +497,7 @@ fn the_end_of_the_engine_closes_all_streams() {
 fn music_that_cannot_be_read_is_refused_at_the_start() {
     let music = Some("/nonexistent/music.wav".into());
     let result = MediaNet::start(MediaNetConfig { music, ..MediaNetConfig::default() }, |_| {});
-    assert!(matches!(result.err(), Some(StartError::Music { .. })));
+    assert!(matches!(result.err(), Some(StartError::Sound { .. })));
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn open(worker: &mut Worker, id: u64, payload: Payload, noise: Option<NoiseRemov
         noise_removal: noise,
         voip_metrics: false,
         keys: Keys::default(),
+        opus: media::codec::OpusFormat::default(),
     };
     worker.configure(Time::ZERO, slot, config, &mut Nobody);
     slot

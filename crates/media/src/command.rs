@@ -11,6 +11,7 @@ use std::time::Duration;
 use base::define_id;
 use serde::{Deserialize, Serialize};
 
+use crate::codec::OpusFormat;
 use crate::denoise::DenoiseSettings;
 use crate::dtls::Peer;
 use crate::dtmf::{DtmfEvent, Form};
@@ -18,6 +19,7 @@ use crate::ice::Credentials;
 use crate::path::Event as PathEvent;
 use crate::quality::{Direction, QualityChange, Rating, Summary};
 use crate::record::{RecordCommand, RecordEvent};
+use crate::sound::SoundId;
 use crate::srtp::Keying;
 use crate::xr::VoipMetrics;
 
@@ -89,6 +91,20 @@ pub enum MediaCommand {
         /// Which key, and how.
         event: DtmfEvent,
     },
+    /// Play a sound once to one listener, after those that wait. What it hears otherwise is left out
+    /// meanwhile. Told by [`MediaEvent::Announced`] when it is over.
+    Announce {
+        /// The stream whose peer listens.
+        stream: StreamId,
+        /// Which sound.
+        sound: SoundId,
+    },
+    /// Leave out the sounds that are announced and not over. Each is told by
+    /// [`MediaEvent::Announced`].
+    Hush {
+        /// The stream whose peer listens.
+        stream: StreamId,
+    },
     /// Something about a recording (K1).
     Record {
         /// The call that is recorded.
@@ -146,6 +162,9 @@ pub struct StreamConfig {
     /// How keys are told in both directions.
     #[serde(default)]
     pub keys: Keys,
+    /// What the peer wants of Opus (RFC 7587 §6.1).
+    #[serde(default)]
+    pub opus: OpusFormat,
 }
 
 /// How a peer and we tell each other of pressed keys, beside what offer/answer agreed on.
@@ -310,6 +329,14 @@ pub enum MediaEvent {
         event: DtmfEvent,
         /// How the peer told it.
         form: Form,
+    },
+    /// A sound is over that was to be played once: it has been played, was cut short, or is none that
+    /// can be played.
+    Announced {
+        /// Which stream.
+        stream: StreamId,
+        /// Which sound.
+        sound: SoundId,
     },
     /// One direction of a stream sounds bad, or well again (`leg.quality`).
     Quality {

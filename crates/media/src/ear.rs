@@ -4,10 +4,11 @@
 //! payload ─▶ decoder of its payload type ─▶ (resampler) ─▶ (noise removal) ─▶ samples at `rate`
 //! ```
 //! Packets are taken in order and at once: no jitter buffer, the listener's phone has one. What is
-//! missing is told by [`Gap`]; it stays missing, so that the listener conceals it as its own loss.
+//! missing is told by [`Gap`]; it stays missing, so that the listener conceals it as its own loss,
+//! unless the next packet brings it (Opus with forward error correction).
 
 use crate::codec::{Decoder, Format, PACKET_MS_MAX, SAMPLES_MAX};
-use crate::command::{NoiseRemoval, Payload};
+use crate::command::{Codec, NoiseRemoval, Payload};
 use crate::denoise::{DenoiseSettings, Denoiser, RATES_HZ};
 use crate::dtmf::{Signals, ToneDetector};
 use crate::resampler::Resampler;
@@ -72,6 +73,28 @@ pub(crate) struct Position {
     pub(crate) extended: u64,
     /// RTP timestamp.
     pub(crate) timestamp: u32,
+}
+
+impl Position {
+    /// That of the packet before, which was so many units long.
+    fn earlier(self, units: i64) -> Self {
+        let timestamp = self.timestamp.wrapping_sub(units as u32);
+        Self { extended: self.extended - 1, timestamp, ..self }
+    }
+}
+
+impl Expected {
+    /// Samples of the one packet that is missing before this one, where its codec can carry them:
+    /// Opus with forward error correction. More than one is not in it.
+    fn lost_before(&self, position: Position, line: &Line, payload: &[u8]) -> Option<usize> {
+        let samples = line.decoder.samples(payload).ok()?;
+        let step = i64::from(position.timestamp.wrapping_sub(self.timestamp));
+        let is_one = self.run == position.run
+            && self.clock_rate == line.format.clock_rate
+            && position.extended == self.extended + 1
+            && step == line.format.units(samples as i64);
+        (is_one && line.format.codec == Codec::Opus).then_some(samples)
+    }
 }
 
 /// What is between two packets.
@@ -187,15 +210,26 @@ impl Ear {
             return None;
         }
         let mut own = [0; SAMPLES_MAX];
-        let decoded = if line.resampler.is_some() { &mut own } else { &mut *out };
-        let decoded = line.decoder.decode(payload, decoded);
+        let room = if line.resampler.is_some() { &mut own } else { &mut *out };
         // Longer packets would not fit at a higher rate.
         let longest = line.format.samples_of_ms(PACKET_MS_MAX);
-        let Some(samples) = decoded.ok().filter(|samples| *samples <= longest) else {
+        let lost = self.next.and_then(|next| next.lost_before(position, line, payload));
+        let lost = lost.filter(|lost| 2 * lost <= longest).unwrap_or(0);
+        let (before, now) = room.split_at_mut(lost);
+        let is_recovered = lost > 0 && line.decoder.decode_fec(payload, before);
+        let decoded = line.decoder.decode(payload, now);
+        let Some(samples) = decoded.ok().filter(|samples| lost + samples <= longest) else {
             self.pass(position);
             return None;
         };
         let format = line.format;
+        let (position, samples) = match is_recovered {
+            true => (position.earlier(format.units(lost as i64)), lost + samples),
+            false => {
+                room.copy_within(lost..lost + samples, 0);
+                (position, samples)
+            }
+        };
         let len = match &mut line.resampler {
             Some(resampler) => resampler.process(&own[..samples], out),
             None => samples,
@@ -208,6 +242,10 @@ impl Ear {
             denoiser.process(&mut out[..len]);
         }
         let gap = self.place(position, &format, samples);
+        if is_recovered {
+            // What was recovered had a number of its own.
+            self.pass(Position { extended: position.extended + 1, ..position });
+        }
         Some(Heard { gap, run: self.runs, len, rate })
     }
 
@@ -287,8 +325,7 @@ impl Ear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{Encoder, OpusSettings};
-    use crate::command::Codec;
+    use crate::codec::{Encoder, OpusFormat, OpusSettings};
 
     const fn payload(codec: Codec, number: u8, clock_rate: u32) -> Payload {
         Payload { codec, key: number, send: number, receive: number, clock_rate }
@@ -357,6 +394,44 @@ mod tests {
             let heard = ear.hear(number, at(1, 0), payload, &mut out).unwrap();
             assert_eq!((heard.len, heard.rate), (320, 16_000), "{number}");
         }
+    }
+
+    #[test]
+    fn what_opus_lost_comes_with_the_next_packet() {
+        let opus = Format::of(&OPUS).unwrap().for_rate(16_000);
+        let format = Format { opus: OpusFormat { fec: true, ..OpusFormat::default() }, ..opus };
+        let settings = OpusSettings { expected_loss_percent: 30, ..OpusSettings::default() };
+        let mut encoder = Encoder::new(&format, settings).unwrap();
+        let mut ear = ear(&[OPUS], 16_000);
+        let (mut out, mut energies, mut heards) = ([0; SAMPLES_MAX], Vec::new(), Vec::new());
+        for n in 0..60u64 {
+            let tone = |k: u64| {
+                let at = (n * 320 + k) as f64 / 16_000.0;
+                ((at * 220.0 * std::f64::consts::TAU).sin() * 8000.0) as i16
+            };
+            let pcm: Vec<i16> = (0..320).map(tone).collect();
+            let mut packet = [0; 400];
+            let len = encoder.encode(&pcm, &mut packet).unwrap();
+            // One of ten is lost, and once two in a row.
+            if n % 10 == 5 || n == 56 {
+                continue;
+            }
+            let heard = ear.hear(111, at(n, n as u32 * 960), &packet[..len], &mut out).unwrap();
+            energies.push(out[..heard.len].iter().map(|s| f64::from(*s).powi(2)).sum::<f64>());
+            heards.push((n, heard.gap, heard.len));
+        }
+        for (n, gap, len) in &heards[1..] {
+            let expected = match n {
+                57 => (Gap::Lost { packets: 2, samples: 640 }, 320),
+                n if n % 10 == 6 => (Gap::None, 640),
+                _ => (Gap::None, 320),
+            };
+            assert_eq!((*gap, *len), expected, "{n}");
+        }
+        let mean = energies[20..].iter().sum::<f64>() / energies[20..].len() as f64;
+        let of_two: Vec<_> =
+            heards.iter().zip(&energies).filter(|((.., len), _)| *len == 640).collect();
+        assert!(of_two[2..].iter().all(|(_, energy)| **energy > 1.6 * mean), "{of_two:?} {mean}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! The numbers are relative: [`crate::sender::Sender`] maps them to what the listener has seen
 //! so far, as it maps those of a relayed source.
 
-use crate::codec::{Encoder, Format, OpusSettings};
+use crate::codec::{Encoder, Format, OpusFormat, OpusSettings};
 use crate::command::{Codec, Payload};
 use crate::ear::{Gap, Heard};
 use crate::resampler::Resampler;
@@ -58,11 +58,12 @@ pub(crate) fn own_codec(payloads: &[Payload]) -> Option<(Payload, Format)> {
 }
 
 impl Mouth {
-    /// A mouth for a listener with these payloads, fed with samples at `from_rate` hertz. `None`
+    /// A mouth for a listener with these payloads that wants Opus so, fed with samples at `from_rate` hertz. `None`
     /// when we encode none of them. Allocates, as nothing after it does.
-    pub(crate) fn new(payloads: &[Payload], from_rate: u32) -> Option<Self> {
+    pub(crate) fn new(payloads: &[Payload], opus: OpusFormat, from_rate: u32) -> Option<Self> {
         let (payload, format) = own_codec(payloads)?;
-        let format = format.for_rate(from_rate);
+        // RFC 7587 §6.1: what the listener cannot play is not coded.
+        let format = Format { opus, ..format }.for_rate(from_rate.min(opus.max_playback_rate));
         let resampler = match from_rate == format.sample_rate {
             true => None,
             false => Some(Resampler::new(from_rate, format.sample_rate)?),
@@ -85,9 +86,9 @@ impl Mouth {
     }
 
     /// Whether this mouth is what [`Self::new`] would make.
-    pub(crate) fn is_for(&self, payloads: &[Payload], from_rate: u32) -> bool {
+    pub(crate) fn is_for(&self, payloads: &[Payload], opus: OpusFormat, from_rate: u32) -> bool {
         let own = own_codec(payloads).map(|(payload, _)| payload);
-        own == Some(self.payload) && from_rate == self.from_rate
+        own == Some(self.payload) && opus == self.format.opus && from_rate == self.from_rate
     }
 
     /// The payload of its packets.
@@ -208,6 +209,7 @@ mod tests {
         Payload { codec, key: number, send: number, receive: number, clock_rate }
     }
 
+    const ANY: OpusFormat = OpusFormat::OURS;
     const PCMU: Payload = payload(Codec::Pcmu, 0, 8000);
     const OPUS: Payload = payload(Codec::Opus, 111, 48_000);
     const L16: Payload = payload(Codec::L16, 97, 48_000);
@@ -226,7 +228,7 @@ mod tests {
     #[test]
     fn packets_have_twenty_milliseconds_whatever_comes() {
         for piece in [80, 160, 240, 320, 480, 960] {
-            let mut mouth = Mouth::new(&[PCMU], 8000).unwrap();
+            let mut mouth = Mouth::new(&[PCMU], ANY, 8000).unwrap();
             let mut said = say(&mut mouth, Gap::Start, piece);
             for _ in 1..4800 / piece {
                 said.extend(say(&mut mouth, Gap::None, piece));
@@ -242,15 +244,15 @@ mod tests {
     #[test]
     fn the_first_codec_we_encode_is_spoken() {
         let other = payload(Codec::Other, 18, 8000);
-        let mouth = Mouth::new(&[EVENTS, other, PCMU, OPUS], 8000).unwrap();
+        let mouth = Mouth::new(&[EVENTS, other, PCMU, OPUS], ANY, 8000).unwrap();
         assert_eq!(mouth.payload(), &PCMU);
-        assert!(mouth.is_for(&[other, PCMU], 8000) && !mouth.is_for(&[OPUS], 8000));
-        assert!(Mouth::new(&[other, EVENTS], 8000).is_none());
+        assert!(mouth.is_for(&[other, PCMU], ANY, 8000) && !mouth.is_for(&[OPUS], ANY, 8000));
+        assert!(Mouth::new(&[other, EVENTS], ANY, 8000).is_none());
     }
 
     #[test]
     fn a_clock_of_48_khz_counts_in_its_units() {
-        let mut mouth = Mouth::new(&[OPUS], 8000).unwrap();
+        let mut mouth = Mouth::new(&[OPUS], ANY, 8000).unwrap();
         let said: Vec<_> = [Gap::Start, Gap::None, Gap::None]
             .into_iter()
             .flat_map(|gap| say(&mut mouth, gap, 160))
@@ -261,14 +263,14 @@ mod tests {
 
     #[test]
     fn linear_at_48_khz_is_cut_to_fit_a_frame_of_ethernet() {
-        let mut mouth = Mouth::new(&[L16], 48_000).unwrap();
+        let mut mouth = Mouth::new(&[L16], ANY, 48_000).unwrap();
         let said = say(&mut mouth, Gap::Start, 960);
         assert_eq!(said.iter().map(|(_, len)| *len).collect::<Vec<_>>(), [960, 960]);
     }
 
     #[test]
     fn loss_is_loss_to_the_listener_and_a_pause_a_pause() {
-        let mut mouth = Mouth::new(&[PCMU], 8000).unwrap();
+        let mut mouth = Mouth::new(&[PCMU], ANY, 8000).unwrap();
         say(&mut mouth, Gap::Start, 160);
         let (lost, _) = say(&mut mouth, Gap::Lost { packets: 2, samples: 320 }, 160)[0];
         assert_eq!((lost.extended, lost.timestamp, lost.marker), (3, 480, false));
@@ -278,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_left_before_a_gap_is_said() {
-        let mut mouth = Mouth::new(&[PCMU], 8000).unwrap();
+        let mut mouth = Mouth::new(&[PCMU], ANY, 8000).unwrap();
         assert_eq!(say(&mut mouth, Gap::Start, 80).len(), 0);
         let said = say(&mut mouth, Gap::Pause { samples: 800 }, 160);
         let stamps: Vec<_> = said.iter().map(|(spoken, _)| spoken.timestamp).collect();
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_event_has_the_time_at_which_it_began() {
-        let mut mouth = Mouth::new(&[OPUS], 8000).unwrap();
+        let mut mouth = Mouth::new(&[OPUS], ANY, 8000).unwrap();
         say(&mut mouth, Gap::Start, 160);
         let event = mouth.aside(80, 8000, true);
         assert_eq!((event.extended, event.timestamp), (1, 960 + 480));

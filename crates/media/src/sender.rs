@@ -71,6 +71,8 @@ impl Origin {
     pub const TONES: Self = Self { source: usize::MAX, run: 3 };
     /// A call progress tone.
     pub const TONE: Self = Self { source: usize::MAX, run: 4 };
+    /// A sound that is played once.
+    pub const ANNOUNCEMENT: Self = Self { source: usize::MAX, run: 6 };
     /// What several say, mixed.
     pub const MIX: Self = Self { source: usize::MAX, run: 5 };
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use base::{Rng, Time};
 
+use crate::codec::OpusFormat;
 use crate::command::{
     BridgeId, Hear, Keys, MAX_PAYLOADS, Payload, Remote, StreamConfig, StreamId, StreamStats,
 };
@@ -20,6 +21,7 @@ use crate::rtcp;
 use crate::rtcp_latch::{RtcpLatch, Standing};
 use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
+use crate::sound::Playlist;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
 use crate::worker::{Channel, Early, Joining, Sink, Slot, Source, Watch};
 
@@ -58,6 +60,8 @@ pub(crate) struct Stream {
     pub(crate) hearers: Vec<usize>,
     /// Next frame of the music, or of the tone.
     pub(crate) music_at: usize,
+    /// Sounds that are played once.
+    pub(crate) announcements: Option<Box<Playlist>>,
     /// Protection of what is sent and received.
     pub(crate) srtp: Option<Box<Srtp>>,
     /// The way to the peer, where it needs finding or makes the keys.
@@ -148,6 +152,7 @@ impl Stream {
             noise_removal: None,
             voip_metrics: false,
             keys: Keys::default(),
+            opus: OpusFormat::default(),
         };
         Self {
             id,
@@ -162,6 +167,7 @@ impl Stream {
             source: None,
             hearers: Vec::new(),
             music_at: 0,
+            announcements: None,
             srtp: None,
             path: None,
             early: None,
@@ -335,6 +341,11 @@ impl Stream {
             false => srtp.protect_rtp(&mut buffer, packet.len()),
         };
         protected.is_ok_and(|len| sink.send(slot, channel, to, &buffer[..len]))
+    }
+
+    /// Whether a sound is played that interrupts what is heard.
+    pub(crate) fn is_announcing(&self) -> bool {
+        self.announcements.as_ref().is_some_and(|playlist| playlist.is_announcing())
     }
 
     /// All figures up to now, or to its end.

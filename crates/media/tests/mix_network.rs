@@ -154,6 +154,7 @@ fn config(n: u64) -> StreamConfig {
         noise_removal: None,
         voip_metrics: false,
         keys: Keys::default(),
+        opus: media::codec::OpusFormat::default(),
     }
 }
 

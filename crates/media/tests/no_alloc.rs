@@ -102,6 +102,7 @@ fn open(
         noise_removal,
         voip_metrics: false,
         keys: Keys::default(),
+        opus: media::codec::OpusFormat::default(),
     };
     worker.configure(Time::ZERO, slot, config, sink);
     slot

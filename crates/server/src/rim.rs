@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::CoreTeller;
-use b2bua::io::{Event, Input, Output, StoreWrite};
+use b2bua::io::{Event, Input, Output, RecordingChange, StoreWrite};
 use base::Time;
+use call::CallId;
 use media::command::{MediaCommand, MediaEvent};
 use media_net::{Full, MediaNet};
 use sip::registrar::BindingRecord;
@@ -56,6 +57,10 @@ impl Rim {
 
     fn media(&self, command: MediaCommand) -> Option<Input> {
         let Err(Full(command)) = self.media.post(command) else { return None };
+        if let MediaCommand::Announce { stream, sound } = command {
+            // A call that waits for its end must not wait for ever.
+            return Some(Input::Media(MediaEvent::Announced { stream, sound }));
+        }
         let stream = match command {
             MediaCommand::Open { stream, .. }
             | MediaCommand::Configure { stream, .. }
@@ -65,6 +70,8 @@ impl Rim {
             // A key or a recording that is lost costs no call.
             MediaCommand::Close { .. }
             | MediaCommand::Press { .. }
+            | MediaCommand::Announce { .. }
+            | MediaCommand::Hush { .. }
             | MediaCommand::Record { .. }
             | MediaCommand::Shutdown => return None,
         };
@@ -122,6 +129,7 @@ impl Rim {
                     tracing::info!(%call, %leg, party, ?direction, mos, ?loss, "sounds well again");
                 }
             }
+            Event::Recording { call, change } => tell_recording(*call, change),
             Event::Poisoned { what } => tracing::error!(what, "a call failed inside and was ended"),
         }
         if let Some(api) = &self.api {
@@ -170,6 +178,18 @@ impl Sink for Rim {
 
 fn seconds(now: Time, until: Time) -> u64 {
     (until - now).as_secs()
+}
+
+/// What became of a recording; a disk that refuses is an alarm (ATTACKS 30).
+fn tell_recording(call: CallId, change: &RecordingChange) {
+    match change {
+        RecordingChange::Failed { file, duration_ms, error } => {
+            tracing::error!(%call, file, duration_ms, error, "a recording ended early");
+        }
+        RecordingChange::Available { file, duration_ms, bytes } => {
+            tracing::info!(%call, file, duration_ms, bytes, "recorded");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -133,6 +133,7 @@ fn run(
     let certificate = dtls::certificate(data_dir).map_err(ServeError::Failed)?;
     settings.core.media.dtls = Some(Fingerprint::of(&certificate.certificate, Hash::Sha256));
     let media = start_media(&settings, data_dir, certificate, inputs.clone(), lost)?;
+    let sounds = media.sounds();
     let mut rim = Rim::new(Arc::clone(&store), media, known, bound.bans(), clock);
     rim.restored(&bindings);
 
@@ -148,7 +149,7 @@ fn run(
     let drain = serve_api(&mut settings, data_dir, &inputs, &mut rim, sources)?;
     let core = Started::new(b2bua::Core::new(settings.core, core_seed, at_zero));
     let (stop, stopped) = oneshot::channel();
-    let renewal = Renewal { file, level, certificates: bound.certificates() };
+    let renewal = Renewal { file, level, certificates: bound.certificates(), sounds };
     let draining = Draining { inputs, stop, api: drain, limit: settings.drain_limit };
     watch_signals(draining, renewal).map_err(ServeError::failed)?;
     let (mut core, ended) =
@@ -272,6 +273,7 @@ fn start_media(
         workers: engine.workers.unwrap_or(cpus / 2).max(1),
         music: engine.music.clone(),
         country: engine.tones,
+        announcements: engine.announcements.clone(),
         realtime: engine.realtime,
         own_ports,
         recording: settings.core.media.recording.map(|_| RecordingConfig {

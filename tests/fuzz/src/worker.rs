@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base::{Time, WallTime};
+use media::codec::OpusFormat;
 use media::command::{
     Beside, BridgeId, CallTone, Codec, Hear, KeyForm, Keys, MediaEvent, NoiseRemoval, Payload,
     Remote, Sources, StreamConfig, StreamId,
@@ -294,6 +295,12 @@ fn config(reader: &mut Reader<'_>) -> StreamConfig {
         keys: Keys {
             form: *reader.pick(&[KeyForm::Agreed, KeyForm::Events, KeyForm::Signalled]),
             in_band: reader.one_in(2),
+        },
+        opus: OpusFormat {
+            max_playback_rate: [8000, 16_000, 48_000][reader.below(3)],
+            fec: reader.one_in(2),
+            dtx: reader.one_in(2),
+            ..OpusFormat::default()
         },
     }
 }

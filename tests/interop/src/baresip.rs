@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -26,17 +26,23 @@ pub struct Baresip {
 impl Baresip {
     /// A phone of `extension` that speaks a tone of `hz`, registered over UDP.
     pub fn start(server: &mut Server, extension: &str, hz: u32) -> Self {
-        Self::start_at(server, (server.sip(), ""), "", extension, hz)
+        Self::start_at(server, (server.sip(), ""), "", extension, &sine(hz))
+    }
+
+    /// A phone that speaks what is in a WAV file, again and again.
+    pub fn start_playing(server: &mut Server, extension: &str, file: &Path) -> Self {
+        let source = format!("aufile,{}", file.display());
+        Self::start_at(server, (server.sip(), ""), "", extension, &source)
     }
 
     /// The same with parameters of its account, e.g. `;audio_codecs=opus/48000/2`.
     pub fn start_with(server: &mut Server, account: &str, extension: &str, hz: u32) -> Self {
-        Self::start_at(server, (server.sip(), ""), account, extension, hz)
+        Self::start_at(server, (server.sip(), ""), account, extension, &sine(hz))
     }
 
     /// The same over TLS; the server's certificate must be good.
     pub fn start_by_tls(server: &mut Server, extension: &str, hz: u32) -> Self {
-        Self::start_at(server, (server.tls(), ";transport=tls"), "", extension, hz)
+        Self::start_at(server, (server.tls(), ";transport=tls"), "", extension, &sine(hz))
     }
 
     fn start_at(
@@ -44,7 +50,7 @@ impl Baresip {
         (registrar, suffix): (SocketAddr, &'static str),
         more: &str,
         extension: &str,
-        hz: u32,
+        source: &str,
     ) -> Self {
         let dir = server.dir().join(format!("baresip-{extension}"));
         fs::create_dir_all(&dir).unwrap();
@@ -56,12 +62,12 @@ impl Baresip {
             if ca.exists() { format!("sip_cafile {}", ca.display()) } else { String::new() };
         let config = format!(
             "poll_method epoll\nsip_listen {local}:{sip}\n{trust}\ncall_max_calls 4\n\
-             audio_player aubridge,heard\naudio_source ausine,{hz}\naudio_alert aubridge,alert\n\
+             audio_player aubridge,heard\naudio_source {source}\naudio_alert aubridge,alert\n\
              ausrc_srate 48000\nausrc_channels 2\naudio_buffer 20-160\n\
              rtp_ports {rtp}-{}\nnet_interface {local}\nsnd_path {path}\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\n\
-             module opus.so\nmodule srtp.so\nmodule dtls_srtp.so\nmodule sndfile.so\n\
-             module aubridge.so\nmodule ausine.so\nmodule_tmp account.so\nmodule_app menu.so\n\
+             module opus.so\nmodule l16.so\nmodule srtp.so\nmodule dtls_srtp.so\nmodule sndfile.so\n\
+             module aubridge.so\nmodule ausine.so\nmodule aufile.so\nmodule_tmp account.so\nmodule_app menu.so\n\
              module_app ctrl_tcp.so\nctrl_tcp_listen {local}:{control}\n",
             rtp + 9
         );
@@ -149,4 +155,8 @@ impl Baresip {
         }
         all
     }
+}
+
+fn sine(hz: u32) -> String {
+    format!("ausine,{hz}")
 }

@@ -1,6 +1,7 @@
 //! linphonec as a phone without sound hardware: it speaks a tone from a file. Unlike baresip 1.0 it can
 //! transfer with consultation (REFER with Replaces).
 
+use std::f64::consts::TAU;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -27,7 +28,8 @@ impl Linphone {
         for part in [".local/share/linphone", ".config/linphone"] {
             fs::create_dir_all(dir.join(part)).unwrap();
         }
-        tone::write_wav(&dir.join("spoken.wav"), 16_000, f64::from(hz), 30.0);
+        let tone = |at: f64| (TAU * f64::from(hz) * at).sin() / 2.0;
+        tone::write_wav(&dir.join("spoken.wav"), Duration::from_secs(30), tone);
         let (registrar, sip, rtp) = (server.sip(), server.port(), server.ports(10));
         let config = format!(
             "[sip]\nsip_port={sip}\nsip_tcp_port=0\nsip_tls_port=0\ndefault_proxy=0\n\

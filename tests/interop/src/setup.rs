@@ -60,6 +60,10 @@ pub struct Setup {
     pub carrier_realm: &'static str,
     /// Lines for every extension.
     pub extension: &'static str,
+    /// Lines for extension 1001 alone.
+    pub first_extension: &'static str,
+    /// Lines for the entry point that leads to it.
+    pub entry_point: &'static str,
     /// Names of the routes that extensions may use, 1004 apart.
     pub routes: &'static str,
     /// Whether the trunk `registrar` is there, at which the server registers for a minute each time.
@@ -110,6 +114,8 @@ impl Default for Setup {
             carrier: "",
             carrier_realm: "",
             extension: "",
+            first_extension: "",
+            entry_point: "",
             routes: r#""world""#,
             registers: false,
             api: false,
@@ -165,9 +171,10 @@ impl Setup {
             let _ = write!(
                 text,
                 "[[extension]]\nnumber = \"{number}\"\npassword = \"{password}\"\n\
-                 display_name = \"Agent {number}\"\ncaller_id = \"+4930555\"\n{}\n{}\n",
+                 display_name = \"Agent {number}\"\ncaller_id = \"+4930555\"\n{}\n{}\n{}\n",
                 format_args!("routes = [{}]", if number == "1004" { "" } else { self.routes }),
                 self.extension,
+                if number == "1001" { self.first_extension } else { "" },
             );
         }
         self.write_trunks(&mut text, places);
@@ -216,12 +223,13 @@ impl Setup {
              caller_id = \"p-asserted-identity\"\n\
              [trunk.outbound_numbers]\nrules = [{{ prefix = \"0\", replacement = \"+49\" }}]\n\n\
              [[route]]\nname = \"world\"\nprefixes = [\"0\"]\ntrunks = [\"carrier\", \"backup\"]\n\n\
-             [[entry_point]]\nnumber = \"+4930100\"\nextension = \"1001\"\n\n\
+             [[entry_point]]\nnumber = \"+4930100\"\nextension = \"1001\"\n{entry}\n\n\
              [[entry_point]]\nnumber = \"+4930200\"\ntrunk = \"customer\"\nextension = \"1002\"\n",
             carrier = places.carrier,
             backup = places.backup,
             extra = self.carrier,
             realm = self.carrier_realm,
+            entry = self.entry_point,
         );
         if self.registers {
             let _ = write!(

@@ -1,7 +1,9 @@
 //! Tones: who hears whom, read from recordings.
 
 use std::f64::consts::TAU;
+use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// Samples of a WAV file with 16-bit PCM, first channel, and the rate in Hz.
 pub fn read_wav(file: &Path) -> (Vec<f64>, f64) {
@@ -19,7 +21,7 @@ pub fn read_stereo(file: &Path) -> (Vec<f64>, Vec<f64>, f64) {
 
 /// All samples in turn, the number of channels, and the rate.
 fn read(file: &Path) -> (Vec<f64>, usize, f64) {
-    let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     assert_eq!(&bytes[..4], b"RIFF", "{}", file.display());
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let (mut at, mut channels, mut rate) = (12, 1, 8000);
@@ -61,25 +63,6 @@ pub fn level(samples: &[f64]) -> f64 {
     (sum / samples.len().max(1) as f64).sqrt()
 }
 
-/// Writes a tone as a file that any player reads: mono, 16 bits, half of full scale.
-pub fn write_wav(file: &Path, rate: u32, frequency: f64, seconds: f64) {
-    let len = (f64::from(rate) * seconds) as u32;
-    let sample = |at: u32| {
-        let angle = TAU * frequency * f64::from(at) / f64::from(rate);
-        (angle.sin() * 16_384.0) as i16
-    };
-    let mut bytes = Vec::with_capacity(44 + 2 * len as usize);
-    bytes.extend(b"RIFF");
-    bytes.extend((36 + 2 * len).to_le_bytes());
-    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    bytes.extend(rate.to_le_bytes());
-    bytes.extend((2 * rate).to_le_bytes());
-    bytes.extend(b"\x02\0\x10\0data");
-    bytes.extend((2 * len).to_le_bytes());
-    bytes.extend((0..len).flat_map(|at| sample(at).to_le_bytes()));
-    std::fs::write(file, bytes).unwrap();
-}
-
 /// Longest stretch, in seconds, in which the tone of `frequency` is most of what is heard.
 pub fn longest(samples: &[f64], rate: f64, frequency: f64) -> f64 {
     let window = (rate * 0.05) as usize;
@@ -90,6 +73,28 @@ pub fn longest(samples: &[f64], rate: f64, frequency: f64) -> f64 {
         best = best.max(run);
     }
     best as f64 * 0.05
+}
+
+/// Writes a file of two channels at 48 kHz; `sound` gives the sample, -1 to 1, at a time in seconds.
+pub fn write_wav(path: &Path, length: Duration, sound: impl Fn(f64) -> f64) {
+    const RATE: u32 = 48_000;
+    let frames = (length.as_secs_f64() * f64::from(RATE)) as u32;
+    let mut data = Vec::new();
+    for n in 0..frames {
+        let sample = (sound(f64::from(n) / f64::from(RATE)) * 32_000.0) as i16;
+        data.extend([sample, sample].map(i16::to_le_bytes).concat());
+    }
+    let len = data.len() as u32;
+    let mut file = b"RIFF".to_vec();
+    file.extend((36 + len).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    for word in [16, 2 << 16 | 1, RATE, RATE * 4, 16 << 16 | 4] {
+        file.extend(u32::to_le_bytes(word));
+    }
+    file.extend(b"data");
+    file.extend(len.to_le_bytes());
+    file.extend(data);
+    fs::write(path, file).unwrap();
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Real phones: two baresips talk, and what each hears is measured.
 
+use std::f64::consts::TAU;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ fn two_phones_hear_each_other_over_tls() {
 /// A call of a phone with one account's parameters to one with another's: codecs of the record.
 #[track_caller]
 fn talk_with(caller: &str, callee: &str) -> Vec<String> {
-    let codecs = r#"["opus", "G722", "PCMA", "PCMU"]"#;
+    let codecs = r#"["opus", "G722", "PCMA", "PCMU", "L16"]"#;
     let setup = Setup { digest: MD5, codecs, ..Setup::default() };
     let mut server = Server::start(&setup);
     let mut one = Baresip::start_with(&mut server, caller, "1001", 440);
@@ -80,6 +81,8 @@ fn phones_without_a_common_codec_hear_each_other() {
     let (ulaw, alaw) = (";audio_codecs=PCMU/8000/1", ";audio_codecs=PCMA/8000/1");
     assert_eq!(talk_with(opus, alaw), ["opus", "PCMA"]);
     assert_eq!(talk_with(ulaw, g722), ["PCMU", "G722"]);
+    let linear = ";audio_codecs=L16/16000/1";
+    assert_eq!(talk_with(linear, alaw), ["L16", "PCMA"]);
 }
 
 #[test]
@@ -120,6 +123,33 @@ fn k1_a_call_is_recorded_with_a_channel_for_each_side() {
     });
     assert!(sides.iter().all(|seconds| *seconds > 1.0), "{sides:?} s of tone");
     assert_eq!(names, [ended.records[0].text("recording")]);
+}
+
+/// Early media: the caller hears what is announced, then whoever answers.
+#[test]
+fn a_caller_hears_the_announcement_and_then_the_agent() {
+    let entry_point = "announcements = [\"welcome.wav\"]";
+    let setup = Setup { digest: MD5, entry_point, ..Setup::default() };
+    let mut server = Server::start_with(&setup, |dir| {
+        let sound = |at: f64| (TAU * 620.0 * at).sin() * 0.3;
+        tone::write_wav(&dir.join("welcome.wav"), Duration::from_millis(1500), sound);
+    });
+    let mut agent = Baresip::start(&mut server, "1001", 440);
+    let mut caller = Baresip::start(&mut server, "1002", 770);
+    // Encoding the sounds takes a moment after the start.
+    sleep(TALK);
+    caller.dial("+4930100");
+    agent.expect_event("CALL_ESTABLISHED");
+    sleep(TALK);
+    caller.command("hangup", "");
+    agent.expect_event("CALL_CLOSED");
+    let (samples, rate) = caller.heard();
+    for hz in [620.0, 440.0] {
+        let seconds = tone::longest(&samples, rate, hz);
+        assert!(seconds >= 0.9, "{hz} Hz for {seconds} s of {}", samples.len() as f64 / rate);
+    }
+    hears(agent, 770, 620);
+    assert_eq!(server.stop().records[0].status(), 200);
 }
 
 /// SIGHUP ends nothing; a certificate that was replaced is shown to the next phone.

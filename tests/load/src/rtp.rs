@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Bytes of a G.711 packet of 20 ms.
@@ -25,7 +25,14 @@ pub struct Load {
     phones: Vec<UdpSocket>,
     /// Packets each phone has sent so far.
     rounds: u64,
+    /// When each was sent, where what arrives does not carry its time: by phone and round.
+    stamps: Option<Vec<AtomicU64>>,
+    /// What the first and the second phone of each call talk in.
+    payload_types: [u8; 2],
 }
+
+/// Packets that one phone sends at most, where their times are kept.
+const ROUNDS_MAX: usize = 4096;
 
 /// What a run gave.
 #[derive(Debug, Default)]
@@ -66,7 +73,15 @@ impl Load {
                 Ok(phone)
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { phones, rounds: 0 })
+        Ok(Self { phones, rounds: 0, stamps: None, payload_types: [0; 2] })
+    }
+
+    /// For a server that does not pass payloads on as they are: the time of a packet is found by its
+    /// sequence number. Stream n of the server begins with number n, and loses nothing.
+    pub fn by_sequence(&mut self, payload_types: [u8; 2]) {
+        self.payload_types = payload_types;
+        let all = self.phones.len() * ROUNDS_MAX;
+        self.stamps = Some((0..all).map(|_| AtomicU64::new(0)).collect());
     }
 
     /// Talks for some seconds, while a stranger sends `strays` packets a second to all ports.
@@ -96,16 +111,28 @@ impl Load {
         let step = PACKET_NANOS / self.phones.len() as u64;
         let start = clock(libc::CLOCK_MONOTONIC) + 1_000_000 - rounds.start * PACKET_NANOS;
         let mut packet = [0xffu8; PACKET_LEN];
+        if self.stamps.is_some() {
+            // Not silence: any bytes are a loud noise.
+            let noise = (1u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
+            packet.iter_mut().zip(noise).for_each(|(byte, noise)| *byte = noise);
+        }
         let mut sent = 0;
         for round in rounds {
             for (n, phone) in (0u64..).zip(&self.phones) {
                 sleep_until(start + round * PACKET_NANOS + n * step);
                 packet[0] = 0x80;
-                packet[1] = 0;
                 packet[2..4].copy_from_slice(&(round as u16).to_be_bytes());
                 packet[4..8].copy_from_slice(&(round as u32 * 160).to_be_bytes());
                 packet[8..12].copy_from_slice(&n.to_be_bytes()[4..]);
-                packet[STAMP].copy_from_slice(&clock(libc::CLOCK_REALTIME).to_be_bytes());
+                packet[1] = self.payload_types[n as usize % 2];
+                let now = clock(libc::CLOCK_REALTIME);
+                match &self.stamps {
+                    Some(stamps) => {
+                        stamps[n as usize * ROUNDS_MAX + round as usize % ROUNDS_MAX]
+                            .store(now, Ordering::Relaxed);
+                    }
+                    None => packet[STAMP].copy_from_slice(&now.to_be_bytes()),
+                }
                 sent += u64::from(phone.send(&packet).is_ok());
             }
         }
@@ -155,9 +182,9 @@ impl Load {
             std::thread::sleep(Duration::from_millis(10));
             // SAFETY: the array lives over the call.
             unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) };
-            for (phone, poll) in self.phones.iter().zip(&mut polls) {
+            for (n, (phone, poll)) in self.phones.iter().zip(&mut polls).enumerate() {
                 if poll.revents != 0 {
-                    while let Some(delay) = receive(phone) {
+                    while let Some(delay) = receive(phone, n, self.stamps.as_deref()) {
                         delays.extend(delay);
                     }
                 }
@@ -204,15 +231,25 @@ pub(crate) fn realtime() -> u64 {
 }
 
 /// One packet: `Some(None)` when it is not one of ours (a report).
-fn receive(phone: &UdpSocket) -> Option<Option<u32>> {
+fn receive(phone: &UdpSocket, n: usize, stamps: Option<&[AtomicU64]>) -> Option<Option<u32>> {
     let mut buffer = [0u8; 1500];
     let (len, arrived) = receive_at(phone, &mut buffer)?;
     if len != PACKET_LEN || buffer[STAMP] == [0xaa; 8] {
         return Some(None);
     }
-    let mut stamp = [0; 8];
-    stamp.copy_from_slice(&buffer[STAMP]);
-    Some(u32::try_from(arrived.saturating_sub(u64::from_be_bytes(stamp))).ok())
+    let sent = match stamps {
+        Some(stamps) => {
+            let sequence = usize::from(u16::from_be_bytes([buffer[2], buffer[3]]));
+            let round = sequence.wrapping_sub(n) % ROUNDS_MAX;
+            stamps.get((n ^ 1) * ROUNDS_MAX + round)?.load(Ordering::Relaxed)
+        }
+        None => {
+            let mut stamp = [0; 8];
+            stamp.copy_from_slice(&buffer[STAMP]);
+            u64::from_be_bytes(stamp)
+        }
+    };
+    Some(u32::try_from(arrived.saturating_sub(sent)).ok())
 }
 
 /// One packet of any kind: its length, and the kernel's time of arrival.

@@ -87,6 +87,13 @@ impl Media {
                 self.presses += 1;
                 None
             }
+            MediaCommand::Announce { stream, sound } => {
+                if !self.streams.contains_key(&stream) {
+                    self.wrong.push(format!("{stream} is told something but is not open"));
+                }
+                Some(MediaEvent::Announced { stream, sound })
+            }
+            MediaCommand::Hush { .. } => None,
             MediaCommand::Record { bridge, command } => {
                 self.record(bridge, command);
                 None

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ::media::record::{Container, PausePolicy};
 use b2bua::config::RecordingPolicy;
 use base::Rng;
 
@@ -68,9 +67,8 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
         config.interactions.events = verbs;
         config.media.transcode = seed.is_multiple_of(2);
         config.media.recording = seed.is_multiple_of(3).then_some(RecordingPolicy {
-            container: Container::Wav,
-            pause: PausePolicy::Silence,
             automatic: !verbs || seed.is_multiple_of(6),
+            ..RecordingPolicy::default()
         });
         if keeps_house {
             for trunk in &mut config.trunks {

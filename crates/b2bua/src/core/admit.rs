@@ -11,6 +11,7 @@ use sip::message::{Method, Name, ParseError, Request, Response, Scheme, StatusCo
 use sip::transaction::TransactionId;
 use sip::transport::Source;
 
+use super::announce::Announcing;
 use super::dial::Destination;
 use super::reach::{Found, Reach};
 use super::{CallState, Core};
@@ -24,6 +25,7 @@ struct Plan {
     from: Identity,
     to: String,
     destinations: Vec<Destination>,
+    announcing: Announcing,
 }
 
 impl Core {
@@ -223,7 +225,7 @@ impl Core {
         let Some(leg) = self.leg_into(now, call, request, source, &caller, out) else {
             return self.uncount(&caller);
         };
-        let Plan { from, to, destinations } = plan;
+        let Plan { from, to, destinations, .. } = plan;
         let found = Found::of(&to, destinations);
         let (callee, (reach, name)) = self.prepared(call, by, found, from);
         let reach = Reach { by: caller.clone(), ..reach };
@@ -285,7 +287,8 @@ impl Core {
         let extension = entry.and_then(|entry| self.directory.extension(&entry.extension));
         let extension = extension.ok_or(StatusCode::NOT_FOUND)?;
         let from = Identity::of_trunk_caller(request, configured);
-        Ok(Plan { from, to, destinations: vec![Destination::Extension(extension)] })
+        let announcing = Announcing::of(entry);
+        Ok(Plan { from, to, destinations: vec![Destination::Extension(extension)], announcing })
     }
 
     /// An agent's call: another extension, an entry point, or out by a route allowed to it.
@@ -299,7 +302,8 @@ impl Core {
         let private = request.headers.has_token(Name::Privacy, "id");
         let from = Identity { private, ..Identity::of_extension(user) };
         let destinations = self.reached_by(extension, &to)?;
-        Ok(Plan { from, to, destinations })
+        let announcing = Announcing::of(self.directory.entry_point(config, &to, None));
+        Ok(Plan { from, to, destinations, announcing })
     }
 
     /// Where a number leads that this extension dials.
@@ -382,7 +386,7 @@ impl Core {
         };
         self.next_call += 1;
         tracing::info!(call = %id, leg = %leg, from = %Masked(&plan.from.number), to = %Masked(&plan.to), "call");
-        let Plan { from, to, destinations } = plan;
+        let Plan { from, to, destinations, announcing } = plan;
         let setup = self.setup_of(id, &caller, &destinations);
         let mut commands = Vec::new();
         let call = Call::new(setup, leg, &mut commands);
@@ -394,7 +398,7 @@ impl Core {
             destinations,
             auto_answer: false,
         };
-        let state = CallState::new(call, now, from, to, caller, reach);
+        let state = CallState { announcing, ..CallState::new(call, now, from, to, caller, reach) };
         self.calls.insert(id, state);
         self.tell_created(now, id, out);
         self.commands(now, id, commands, out);

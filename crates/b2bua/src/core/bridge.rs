@@ -18,7 +18,7 @@ use sdp::{Codec, Order};
 use sip::message::StatusCode;
 
 use super::codecs::{has_audio, media_codec};
-use super::{CallState, Core, noise, recording};
+use super::{CallState, Core, noise};
 use crate::config::HoldSound;
 use crate::io::Output;
 use crate::party::Party;
@@ -66,7 +66,9 @@ impl Core {
     ) -> Vec<Codec> {
         let allowed = party.codecs(&self.config);
         let caller = self.calls.get(&call).and_then(|state| state.call.counterpart(attempt));
-        let offered = caller.and_then(|caller| self.legs.get(&caller)?.offered());
+        let caller = caller.and_then(|caller| self.legs.get(&caller));
+        // One that hears us already has agreed on something: best that.
+        let offered = caller.and_then(|caller| caller.agreed_codecs().or_else(|| caller.offered()));
         match offered {
             Some(offered) => {
                 self.with_others(sdp::pass_through(&offered, allowed, Order::Offer), allowed)
@@ -133,6 +135,7 @@ impl Core {
         let Some(this) = self.legs.get(&leg) else { return };
         let (call, ours) = (this.call(), this.agreed_codecs());
         self.touch(call);
+        self.open_for_announcements(leg, out);
         let Some((partner, theirs)) = self.partner_codecs(call, leg) else { return };
         let Some(ours) = ours else { return };
         if self.legs.get(&partner).is_some_and(SipLeg::is_waiting_for_answer) {
@@ -198,9 +201,17 @@ impl Core {
                 }));
             }
         }
-        for (leg, hears) in plan {
-            let listener = Self::stream_of(leg);
-            let source = sound(hears, self.config.media.hold);
+        let Some(state) = self.calls.get(&call) else { return };
+        let hold = self.config.media.hold;
+        let heard: Vec<_> = plan
+            .into_iter()
+            .map(|(leg, hears)| {
+                let ours = self.hears_of_ours(state, leg, hears);
+                (Self::stream_of(leg), ours.unwrap_or_else(|| sound(hears, hold)))
+            })
+            .collect();
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        for (listener, source) in heard {
             if state.told(listener) != Some(source) {
                 state.tell(listener, source);
                 out.push(Output::Media(MediaCommand::Hear { listener, source }));
@@ -221,7 +232,8 @@ impl Core {
             }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
             MediaEvent::Path { stream, event } => self.path(now, leg_of(stream), &event, out),
-            MediaEvent::Recording(event) => recording::told(&event),
+            MediaEvent::Announced { stream, sound: _ } => self.announced(now, stream, out),
+            MediaEvent::Recording(event) => Self::recording_told(event, out),
             MediaEvent::Dtmf { stream, event, form } => {
                 self.key_told(now, leg_of(stream), form, event, out);
             }
@@ -358,6 +370,7 @@ impl SipLeg {
                 .map(|noise| NoiseRemoval { enabled: noise.enabled && !plays_music, ..noise }),
             voip_metrics: agreed.voip_metrics,
             keys: self.keys(config),
+            opus: self.opus_wish(),
         };
         self.configured(new)
     }

@@ -63,7 +63,7 @@ pub(super) fn has_audio(codecs: &[Codec]) -> bool {
 }
 
 /// Whether the media engine decodes and encodes it.
-fn is_transcodable(codec: &Codec) -> bool {
+pub(super) fn is_transcodable(codec: &Codec) -> bool {
     let mono = codec.channels == 1 || codec.is("opus");
     mono && media::codec::sample_rate(media_codec(codec), codec.clock_rate).is_some()
 }

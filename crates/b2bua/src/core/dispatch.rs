@@ -246,7 +246,9 @@ impl Core {
                 call::Output::Leg(leg, command) => self.command(now, call, leg, command, out),
                 call::Output::Dial { attempt, target } => {
                     self.reach_again(call, attempt);
-                    self.dial(now, call, attempt, target, out);
+                    if !self.announces_first(now, call, (attempt, target), out) {
+                        self.dial(now, call, attempt, target, out);
+                    }
                 }
                 call::Output::Happened(happening) => {
                     self.tell(now, call, happening, out);
@@ -273,8 +275,13 @@ impl Core {
     ) {
         match command {
             LegCommand::Ring => {
+                let ours = Some(leg).filter(|leg| self.rings_ourselves(call, *leg));
+                let codecs = ours.and_then(|leg| self.codecs_of_ours(leg));
                 // Early media goes on while it rings: the SDP is told once, in whatever comes first.
-                self.with_leg(now, leg, out, |leg, cx| leg.ring(cx));
+                self.with_leg(now, leg, out, |leg, cx| match codecs {
+                    Some(codecs) => leg.progress(&codecs, cx),
+                    None => leg.ring(cx),
+                });
             }
             LegCommand::Progress => {
                 if let Some(codecs) = self.codecs_for_caller(call, leg) {
@@ -286,6 +293,8 @@ impl Core {
                 let passed = self.passed_headers(call, leg);
                 self.with_leg(now, leg, out, |leg, cx| leg.answer(&codecs, passed, cx));
             }
+            LegCommand::Release { cause, elsewhere: false }
+                if self.refuses_audibly(now, call, leg, cause, out) => {}
             LegCommand::Release { cause, elsewhere } => {
                 self.with_leg(now, leg, out, |leg, cx| leg.release(cause, elsewhere, cx));
             }

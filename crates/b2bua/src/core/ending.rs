@@ -74,6 +74,7 @@ impl Core {
         if !done {
             return;
         }
+        self.wire.timers.disarm(Deadline::Refusal(call));
         if let Some(state) = self.calls.remove(&call) {
             for party in &state.counted {
                 self.uncount(party);
@@ -214,9 +215,13 @@ impl Core {
         for timer in timers.unwrap_or_default() {
             self.wire.timers.disarm(Deadline::Call(call, timer));
         }
+        self.wire.timers.disarm(Deadline::Refusal(call));
         if let Some(state) = self.calls.remove(&call) {
             for party in &state.counted {
                 self.uncount(party);
+            }
+            if let Some(recording) = &state.recording {
+                out.push(Self::stop_recording(call, recording));
             }
             let mut record = self.call_record(now, call, &state);
             record.sip_status = StatusCode::SERVER_INTERNAL_ERROR.0;

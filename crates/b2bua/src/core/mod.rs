@@ -9,6 +9,7 @@
 //! Everything an input causes is done before `handle` returns.
 
 mod admit;
+mod announce;
 mod bridge;
 mod codecs;
 mod command;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use sip::auth::{Authenticator, Guard};
 use sip::registrar::Registrar;
 
+use self::announce::Announcing;
 use self::reach::Reach;
 use self::recording::Recording;
 use crate::config::Config;
@@ -138,6 +140,8 @@ struct CallState {
     hearing: Vec<(StreamId, media::command::Hear)>,
     /// Whose noise removal was switched by hand (N3).
     noise: Vec<(LegId, noise::Switched)>,
+    /// What its caller hears before it is answered.
+    announcing: Announcing,
     /// Its recording.
     recording: Option<Recording>,
     /// Recordings of it that are complete, and how many there were.
@@ -349,6 +353,7 @@ impl Core {
             Deadline::TrunkOptions(trunk) => self.ask_trunk(now, trunk),
             Deadline::TrunkRegister(trunk) => self.register_at_trunk(now, trunk),
             Deadline::TrunkResolve(trunk) => self.resolve_trunk(now, trunk, out),
+            Deadline::Refusal(call) => self.refusal_is_over(now, call, out),
             Deadline::Drain => self.drain_is_over(now, out),
         }
     }

@@ -18,6 +18,7 @@ impl Core {
     pub(super) fn measured(&mut self, leg: LegId, stats: &StreamStats) {
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.quality = figures(stats);
+            leg.jitter_ms = stats.jitter_ms;
         }
     }
 

@@ -6,6 +6,7 @@ use call::{AttemptId, Call, CallId, LegId, Limits, ParticipantId, Policy, Purpos
 use serde::{Deserialize, Serialize};
 use sip::message::StatusCode;
 
+use super::announce::Announcing;
 use super::dial::Destination;
 use super::{CallState, Core};
 use crate::api::{DestinationType, Refused, To};
@@ -233,6 +234,7 @@ impl CallState {
             codecs: Vec::new(),
             hearing: Vec::new(),
             noise: Vec::new(),
+            announcing: Announcing::default(),
             recording: None,
             recordings: Vec::new(),
             recorded: 0,

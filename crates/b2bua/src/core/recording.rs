@@ -7,11 +7,13 @@ use media::record::{RecordCommand, RecordEvent, RecordFormat, RecordingId, Side}
 use serde::{Deserialize, Serialize};
 
 use super::Core;
-use crate::io::Output;
+use crate::io::{Event, Output, RecordingChange};
 
 /// Rate of a recording, hertz: what telephones have, and what wideband codecs have.
 const NARROW: u32 = 8000;
 const WIDE: u32 = 16_000;
+/// Where the number of a recording within its call stands in its id.
+const PART_SHIFT: u32 = 48;
 
 /// The recording of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +50,7 @@ impl Core {
         let bridge = Self::bridge_of(call);
         let mut say = |command| out.push(Output::Media(MediaCommand::Record { bridge, command }));
         let recording = state.recording.get_or_insert_with(|| {
-            let id = RecordingId(call.0 + (u64::from(part) << 48));
+            let id = id_of(call, part);
             let (container, pause) = (policy.container, policy.pause);
             let format = RecordFormat { container, rate, pause };
             let file = format!("{name}.{}", container.extension());
@@ -124,21 +126,47 @@ impl Core {
     }
 }
 
-/// What became of a recording; a call never depends on it (ATTACKS 30).
-pub(super) fn told(event: &RecordEvent) {
-    match event {
-        RecordEvent::Started { recording } => tracing::debug!(%recording, "recording"),
-        RecordEvent::Gap { recording, ms } => {
-            tracing::warn!(%recording, ms, "the disk is slow: a gap in a recording");
+impl Core {
+    /// What became of a recording; a call never depends on it (ATTACKS 30).
+    pub(super) fn recording_told(event: RecordEvent, out: &mut Vec<Output>) {
+        match event {
+            RecordEvent::Started { recording } => tracing::debug!(%recording, "recording"),
+            RecordEvent::Gap { recording, ms } => {
+                tracing::warn!(%recording, ms, "the disk is slow: a gap in a recording");
+            }
+            RecordEvent::Finished { recording, file, duration_ms, bytes } => {
+                let change = RecordingChange::Available { file, duration_ms, bytes };
+                out.push(Output::Event(Event::Recording { call: call_of(recording), change }));
+            }
+            RecordEvent::Failed { recording, file, duration_ms, error } => {
+                let change = RecordingChange::Failed { file, duration_ms, error };
+                out.push(Output::Event(Event::Recording { call: call_of(recording), change }));
+            }
+            RecordEvent::Recovered { file, duration_ms } => {
+                tracing::warn!(file, duration_ms, "a recording of before the restart is completed");
+            }
         }
-        RecordEvent::Finished { recording, file, duration_ms, bytes } => {
-            tracing::info!(%recording, file, duration_ms, bytes, "recorded");
+    }
+}
+
+/// A recording is named after its call, and counts within it.
+fn id_of(call: CallId, part: u16) -> RecordingId {
+    RecordingId(call.0 + (u64::from(part) << PART_SHIFT))
+}
+
+fn call_of(recording: RecordingId) -> CallId {
+    CallId(recording.0 & ((1 << PART_SHIFT) - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_tells_its_call() {
+        for (call, part) in [(1, 0), (7, 3), ((1 << PART_SHIFT) - 1, u16::MAX)] {
+            assert_eq!(call_of(id_of(CallId(call), part)), CallId(call));
         }
-        RecordEvent::Failed { recording, file, duration_ms, error } => {
-            tracing::error!(%recording, file, duration_ms, error, "a recording ended early");
-        }
-        RecordEvent::Recovered { file, duration_ms } => {
-            tracing::warn!(file, duration_ms, "a recording of before the restart is completed");
-        }
+        assert_ne!(id_of(CallId(1), 0), id_of(CallId(1), 1));
     }
 }

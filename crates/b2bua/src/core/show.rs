@@ -91,7 +91,7 @@ impl Core {
             quality: self.quality_of(leg.leg).map(|figures| QualitySnapshot {
                 mos: figures.mos.into(),
                 loss_percent: figures.loss_percent.into(),
-                jitter_ms: figures.remote_jitter_ms.unwrap_or_default().into(),
+                jitter_ms: sip.jitter_ms,
                 round_trip_ms: figures.round_trip_ms.map(f64::from),
             }),
         })

@@ -27,6 +27,7 @@ use base::{Rng, Time, Timers};
 use bytes::Bytes;
 use call::record::LegQuality;
 use call::{CallId, Cause, LegEvent, LegId, Side};
+use media::codec::OpusFormat;
 use media::command::{Found, KeyForm, Keys, StreamConfig};
 use media::dtmf::{DtmfEvent, Form, Intake, Signal};
 use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security};
@@ -192,6 +193,8 @@ pub(crate) struct SipLeg {
     rebinds: u8,
     /// How its audio has sounded so far.
     pub(crate) quality: Option<LegQuality>,
+    /// Jitter of its audio, milliseconds, as of the last report.
+    pub(crate) jitter_ms: f64,
     /// What it tells of keys, in whatever forms.
     intake: Intake,
 }
@@ -318,6 +321,17 @@ impl SipLeg {
         matches!(self.state, State::Up(_))
     }
 
+    /// Whether it is called and has not answered.
+    pub(crate) fn is_early(&self) -> bool {
+        matches!(self.state, State::Early(_))
+    }
+
+    /// Whether its audio is agreed on, or will be by what is on its way to us: the PRACK or the ACK
+    /// that carries the answer to an offer of ours.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.agreed_codecs().is_some() || self.negotiation.state() == sdp::State::LocalOffer
+    }
+
     /// Where the far end's signalling comes from.
     pub(crate) fn signalling_source(&self) -> IpAddr {
         self.peer.addr.ip()
@@ -392,6 +406,14 @@ impl SipLeg {
             self.agreed_codecs().is_some_and(|it| it.iter().any(Codec::is_telephone_event));
         let in_band = may_be_tones && !has_events && !self.intake.knows_better_than(Form::InBand);
         Keys { form, in_band }
+    }
+
+    /// What its far end wants of Opus.
+    pub(crate) fn opus_wish(&self) -> OpusFormat {
+        let remote = self.negotiation().and_then(Negotiation::remote);
+        let opus = remote.and_then(|remote| remote.codecs.iter().find(|codec| codec.is("opus")));
+        let wish = opus.and_then(|opus| opus.fmtp.as_deref());
+        wish.map_or_else(OpusFormat::default, OpusFormat::parse)
     }
 
     /// Remembers what the stream is told; `None` when it knows already.

@@ -122,6 +122,7 @@ impl SipLeg {
             no_media: false,
             rebinds: 0,
             quality: None,
+            jitter_ms: 0.0,
             intake: media::dtmf::Intake::default(),
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) media: Vec<MediaCommand>,
     pub(crate) records: Vec<CallRecord>,
     pub(crate) events: Vec<Event>,
+    /// The INVITE that the agent's phone got.
+    pub(crate) rung: String,
 }
 
 impl World {
@@ -43,6 +45,7 @@ impl World {
             media: Vec::new(),
             records: Vec::new(),
             events: Vec::new(),
+            rung: String::new(),
         };
         let mut out = Vec::new();
         world.core.start(world.now, &mut out);
@@ -123,6 +126,29 @@ impl World {
         })
     }
 
+    /// The agent's phone, in a call by [`talk`], changes its direction by re-INVITE.
+    pub(crate) fn reinvite(&mut self, cseq: u32, direction: &str) {
+        let invite = parse(&self.rung);
+        let header = |name| invite.headers.get(name).unwrap();
+        let (from, to, call_id) = (header(Name::To), header(Name::From), header(Name::CallId));
+        let body = sdp(5000, &format!("a={direction}\r\n"));
+        let request = |method: &str, body: &str| {
+            format!(
+                "{method} sip:hookflash@127.0.0.1:5060 SIP/2.0\r\n\
+                 Via: SIP/2.0/UDP {PHONE};branch=z9hG4bK{method}{cseq}\r\nFrom: {from};tag=phone\r\n\
+                 To: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
+                 Contact: <sip:1001@{PHONE}>\r\nMax-Forwards: 70\r\n\
+                 Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        let (change, ack) = (request("INVITE", &body), request("ACK", ""));
+        self.receive(PHONE, &change);
+        let answer = self.sent_to(PHONE).into_iter().find(|text| text.contains(" 200 OK"));
+        assert!(answer.is_some(), "the change is accepted");
+        self.receive(PHONE, &ack);
+    }
+
     pub(crate) fn register(&mut self, number: &str, at: &str) {
         let first = register(number, at, 1, "");
         self.receive(at, &first);
@@ -150,8 +176,9 @@ pub(crate) fn register(number: &str, at: &str, cseq: u32, extra: &str) -> String
 pub(crate) fn talk(world: &mut World) -> String {
     world.register("1001", PHONE);
     world.receive(TRUNK, &invite("+4930100", &sdp(4000, "")));
-    let rung = world.sent_to(PHONE).remove(0);
-    world.receive(PHONE, &reply(&parse(&rung), "200 OK", &sdp(5000, "")));
+    world.rung = world.sent_to(PHONE).remove(0);
+    let invite = parse(&world.rung);
+    world.receive(PHONE, &reply(&invite, "200 OK", &sdp(5000, "")));
     let ok = world.sent_to(TRUNK).into_iter().find(|text| text.starts_with("SIP/2.0 200 OK"));
     let ok = ok.unwrap();
     world.receive(TRUNK, &in_dialog("ACK", 1, &ok));

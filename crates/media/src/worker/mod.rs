@@ -3,6 +3,7 @@
 //! Knows no socket: the shell names a stream by the [`Slot`] it got when it opened it, and takes
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
+mod announce;
 mod dtmf;
 mod mix;
 mod pass_on;
@@ -100,6 +101,8 @@ pub struct Worker {
     rng: Rng,
     wall: WallTime,
     ticks: usize,
+    /// Slots of those to whom a sound is played once.
+    announcing: Vec<usize>,
     /// Slots whose peers hold a key down.
     pressing: Vec<usize>,
     /// Slots whose peers' tones are those of a key.
@@ -129,6 +132,7 @@ impl Worker {
             rng: Rng::new(seed),
             wall,
             ticks: 0,
+            announcing: Vec::new(),
             pressing: Vec::new(),
             sounding: Vec::new(),
             dialling: Vec::new(),
@@ -290,6 +294,8 @@ impl Worker {
         if stream.path.is_some() {
             self.paths.welcome(slot);
         }
+        self.sounding.extend(stream.tone.is_some().then_some(slot));
+        self.announcing.extend(stream.is_announcing().then_some(slot));
         self.ids.insert(stream.id, slot);
         self.streams[slot] = Some(stream);
         self.arrange(bridge);
@@ -300,6 +306,7 @@ impl Worker {
     fn take_out(&mut self, slot: usize) -> Option<Box<Stream>> {
         self.unhear(slot);
         self.unheard(slot);
+        self.announcing.retain(|announcing| *announcing != slot);
         self.pressing.retain(|pressing| *pressing != slot);
         self.sounding.retain(|sounding| *sounding != slot);
         self.dialling.retain(|dialling| *dialling != slot);
@@ -350,6 +357,7 @@ impl Worker {
             self.play(now, self.players[i], sink);
         }
         self.tick_mixes(now, sink);
+        self.tick_announcements(now, sink);
         self.tick_keys(now, sink);
         self.tick_paths(now, sink);
         self.tick_recorders(now, sink);
@@ -456,7 +464,7 @@ impl Worker {
         let Some(stream) = stream(&mut self.streams, slot) else { return };
         let Some(target) = stream.rtp_target() else { return };
         let Some(&payload) = stream.own_payload() else { return };
-        if stream.is_dialling || stream.lingers {
+        if stream.is_dialling || stream.lingers || stream.is_announcing() {
             return;
         }
         let (frame, origin) = match stream.hear {

@@ -51,7 +51,7 @@ impl Worker {
                 continue; // it gets this packet by the mix
             }
             let is_muted = has_tone && listener.config.keys.form == KeyForm::Signalled;
-            if listener.is_dialling || is_muted {
+            if listener.is_dialling || listener.is_announcing() || is_muted {
                 listener.sender.skip(taken.origin, taken.extended, taken.in_order);
                 continue;
             }
@@ -179,10 +179,11 @@ impl Worker {
 impl Stream {
     fn tune_mouth(&mut self, from_rate: Option<u32>) {
         let payloads = &self.config.payloads[..self.config.payloads.len().min(MAX_PAYLOADS)];
-        let fits = |mouth: &Mouth, rate| mouth.is_for(payloads, rate);
+        let opus = self.config.opus;
+        let fits = |mouth: &Mouth, rate| mouth.is_for(payloads, opus, rate);
         match from_rate {
             Some(rate) if self.mouth.as_ref().is_some_and(|mouth| fits(mouth, rate)) => {}
-            Some(rate) => self.mouth = Mouth::new(payloads, rate).map(Box::new),
+            Some(rate) => self.mouth = Mouth::new(payloads, opus, rate).map(Box::new),
             None => {
                 self.mouth = None;
                 self.by_mouth = false;

@@ -1,5 +1,6 @@
 //! Two phones and a worker between them, in virtual time.
 
+mod announce;
 mod keys;
 mod mix;
 mod path;
@@ -95,6 +96,7 @@ fn config(remote: &str, payloads: &[Payload]) -> StreamConfig {
         noise_removal: None,
         voip_metrics: false,
         keys: Keys::default(),
+        opus: crate::codec::OpusFormat::default(),
     }
 }
 

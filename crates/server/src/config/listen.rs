@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use b2bua::config::{HoldSound, Listen, MediaConfig, NoisePolicy, RecordingPolicy};
+use b2bua::config::{HoldSound, Listen, MediaConfig, NoisePolicy, RecordingPolicy, Ringback};
 use media::denoise::DenoiseSettings;
 use media::record::{Container, PausePolicy};
 use media::tone::Country;
@@ -113,6 +113,12 @@ pub(super) fn media(
         ),
         codecs: if codecs.is_empty() { default_codecs() } else { codecs },
         transcode: section.flag("transcode", true),
+        ringback: section.word(
+            "ringback",
+            &[("passed", Ringback::Passed), ("local", Ringback::Local)],
+            Ringback::Passed,
+        ),
+        refusal_tone: section.seconds_or_off("refusal_tone_s", 1..=60, 0),
         dtmf_in_band: section.word("dtmf_inband", &[("auto", true), ("off", false)], true),
         noise_removal,
         dtls: None,
@@ -149,8 +155,16 @@ pub(super) fn noise_removal(mut section: Section<'_>) -> NoisePolicy {
     policy
 }
 
-/// `[recording]`: how calls are recorded, if they are, and where.
-pub(super) fn recording(mut section: Section<'_>) -> (Option<RecordingPolicy>, PathBuf) {
+/// `[recording]`.
+pub(super) struct Recording {
+    /// How calls are recorded; `None`: they are not.
+    pub(super) policy: Option<RecordingPolicy>,
+    /// Where the files are.
+    pub(super) directory: PathBuf,
+}
+
+/// Reads `[recording]`.
+pub(super) fn recording(mut section: Section<'_>) -> Recording {
     let is_on = section.flag("enabled", false);
     let directory = section.text("directory");
     let policy = RecordingPolicy {
@@ -168,15 +182,11 @@ pub(super) fn recording(mut section: Section<'_>) -> (Option<RecordingPolicy>, P
     };
     section.finish();
     let directory = directory.map_or_else(|| "recordings".into(), |at| at.value.into());
-    (is_on.then_some(policy), directory)
+    Recording { policy: is_on.then_some(policy), directory }
 }
 
 fn engine(section: &mut Section<'_>, directory: &Path) -> Engine {
-    let music = section.parsed("music", |name| {
-        let path = directory.join(name);
-        let readable = std::fs::File::open(&path);
-        readable.map(|_| path.clone()).map_err(|error| format!("{}: {error}", path.display()))
-    });
+    let music = section.parsed("music", |name| values::readable(directory, name));
     let tones = section.parsed("tones", |code| {
         let known = || Country::ALL.map(Country::code).join(", ");
         Country::from_code(code).ok_or_else(|| format!("\"{code}\" is none of {}", known()))
@@ -186,6 +196,7 @@ fn engine(section: &mut Section<'_>, directory: &Path) -> Engine {
         workers: (workers > 0).then_some(values::size(workers)),
         music: music.map(|at| at.value),
         tones: tones.map_or_else(Country::default, |at| at.value),
+        announcements: Vec::new(),
         realtime: section.flag("realtime", true),
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Engine {
     pub(crate) music: Option<PathBuf>,
     /// Whose call progress tones are played.
     pub(crate) tones: Country,
+    /// What entry points announce, by place.
+    pub(crate) announcements: Vec<PathBuf>,
     /// Ask for real-time scheduling.
     pub(crate) realtime: bool,
 }
@@ -156,11 +158,13 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
     let tls = server::tls(&mut root, directory);
     let listen = listen::listeners(&mut root, sink, tls.as_ref());
     let noise = listen::noise_removal(root.table("noise_removal"));
-    let (recording, recordings) = listen::recording(root.table("recording"));
-    let (mut media, engine) = listen::media(root.table("media"), sink, &listen, directory, noise);
-    media.recording = recording;
+    let recording = listen::recording(root.table("recording"));
+    let (mut media, mut engine) =
+        listen::media(root.table("media"), sink, &listen, directory, noise);
+    media.recording = recording.policy;
     let parties = parties::parties(&mut root, sink, directory, &listen, tls.as_ref());
     let api = web::api(&mut root, sink, directory, &parties.extensions);
+    engine.announcements.clone_from(&parties.announcements);
     let core = Config {
         product: concat!("Hookflash/", env!("CARGO_PKG_VERSION")).to_owned(),
         realm: node.realm,
@@ -186,7 +190,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         tls,
         net: server::net(root.table("net")),
         records: server::records(root.table("records")),
-        recordings,
+        recordings: recording.directory,
         api,
     };
     root.finish();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use b2bua::config::{DtmfForm, EntryPoint, Extension, Listen, Network, Route, SrtpPolicy, Trunk};
+use media::sound::ANNOUNCEMENTS_MAX;
 use sip::transport::Transport;
 
 use super::listen::speaks;
@@ -23,6 +24,8 @@ pub(super) struct Parties {
     pub(super) trunks: Vec<Trunk>,
     pub(super) routes: Vec<Route>,
     pub(super) entry_points: Vec<EntryPoint>,
+    /// Files that entry points announce, each once.
+    pub(super) announcements: Vec<PathBuf>,
     pub(super) trusted_ca_by_name: BTreeMap<String, PathBuf>,
 }
 
@@ -57,9 +60,12 @@ pub(super) fn parties(
         .into_iter()
         .map(|section| route(section, &mut to_trunks))
         .collect();
+    let mut announcements = Vec::new();
     let entry_points: Vec<_> = tables(root, "entry_point", PARTIES_MAX)
         .into_iter()
-        .map(|section| entry_point(section, &mut to_trunks, &mut to_extensions))
+        .map(|section| {
+            entry_point(section, directory, &mut announcements, &mut to_trunks, &mut to_extensions)
+        })
         .collect();
 
     let numbers =
@@ -83,6 +89,7 @@ pub(super) fn parties(
         trunks: trunks.into_iter().map(|read| read.trunk.value).collect(),
         routes: routes.into_iter().map(|at| at.value).collect(),
         entry_points: entry_points.into_iter().map(|at| at.value).collect(),
+        announcements,
     }
 }
 
@@ -175,6 +182,8 @@ fn route(mut section: Section<'_>, to_trunks: &mut Vec<Reference>) -> At<Route> 
 
 fn entry_point(
     mut section: Section<'_>,
+    directory: &Path,
+    announced: &mut Vec<PathBuf>,
     to_trunks: &mut Vec<Reference>,
     to_extensions: &mut Vec<Reference>,
 ) -> At<EntryPoint> {
@@ -185,6 +194,8 @@ fn entry_point(
         number: number.value,
         trunk: trunk.as_ref().map(|at| at.value.clone()),
         extension: extension.value.clone(),
+        announcements: announcements(&mut section, directory, announced),
+        answer_first: section.flag("answer_first", false),
     };
     to_trunks.extend(trunk.map(|name| Reference { name, from: "trunk" }));
     if section.has("extension") {
@@ -193,6 +204,28 @@ fn entry_point(
     let span = section.span.clone();
     section.finish();
     At::new(entry_point, span)
+}
+
+/// The files that are announced, by their places in the list of all.
+fn announcements(
+    section: &mut Section<'_>,
+    directory: &Path,
+    announced: &mut Vec<PathBuf>,
+) -> Vec<u32> {
+    let files = section.texts_parsed("announcements", |name| values::readable(directory, name));
+    let files = files.unwrap_or_default();
+    if files.len() > ANNOUNCEMENTS_MAX {
+        section.problem(format!("more than {ANNOUNCEMENTS_MAX} `announcements`"));
+    }
+    let place = |file: At<PathBuf>| {
+        let known = announced.iter().position(|known| *known == file.value);
+        let at = known.unwrap_or_else(|| {
+            announced.push(file.value);
+            announced.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    };
+    files.into_iter().map(place).collect()
 }
 
 /// All names, each reported when it stands twice.

@@ -1,6 +1,7 @@
 //! How single values are written: hosts, networks, numbers, names.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use b2bua::config::Network;
 use base::WallTime;
@@ -42,6 +43,15 @@ pub(super) fn moment(datetime: &Datetime) -> Option<WallTime> {
     let seconds = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60;
     let seconds = days * 86_400 + seconds + i64::from(time.second.unwrap_or(0)) - minutes * 60;
     u64::try_from(seconds * 1000).ok().map(WallTime)
+}
+
+/// A file that can be read, relative to the configuration's directory.
+pub(super) fn readable(directory: &Path, name: &str) -> Result<PathBuf, String> {
+    let path = directory.join(name);
+    match std::fs::File::open(&path) {
+        Ok(_) => Ok(path),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
 }
 
 /// A digest realm: printable and free of what would end a quoted string (RFC 3261 §25.1).

@@ -64,8 +64,10 @@ impl Streams {
             MediaCommand::Move { stream, .. } => {
                 assert!(self.known.contains_key(stream), "{stream} moves when closed");
             }
-            MediaCommand::Press { stream, .. } => {
-                assert!(self.known.contains_key(stream), "{stream} gets a key when closed");
+            MediaCommand::Press { stream, .. }
+            | MediaCommand::Announce { stream, .. }
+            | MediaCommand::Hush { stream } => {
+                assert!(self.known.contains_key(stream), "{stream} is told something when closed");
             }
             MediaCommand::Record { command, .. } => {
                 if let RecordCommand::Track { stream, .. } = command {

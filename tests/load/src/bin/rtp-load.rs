@@ -1,16 +1,19 @@
 //! Relay load: CPU per call, loss and added delay of the media engine alone.
 //!
-//! `rtp-load [--calls 50,200,400] [--seconds 20] [--workers 1] [--strays 0] [--host PATH]` starts
+//! `rtp-load [--mode relay] [--calls 50,200,400] [--seconds 20] [--workers 1] [--strays 0]
+//! [--host PATH]` starts
 //! `relay_host` of media-net in a process of its own for each number of calls, sends 20 ms G.711
 //! packets in both directions of every call, evenly spread, and prints one table row each. Delay is
-//! taken from before the sending system call to the kernel's time of arrival at the other phone.
+//! taken from before the sending system call to the kernel's time of arrival at the other phone. What
+//! the host does with the packets is its `--mode`: see there; an algorithm's own delay inside the sound
+//! is not seen.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use load::rtp::{Load, Outcome, cpu_seconds};
+use load::rtp::{Load, Outcome, cpu_seconds, resident_kb};
 
 /// Below the ephemeral ports, and away from what servers usually take.
 const FIRST_PORT: u16 = 23_000;
@@ -21,9 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "| calls | CPU per call, % of a core | µs per packet | loss | delay p50, ms | p90 | p99 | p99.9 |"
+        "| calls | CPU per call, % of a core | µs per packet | loss | delay p50, ms | p90 | p99 | p99.9 | memory per call, kB |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for &calls in &options.calls {
         let row = measure(&options, calls)?;
         writeln!(out, "{row}")?;
@@ -37,14 +40,21 @@ struct Options {
     workers: u16,
     /// Packets a second from a stranger.
     strays: u32,
+    mode: String,
     host: PathBuf,
 }
 
 impl Options {
     fn parse() -> Result<Self, Box<dyn Error>> {
         let beside = std::env::current_exe()?.with_file_name("examples").join("relay_host");
-        let mut options =
-            Self { calls: vec![50, 200, 400], seconds: 20, workers: 1, strays: 0, host: beside };
+        let mut options = Self {
+            calls: vec![50, 200, 400],
+            seconds: 20,
+            workers: 1,
+            strays: 0,
+            mode: "relay".to_owned(),
+            host: beside,
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or("an option without a value")?;
@@ -55,6 +65,7 @@ impl Options {
                 "--seconds" => options.seconds = value.parse()?,
                 "--workers" => options.workers = value.parse()?,
                 "--strays" => options.strays = value.parse()?,
+                "--mode" => options.mode = value,
                 "--host" => options.host = value.into(),
                 _ => return Err(format!("unknown option {name}").into()),
             }
@@ -65,13 +76,20 @@ impl Options {
 
 fn measure(options: &Options, calls: u16) -> Result<String, Box<dyn Error>> {
     let mut host = Host::start(options, calls)?;
+    let idle = resident_kb(host.0.id())?;
     let mut load = Load::new(calls, FIRST_PORT, FIRST_PEER)?;
+    match &*options.mode {
+        "relay" | "record" => {}
+        "transcode" => load.by_sequence([0, 9]),
+        _ => load.by_sequence([0, 0]),
+    }
     load.run(2, 0)?; // latches settle, caches warm up
     let before = cpu_seconds(host.0.id())?;
     let outcome = load.run(options.seconds, options.strays)?;
     let cpu = cpu_seconds(host.0.id())? - before;
+    let memory = resident_kb(host.0.id())?.saturating_sub(idle) / u64::from(calls);
     host.stop()?;
-    Ok(row(calls, options.seconds, cpu, &outcome))
+    Ok(format!("{} {memory} |", row(calls, options.seconds, cpu, &outcome)))
 }
 
 fn row(calls: u16, seconds: u32, cpu: f64, outcome: &Outcome) -> String {
@@ -92,6 +110,7 @@ impl Host {
         let numbers = [calls, FIRST_PORT, FIRST_PEER, options.workers];
         let mut child = Command::new(&options.host)
             .args(numbers.map(|number| number.to_string()))
+            .arg(&options.mode)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

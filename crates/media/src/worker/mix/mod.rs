@@ -306,7 +306,7 @@ impl Stream {
         payload: &[u8],
         sink: &mut impl Sink,
     ) {
-        if self.is_dialling {
+        if self.is_dialling || self.is_announcing() {
             return;
         }
         let Some(target) = self.rtp_target() else { return };
