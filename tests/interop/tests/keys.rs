@@ -4,26 +4,11 @@ use std::f64::consts::TAU;
 use std::thread::sleep;
 use std::time::Duration;
 
-use interop::{Baresip, Scene, Server, Setup, Sipp, tone};
+use interop::{Baresip, Server, Setup, Sipp, tone};
 
-const ENTRY: &str = "+4930100"; // leads to 1001
 const SECOND_ENTRY: &str = "+4930200"; // leads to 1002
 const CUSTOMER: [u8; 4] = [127, 0, 0, 2];
 const MD5: &str = r#"["MD5"]"#;
-
-#[test]
-fn events_become_info_in_either_form() {
-    for (dtmf, scenario) in [
-        ("dtmf = \"info\"", "agent-is-told-keys"),
-        ("dtmf = \"info-plain\"", "agent-is-told-plain-keys"),
-    ] {
-        let record = Scene::with(&Setup { first_extension: dtmf, ..Setup::default() })
-            .agent("1001", scenario)
-            .customer("customer-presses-keys", ENTRY)
-            .record();
-        assert_eq!(record.status(), 200, "{record:?}");
-    }
-}
 
 #[test]
 fn info_becomes_events() {

@@ -189,8 +189,11 @@ fn ten_thousand_checks_a_second_cost_no_audio() {
     let line = description.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
     let user = format!("{}:theirs", line.expect("our user name").trim());
     let port = audio::place(description).port();
-    let figures =
-        |browser: &Chromium| ["received", "lost"].map(|name| browser.fact(name).as_i64().unwrap());
+    // The page asks for its figures once a second.
+    let fact = |browser: &Chromium, name| {
+        interop::eventually(Duration::from_secs(10), || browser.fact(name).as_i64()).unwrap()
+    };
+    let figures = |browser: &Chromium| ["received", "lost"].map(|name| fact(browser, name));
     let before = figures(&browser);
     let flood = Flood::start(port..=port, 10_000, move |n| check(&user, n % 2 == 0, n));
     let heard = browser.hears(770, 3000);
