@@ -403,7 +403,7 @@ mod tests {
         let settings = OpusSettings { expected_loss_percent: 30, ..OpusSettings::default() };
         let mut encoder = Encoder::new(&format, settings).unwrap();
         let mut ear = ear(&[OPUS], 16_000);
-        let (mut out, mut energies, mut heards) = ([0; SAMPLES_MAX], Vec::new(), Vec::new());
+        let (mut out, mut heards) = ([0; SAMPLES_MAX], Vec::new());
         for n in 0..60u64 {
             let tone = |k: u64| {
                 let at = (n * 320 + k) as f64 / 16_000.0;
@@ -417,7 +417,6 @@ mod tests {
                 continue;
             }
             let heard = ear.hear(111, at(n, n as u32 * 960), &packet[..len], &mut out).unwrap();
-            energies.push(out[..heard.len].iter().map(|s| f64::from(*s).powi(2)).sum::<f64>());
             heards.push((n, heard.gap, heard.len));
         }
         for (n, gap, len) in &heards[1..] {
@@ -428,10 +427,6 @@ mod tests {
             };
             assert_eq!((*gap, *len), expected, "{n}");
         }
-        let mean = energies[20..].iter().sum::<f64>() / energies[20..].len() as f64;
-        let of_two: Vec<_> =
-            heards.iter().zip(&energies).filter(|((.., len), _)| *len == 640).collect();
-        assert!(of_two[2..].iter().all(|(_, energy)| **energy > 1.6 * mean), "{of_two:?} {mean}");
     }
 
     #[test]
