@@ -2,8 +2,10 @@
 
 pub mod attacks;
 pub mod conference;
+pub mod control;
 pub mod denoise;
 pub mod mutations;
+pub mod rival;
 pub mod rtp;
 pub mod server;
 pub mod sip;

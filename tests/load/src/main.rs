@@ -4,14 +4,16 @@
 //! `load memory` · `load endurance [CALLS]` · `load start` · `load flood` · `load bench` (all of
 //! them, as the tables of tests/load/README.md) · `load run` (a short run of calls) ·
 //! `load mutations [SEED [DATAGRAMS [STREAMED]]]` · `load strays [PER_SECOND]` ·
-//! `load connections [ADDRESSES [EACH]]` · `load guesses` · `load api`.
-#![allow(clippy::print_stdout)]
+//! `load connections [ADDRESSES [EACH]]` · `load guesses` · `load api` · `load heard [ROUNDS]` (from
+//! a verb to its audio) · `load cycles [CALLS [CLIENTS [ROUNDS]]]` (calls through hold, consult, merge).
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error;
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use load::attacks::{connections, guesses, strays};
+use load::control::{cycles, latency};
 use load::mutations::{self, Cases};
 use load::server::{Plan, Server};
 use load::sip::calls::{Agent, CallLoad, CallOutcome};
@@ -44,6 +46,8 @@ fn main() -> Outcome {
         Some("connections") => hold(number(1, 40), number(2, 500)),
         Some("guesses") => guess(),
         Some("api") => verbs(),
+        Some("heard") => heard(number(1, 60)),
+        Some("cycles") => cycle(number(1, 1000), number(2, 16), number(3, 3)),
         Some("mutations") => mutate(Cases {
             seed: number(1, 1).into(),
             udp: number(2, 1_000_000).into(),
@@ -56,10 +60,12 @@ fn main() -> Outcome {
             start()?;
             floods()?;
             verbs()?;
+            heard(60)?;
+            cycle(1000, 16, 3)?;
             endurance(200_000)
         }
         _ => Err("load calls|run|steps|registers|memory|endurance|start|flood|mutations|strays|\
-                 connections|guesses|api|bench"
+                 connections|guesses|api|heard|cycles|bench"
             .into()),
     }
 }
@@ -86,7 +92,15 @@ fn plan(extensions: u32) -> Result<Plan, Box<dyn Error>> {
     };
     let port = (6000..9000).find(|&port| is_free(port)).ok_or("no free port")?;
     let (calls_max, calls_per_second_max) = (100_000, 1_000_000);
-    Ok(Plan { port, extensions, calls_max, calls_per_second_max, for_mutations: false, api: None })
+    Ok(Plan {
+        port,
+        extensions,
+        calls_max,
+        calls_per_second_max,
+        for_mutations: false,
+        api: None,
+        entry_points: 1,
+    })
 }
 
 fn table_of_calls() {
@@ -105,10 +119,19 @@ fn measure_calls(rate: u32, seconds: u32, hold_ms: u32) -> Outcome {
         rate,
         duration: Duration::from_secs(seconds.into()),
         hold: Duration::from_millis(hold_ms.into()),
+        entry_points: 1,
     })?;
     let cpu = server.cpu()? - before;
     println!("| {rate} | {} | {} |", outcome.peak, row(&outcome, cpu));
+    complain(&outcome);
     Ok(())
+}
+
+/// Of what the calls died that did.
+fn complain(outcome: &CallOutcome) {
+    for (reason, count) in &outcome.reasons {
+        eprintln!("{count} calls: {reason}");
+    }
 }
 
 fn row(outcome: &CallOutcome, cpu: f64) -> String {
@@ -166,6 +189,7 @@ fn memory() -> Outcome {
             rate: 200,
             duration: Duration::from_secs(10),
             hold: Duration::from_secs(45),
+            entry_points: 1,
         };
         let calls = scope.spawn(move || calls::run(load));
         std::thread::sleep(Duration::from_secs(44)); // INVITE transactions are gone, calls are up
@@ -193,12 +217,14 @@ fn endurance(calls: u32) -> Outcome {
             rate: 1000,
             duration: Duration::from_secs(25),
             hold: Duration::from_millis(100),
+            entry_points: 1,
         })?;
         let cpu = server.cpu()? - before;
         made += outcome.begun;
         failed += outcome.failed + outcome.turned_away;
         let each = cpu * 1e6 / outcome.begun as f64;
         println!("| {made} | {failed} | {} kB | {each:.0} µs |", server.resident_kb()?);
+        complain(&outcome);
     }
     std::thread::sleep(Duration::from_secs(36));
     println!("| 36 s after the last | | {} kB | |", server.resident_kb()?);
@@ -232,7 +258,7 @@ fn mutate(cases: Cases) -> Outcome {
     register::run(server.address, 1, 0, agent.address)?;
     // What a server needs that works is not growth.
     let (duration, hold) = (Duration::from_secs(3), Duration::from_millis(200));
-    calls::run(CallLoad { server: server.address, rate: 50, duration, hold })?;
+    calls::run(CallLoad { server: server.address, rate: 50, duration, hold, entry_points: 1 })?;
     mutations::run(&mut server, cases, |row| println!("{}", row.cells()))?;
     println!("\n{} calls came of it.", server.records()?);
     Ok(())
@@ -329,6 +355,7 @@ fn floods() -> Outcome {
                     rate: 20,
                     duration,
                     hold: Duration::from_millis(200),
+                    entry_points: 1,
                 };
                 let calls = scope.spawn(move || calls::run(load));
                 let sent = flood::run(address, kind, rate, sources, duration);
@@ -362,7 +389,8 @@ fn verbs() -> Outcome {
     let address = server.address;
     let call = std::thread::spawn(move || {
         let (duration, hold) = (Duration::from_secs(1), Duration::from_secs(40));
-        calls::run(CallLoad { server: address, rate: 5, duration, hold }).map_err(|e| e.to_string())
+        let load = CallLoad { server: address, rate: 5, duration, hold, entry_points: 1 };
+        calls::run(load).map_err(|e| e.to_string())
     });
     let (interaction, participant) = web::interaction(api)?;
     for clients in [1, 8, 32] {
@@ -389,5 +417,64 @@ fn verbs() -> Outcome {
     drop(server);
     // Its server has gone: what became of the call is no figure.
     let _ = call.join();
+    Ok(())
+}
+
+/// From a verb to the audio that it changes.
+fn heard(rounds: u32) -> Outcome {
+    println!("\n## From a verb of the API to what is heard\n");
+    println!("| verb | times | p50 / p99 / longest | failed |\n|---|---|---|---|");
+    for row in latency::run(rounds) {
+        let [p50, p99, longest] = [0.5, 0.99, 1.0].map(|share| row.quantile(share));
+        let times = row.took_ms.len();
+        let (verb, failed) = (row.verb, row.failed);
+        println!("| {verb} | {times} | {p50:.1} / {p99:.1} / {longest:.1} ms | {failed} |");
+    }
+    Ok(())
+}
+
+/// Calls at once, each through hold, consult, toggle and merge.
+fn cycle(calls: u32, clients: u32, rounds: u32) -> Outcome {
+    println!("\n## Calls at once, each through hold, consult, toggle, merge\n");
+    println!("| calls | cycles each | verbs | per second | p50 / p99 | CPU a verb | failed |");
+    println!("|---|---|---|---|---|---|---|");
+    let plan = plan(2 * calls)?;
+    let api = std::net::SocketAddr::from(([127, 0, 0, 1], plan.port + 2));
+    let server = started(Plan { api: Some(api), entry_points: calls, ..plan })?;
+    let agent = Agent::start()?;
+    register::run(server.address, 2 * calls, 0, agent.address)?;
+    // Where the phones' audio goes: into buffers that nobody reads.
+    let _sinks = [UdpSocket::bind("127.0.0.1:60000")?, UdpSocket::bind("127.0.0.1:60002")?];
+    let load = CallLoad {
+        server: server.address,
+        rate: 100,
+        // As many as `calls`, and not one more.
+        duration: Duration::from_millis(u64::from(calls) * 10 + 9),
+        hold: Duration::from_secs(3600),
+        entry_points: calls,
+    };
+    let callers = std::thread::spawn(move || calls::run(load).map_err(|error| error.to_string()));
+    let up = cycles::interactions(api, calls)?;
+    let before = server.cpu()?;
+    let outcome = cycles::run(api, &up, clients as usize, rounds)?;
+    let (cpu, verbs) = (server.cpu()? - before, outcome.took.len() as f64);
+    println!(
+        "| {calls} | {rounds} | {verbs} | {:.0} | {:.2} / {:.2} ms | {:.0} µs | {} |",
+        verbs / outcome.elapsed,
+        outcome.quantile(0.5),
+        outcome.quantile(0.99),
+        cpu * 1e6 / verbs,
+        outcome.failures.len()
+    );
+    for failure in outcome.failures.iter().take(20) {
+        eprintln!("{failure}");
+    }
+    cycles::end(api, &up)?;
+    let ended = callers.join().map_err(|_| "the generator failed")??;
+    eprintln!(
+        "{} conferences, {} of {} calls ended well",
+        outcome.merged, ended.completed, ended.begun
+    );
+    complain(&ended);
     Ok(())
 }

@@ -64,11 +64,22 @@ impl Load {
     /// # Errors
     /// When a port is taken.
     pub fn new(calls: u16, first_port: u16, first_peer: u16) -> io::Result<Self> {
-        let phones = (0..2 * calls)
-            .map(|n| {
-                let phone = UdpSocket::bind((Ipv4Addr::LOCALHOST, first_peer + n))?;
+        let ports: Vec<_> = (0..2 * calls).map(|n| first_port + 2 * n).collect();
+        Self::towards(&ports, first_peer)
+    }
+
+    /// Binds a phone for each port of a server: phone n at `first_peer + n`, phones 2k and 2k+1 have
+    /// a call.
+    ///
+    /// # Errors
+    /// When a port is taken.
+    pub fn towards(ports: &[u16], first_peer: u16) -> io::Result<Self> {
+        let phones = (first_peer..)
+            .zip(ports)
+            .map(|(own, &port)| {
+                let phone = UdpSocket::bind((Ipv4Addr::LOCALHOST, own))?;
                 phone.set_nonblocking(true)?;
-                phone.connect((Ipv4Addr::LOCALHOST, first_port + 2 * n))?;
+                phone.connect((Ipv4Addr::LOCALHOST, port))?;
                 set_timestamping(&phone)?;
                 Ok(phone)
             })

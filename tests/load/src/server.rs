@@ -38,6 +38,13 @@ pub struct Plan {
     pub for_mutations: bool,
     /// Where its API is served, if it is.
     pub api: Option<SocketAddr>,
+    /// Entry points [`entry_point`], each leading to the extension of the same count.
+    pub entry_points: u32,
+}
+
+/// Number of the `n`th entry point.
+pub fn entry_point(n: u32) -> String {
+    (4_930_100 + n).to_string()
 }
 
 /// Number of the `n`th extension.
@@ -208,8 +215,8 @@ impl Drop for Server {
 }
 
 fn config(plan: Plan) -> String {
-    let Plan { port, extensions, calls_max, calls_per_second_max, for_mutations, api } = plan;
-    let more = if for_mutations { open_to_mutations(port) } else { String::new() };
+    let Plan { port, extensions, calls_max, calls_per_second_max, .. } = plan;
+    let more = if plan.for_mutations { open_to_mutations(port) } else { String::new() };
     let mut text = format!(
         "[server]\nrealm = \"load.test\"\ndrain_limit_s = 1\n\
          [log]\nlevel = \"warn\"\n\
@@ -218,13 +225,15 @@ fn config(plan: Plan) -> String {
          [sip]\ncalls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n\
          [net]\nmessages_per_second_max = 1000000\nname_servers = [\"127.0.0.1:9\"]\n\
          [media]\nipv4 = \"127.0.0.1\"\nport_min = 10000\nport_max = 59999\nport_quarantine_s = 1\n\
-         codecs = [\"PCMU\", \"PCMA\"]\n\
+         codecs = [\"PCMU\", \"PCMA\"]\nrtp_timeout_s = 0\n\
          [registrar]\nqualify_s = 0\n\
          [[trunk]]\nname = \"customers\"\nnetworks = [\"127.0.0.2/32\"]\n\
-         calls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n\
-         [[entry_point]]\nnumber = \"4930100\"\nextension = \"{}\"\n",
-        extension(0)
+         calls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n"
     );
+    for n in 0..plan.entry_points {
+        let (number, extension) = (entry_point(n), extension(n));
+        text += &format!("[[entry_point]]\nnumber = \"{number}\"\nextension = \"{extension}\"\n");
+    }
     for n in 0..extensions {
         text += &format!(
             "[[extension]]\nnumber = \"{}\"\npassword = \"{}\"\n",
@@ -232,7 +241,7 @@ fn config(plan: Plan) -> String {
             password(n)
         );
     }
-    if let Some(api) = api {
+    if let Some(api) = plan.api {
         let token = crate::web::TOKEN;
         text += &format!(
             "[api]\nlisten = \"{api}\"\n\

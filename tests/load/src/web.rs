@@ -29,13 +29,13 @@ impl WebOutcome {
 }
 
 /// One connection.
-struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Client {
-    fn open(api: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) fn open(api: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(api)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// Status and body of one answer.
-    fn ask(&mut self, request: &[u8]) -> Result<(u16, String), Box<dyn Error>> {
+    pub(crate) fn ask(&mut self, request: &[u8]) -> Result<(u16, String), Box<dyn Error>> {
         self.stream.write_all(request)?;
         self.buffer.clear();
         let mut chunk = [0; 16_384];
@@ -68,7 +68,7 @@ impl Client {
     }
 }
 
-fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {TOKEN}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

@@ -6,13 +6,14 @@
 //! packets in both directions of every call, evenly spread, and prints one table row each. Delay is
 //! taken from before the sending system call to the kernel's time of arrival at the other phone. What
 //! the host does with the packets is its `--mode`: see there; an algorithm's own delay inside the sound
-//! is not seen.
+//! is not seen. With `--mode rtpengine`, Debian's rtpengine relays instead, in user space.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use load::rival::Rtpengine;
 use load::rtp::{Load, Outcome, cpu_seconds, resident_kb};
 
 /// Below the ephemeral ports, and away from what servers usually take.
@@ -28,7 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for &calls in &options.calls {
-        let row = measure(&options, calls)?;
+        let row = match &*options.mode {
+            "rtpengine" => measure_rival(&options, calls)?,
+            _ => measure(&options, calls)?,
+        };
         writeln!(out, "{row}")?;
     }
     Ok(())
@@ -90,6 +94,16 @@ fn measure(options: &Options, calls: u16) -> Result<String, Box<dyn Error>> {
     let memory = resident_kb(host.0.id())?.saturating_sub(idle) / u64::from(calls);
     host.stop()?;
     Ok(format!("{} {memory} |", row(calls, options.seconds, cpu, &outcome)))
+}
+
+fn measure_rival(options: &Options, calls: u16) -> Result<String, Box<dyn Error>> {
+    let engine = Rtpengine::start(calls, FIRST_PEER)?;
+    let mut load = Load::towards(&engine.ports, FIRST_PEER)?;
+    load.run(2, 0)?;
+    let before = cpu_seconds(engine.id())?;
+    let outcome = load.run(options.seconds, options.strays)?;
+    let cpu = cpu_seconds(engine.id())? - before;
+    Ok(format!("{} - |", row(calls, options.seconds, cpu, &outcome)))
 }
 
 fn row(calls: u16, seconds: u32, cpu: f64, outcome: &Outcome) -> String {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::text::{header, respond, sdp, status};
+use crate::server::entry_point;
 
 /// What calls to make.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +20,10 @@ pub struct CallLoad {
     pub rate: u32,
     /// For how long calls are begun.
     pub duration: Duration,
-    /// From the answer to the BYE.
+    /// From the answer to the BYE, unless the server hangs up before.
     pub hold: Duration,
+    /// How many entry points are called in turn.
+    pub entry_points: u32,
 }
 
 /// What became of them.
@@ -34,6 +37,8 @@ pub struct CallOutcome {
     pub turned_away: u64,
     /// Everything else: refused otherwise, or no answer.
     pub failed: u64,
+    /// What those that were turned away or failed met, and how many met it.
+    pub reasons: BTreeMap<String, u64>,
     /// Set-up times (INVITE to 200) in milliseconds, sorted.
     pub setup_ms: Vec<f32>,
     /// Most calls up at the same time.
@@ -178,10 +183,9 @@ impl Customer {
     fn begin(&mut self) {
         let n = self.outcome.begun;
         self.outcome.begun += 1;
-        let server = self.load.server;
-        let to = format!("<sip:4930100@{server}>");
-        let text =
-            self.request("INVITE", n, 1, &format!("sip:4930100@{server}"), &to, &sdp(60_002));
+        let uri = self.uri(n);
+        let to = format!("<{uri}>");
+        let text = self.request("INVITE", n, 1, &uri, &to, &sdp(60_002));
         self.send(&text);
         let now = Instant::now();
         let interval = Duration::from_millis(500);
@@ -196,6 +200,12 @@ impl Customer {
         };
         self.calls.insert(n, call);
         self.outcome.peak = self.outcome.peak.max(self.calls.len());
+    }
+
+    /// Whom the `n`th call is for.
+    fn uri(&self, n: u64) -> String {
+        let number = entry_point((n % u64::from(self.load.entry_points)) as u32);
+        format!("sip:{number}@{}", self.load.server)
     }
 
     fn request(&self, method: &str, n: u64, cseq: u32, uri: &str, to: &str, body: &str) -> String {
@@ -231,9 +241,14 @@ impl Customer {
                     self.outcome.completed += 1;
                 }
             }
+            (0, _) if text.starts_with("ACK ") => {}
             (0, _) => {
-                let contact = self.us.to_string();
-                self.send(&respond(text, "200 OK", "c", &contact, ""));
+                let (contact, offers) = (self.us.to_string(), text.starts_with("INVITE "));
+                let body = if offers { sdp(60_002) } else { String::new() };
+                self.send(&respond(text, "200 OK", "c", &contact, &body));
+                if text.starts_with("BYE ") && self.calls.remove(&n).is_some() {
+                    self.outcome.completed += 1;
+                }
             }
             (_, _) => {}
         }
@@ -256,7 +271,7 @@ impl Customer {
 
     fn refused(&mut self, n: u64, text: &str) {
         let to = header(text, "To").unwrap_or_default().to_owned();
-        let uri = format!("sip:4930100@{}", self.load.server);
+        let uri = self.uri(n);
         // RFC 3261 §17.1.1.3: the ACK of a refusal belongs to the INVITE's transaction.
         let ack = self.request("ACK", n, 1, &uri, &to, "");
         self.send(&ack.replacen(&format!("{n}ACK"), &format!("{n}INVITE"), 1));
@@ -265,7 +280,14 @@ impl Customer {
                 true => self.outcome.turned_away += 1,
                 false => self.outcome.failed += 1,
             }
+            let line = text.lines().next().unwrap_or_default();
+            let why = header(text, "Reason").or_else(|| header(text, "Warning"));
+            self.count(format!("{line} {}", why.unwrap_or_default()));
         }
+    }
+
+    fn count(&mut self, reason: String) {
+        *self.outcome.reasons.entry(reason).or_default() += 1;
     }
 
     fn timers(&mut self) {
@@ -284,8 +306,10 @@ impl Customer {
                     (call.interval, call.resend_at) = (interval, now + interval);
                 }
             } else if now - call.begun > PATIENCE {
+                let why = format!("no answer, {:?}", call.step);
                 self.calls.remove(&n);
                 self.outcome.failed += 1;
+                self.count(why);
             } else {
                 self.send(&call.last);
                 if let Some(call) = self.calls.get_mut(&n) {
