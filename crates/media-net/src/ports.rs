@@ -30,6 +30,8 @@ fn suffices(socket: &Socket) -> bool {
 pub(crate) struct Ports {
     pub(crate) rtp: Port,
     pub(crate) rtcp: Option<Port>,
+    /// Whether the audio is read at ticks only.
+    pub(crate) is_paced: bool,
     local: LocalPorts,
     own: Arc<OwnPorts>,
 }
@@ -77,7 +79,7 @@ impl Ports {
     pub(crate) fn bind(local: &LocalPorts, own: &Arc<OwnPorts>) -> io::Result<Self> {
         let port = |port| Port::bind(SocketAddr::new(local.ip, port));
         let (rtp, rtcp) = (port(local.rtp)?, local.rtcp.map(port).transpose()?);
-        let ports = Self { rtp, rtcp, local: *local, own: Arc::clone(own) };
+        let ports = Self { rtp, rtcp, is_paced: false, local: *local, own: Arc::clone(own) };
         own.bound().extend(ports.numbers());
         Ok(ports)
     }

@@ -3,10 +3,14 @@
 
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use media::rtp::DATAGRAM_MAX;
+use socket2::{SockAddr, SockAddrStorage};
 
 /// Sockets told ready by one system call.
 const EVENTS: usize = 256;
@@ -157,6 +161,104 @@ fn read_counter(fd: &OwnedFd) -> u64 {
     // SAFETY: at most 8 bytes are written into a live variable.
     let read = unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
     if read == 8 { count } else { 0 }
+}
+
+/// Datagrams read by one system call.
+pub(crate) const BATCH: usize = 4;
+/// Room for a time stamp (`cmsghdr` and `timespec`), in words, so that it is aligned.
+const CONTROL: usize = 8;
+
+/// Room for what a socket has received, with the kernel's times of arrival.
+pub(crate) struct Batch {
+    buffers: Box<[[u8; DATAGRAM_MAX + 1]; BATCH]>,
+    arrivals: [Arrived; BATCH],
+}
+
+/// How a datagram came.
+#[derive(Clone, Copy)]
+struct Arrived {
+    len: usize,
+    from: Option<SocketAddr>,
+    /// Nanoseconds since 1970, when the socket notes it.
+    at: Option<u64>,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        let nothing = Arrived { len: 0, from: None, at: None };
+        Self { buffers: Box::new([[0; DATAGRAM_MAX + 1]; BATCH]), arrivals: [nothing; BATCH] }
+    }
+
+    /// Reads what is there, without waiting; how many datagrams.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> usize {
+        let mut names: [_; BATCH] = std::array::from_fn(|_| SockAddrStorage::zeroed());
+        let mut controls = [[0u64; CONTROL]; BATCH];
+        // SAFETY: plain C structures for which zeros are a valid value.
+        let (mut slices, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
+            unsafe { mem::zeroed() };
+        for i in 0..BATCH {
+            let buffer = &mut self.buffers[i];
+            slices[i] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            let header = &mut headers[i].msg_hdr;
+            header.msg_name = (&raw mut names[i]).cast();
+            header.msg_namelen = names[i].size_of();
+            header.msg_iov = &raw mut slices[i];
+            header.msg_iovlen = 1;
+            header.msg_control = controls[i].as_mut_ptr().cast();
+            header.msg_controllen = size_of_val(&controls[i]);
+        }
+        // SAFETY: every header points at a name, a slice and control room of the lengths it states,
+        // all of which live over the call.
+        let received = unsafe {
+            let (fd, count) = (socket.as_raw_fd(), BATCH as libc::c_uint);
+            libc::recvmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT, ptr::null_mut())
+        };
+        let received = usize::try_from(received).unwrap_or(0);
+        for (i, (header, name)) in headers[..received].iter().zip(names).enumerate() {
+            // SAFETY: the kernel wrote an address of the family and length that it states.
+            let from = unsafe { SockAddr::new(name, header.msg_hdr.msg_namelen) };
+            let (len, from, at) = (header.msg_len as usize, from.as_socket(), arrival(header));
+            self.arrivals[i] = Arrived { len, from, at };
+        }
+        received
+    }
+
+    /// The `i`th of those just read: whom it is from, when it came, and what it says; one too long
+    /// for RTP comes out empty.
+    pub(crate) fn datagram(&mut self, i: usize) -> Option<(SocketAddr, Option<u64>, &mut [u8])> {
+        let Arrived { len, from, at } = self.arrivals[i];
+        let len = if len > DATAGRAM_MAX { 0 } else { len };
+        Some((from?, at, &mut self.buffers[i][..len]))
+    }
+}
+
+/// The kernel's time of arrival, nanoseconds since 1970.
+fn arrival(header: &libc::mmsghdr) -> Option<u64> {
+    // SAFETY: the header was filled by recvmmsg and its control room is alive.
+    let control = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr).as_ref() }?;
+    if (control.cmsg_level, control.cmsg_type) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+        return None;
+    }
+    // SAFETY: the type says what the data is; it may be unaligned.
+    let time: libc::timespec = unsafe { ptr::read_unaligned(libc::CMSG_DATA(control).cast()) };
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(u64::try_from(time.tv_nsec).ok()?)
+}
+
+/// Has the kernel note when datagrams come, or note it no more.
+pub(crate) fn note_arrivals(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let on = libc::c_int::from(on);
+    // SAFETY: the option's value lives over the call and has the length told.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    })?;
+    Ok(())
 }
 
 /// Undoes `connect` of a datagram socket: anybody may send to it again.

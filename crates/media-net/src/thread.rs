@@ -1,5 +1,7 @@
 //! A worker thread: waits, reads, lets the worker decide, writes.
 
+mod pacing;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -25,6 +27,7 @@ use crate::ports::{OwnPorts, Port, Ports, RECEIVE_BUFFER};
 use crate::recording::{RecordingQueue, RecordingSink};
 use crate::sys::{self, Epoll, Ticker, Waker};
 use crate::{Certificate, StartError};
+use pacing::Pacing;
 
 const WAKE: u64 = u64::MAX;
 const TICKED: u64 = u64::MAX - 1;
@@ -127,6 +130,7 @@ pub(crate) struct Thread<E> {
     epoll: Epoll,
     ticker: Ticker,
     buffers: Box<[[u8; DATAGRAM_MAX + 1]; KEPT]>,
+    pacing: Pacing,
     /// A stream on its way here: no order is taken before it has arrived.
     awaited: Option<(BridgeId, Receiver<Passenger>)>,
     ticking: bool,
@@ -196,6 +200,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             epoll,
             ticker,
             buffers: Box::new([[0; DATAGRAM_MAX + 1]; KEPT]),
+            pacing: Pacing::new(),
             awaited: None,
             ticking: false,
             tick_due: Time::ZERO,
@@ -269,6 +274,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         if fired == 0 || !self.ticking {
             return;
         }
+        self.read_paced(now);
         // After the packets that came with it: that is when it begins.
         self.latest = self.latest.max(self.now() - self.tick_due);
         let quiet = self.overrun_told.is_none_or(|told| now - told >= OVERRUN_PAUSE);
@@ -282,6 +288,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         for _ in 0..if fired > CATCH_UP { 1 } else { fired } {
             self.worker.tick(now, &mut self.rim);
         }
+        self.pace();
     }
 
     /// Takes all commands; breaks when the thread shall end.
@@ -344,6 +351,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     /// Takes a stream and its sockets out of this worker. What comes meanwhile waits in the sockets.
     fn let_go(&mut self, stream: StreamId) -> Option<Passenger> {
         let slot = self.slots.remove(&stream)?;
+        self.hurry(slot);
         let ports = self.rim.ports.get_mut(slot.0)?.take()?;
         self.epoll.remove(ports.rtp.socket.as_fd());
         if let Some(rtcp) = &ports.rtcp {
@@ -379,6 +387,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                         None
                     }
                 };
+                if let Some(source) = slot {
+                    self.hurry(source);
+                }
                 self.worker.hear(listener, source, slot);
             }
             MediaCommand::Move { stream, bridge } => {
@@ -445,6 +456,8 @@ impl<E: Fn(MediaEvent)> Thread<E> {
 
     fn configure(&mut self, now: Time, stream: StreamId, mut config: StreamConfig) {
         let Some(&slot) = self.slots.get(&stream) else { return };
+        // It may be one of ICE from now on.
+        self.hurry(slot);
         let Some(Some(ports)) = self.rim.ports.get(slot.0) else { return };
         config.remote = config.remote.filter(|remote| !ports.is_own(remote.rtp));
         if let Some(remote) = config.remote.as_mut().filter(|remote| ports.is_own(remote.rtcp)) {
@@ -456,6 +469,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     fn close(&mut self, now: Time, stream: StreamId) {
         let slot = self.slots.remove(&stream);
         let stats = slot.and_then(|slot| {
+            self.forget_paced(now, slot);
             let stats = self.worker.close(now, slot, &mut self.rim);
             self.rim.ports[slot.0] = None;
             stats

@@ -341,6 +341,36 @@ fn the_held_side_hears_the_music_of_the_file_in_its_codec() {
 }
 
 #[test]
+fn what_nobody_hears_at_once_is_read_at_ticks_and_nothing_of_it_is_lost() {
+    let engine = Engine::start(MediaNetConfig::default());
+    let (mut a, mut b) = engine.call(&[PCMU], &[PCMU]);
+    engine.hear(&a, Hear::Nothing);
+    engine.hear(&b, Hear::Nothing);
+    // Longer than it takes until the sockets are read at ticks: a second.
+    for n in 0..100u8 {
+        a.say(0, &[n; 160]);
+        b.say(0, &[n; 160]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // A burst is read as well.
+    (0..10).for_each(|n| a.say(0, &[n; 160]));
+    assert!(b.hears_nothing());
+    // Heard again, each packet is passed on as it comes.
+    engine.hear(&a, Hear::Stream(b.stream));
+    engine.hear(&b, Hear::Stream(a.stream));
+    engine.settle();
+    for n in 0..20u8 {
+        a.say(0, &[n; 160]);
+        assert_eq!(b.hear().unwrap().1, [n; 160]);
+    }
+    let stats = engine.close(&a);
+    assert_eq!((stats.packets_received, stats.lost), (130, 0));
+    std::thread::sleep(Duration::from_millis(1500));
+    (0..3).for_each(|n| b.say(0, &[n; 160]));
+    assert_eq!(engine.close(&b).packets_received, 103, "what waits for a tick counts at the end");
+}
+
+#[test]
 fn reports_reach_the_phone_and_come_back_as_figures() {
     let engine = Engine::start(MediaNetConfig::default());
     let (mut a, b) = engine.call(&[PCMU], &[PCMU]);

@@ -321,7 +321,15 @@ impl Worker {
         Some(gone)
     }
 
-    /// A datagram has come. Its bytes are overwritten.
+    /// Whether nothing happens before the next tick with what comes to a stream: nobody hears it but
+    /// in a mix. Its socket may be read once a tick, just before it, which costs no wake-up.
+    pub fn waits_for_tick(&self, slot: Slot) -> bool {
+        let stream = self.streams.get(slot.0).and_then(Option::as_deref);
+        stream.is_some_and(|stream| stream.hearers.is_empty() && stream.path.is_none())
+    }
+
+    /// A datagram has come. Its bytes are overwritten. `now` is when it came: not before the last of
+    /// this stream's.
     pub fn packet(
         &mut self,
         now: Time,

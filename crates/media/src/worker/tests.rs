@@ -471,6 +471,22 @@ fn several_hear_one() {
 }
 
 #[test]
+fn what_is_mixed_or_unheard_waits_for_the_tick() {
+    let (mut world, customer, agent) = World::call(&[PCMU], &[PCMU]);
+    assert!(!world.worker.waits_for_tick(customer), "relayed as it comes");
+    let mix = Hear::Mix([StreamId(0), StreamId(1)].into_iter().collect());
+    world.hear(agent, mix, None);
+    assert!(world.worker.waits_for_tick(customer), "mixed");
+    assert!(!world.worker.waits_for_tick(agent), "the customer hears it as it comes");
+    world.hear(customer, Hear::Music, None);
+    assert!(world.worker.waits_for_tick(agent), "on hold");
+    world.hear(agent, Hear::Stream(StreamId(0)), Some(customer));
+    assert!(!world.worker.waits_for_tick(customer));
+    world.close(customer);
+    assert!(!world.worker.waits_for_tick(customer), "there is none");
+}
+
+#[test]
 fn nobody_hears_himself_or_who_is_gone() {
     let (mut world, a, b) = World::call(&[PCMU], &[PCMU]);
     world.hear(a, Hear::Stream(StreamId(0)), Some(a));
