@@ -1,5 +1,6 @@
 //! baresip 1.0 as a phone without sound hardware: it speaks a tone and records what it hears.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::table::Ear;
 use crate::{Child, Server, eventually, password, tone};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -135,6 +137,11 @@ impl Baresip {
         }
     }
 
+    /// What it hears from now on, while its calls go on.
+    pub fn ear(&self) -> Box<dyn Ear> {
+        Box::new(Recordings { dir: self.dir.clone(), taken: BTreeMap::new() })
+    }
+
     fn screen(&self) -> String {
         fs::read_to_string(self.dir.join("screen")).unwrap_or_default()
     }
@@ -143,17 +150,43 @@ impl Baresip {
     pub fn heard(mut self) -> (Vec<f64>, f64) {
         self.process.terminate();
         assert!(self.process.wait(PATIENCE).is_some(), "baresip does not end");
-        let entries = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> =
-            entries.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect();
-        files.sort();
         let mut all = (Vec::new(), 8000.0);
-        for file in files {
+        for file in recordings(&self.dir) {
             let (samples, rate) = tone::read_wav(&file);
             all.0.extend(samples);
             all.1 = rate;
         }
         all
+    }
+}
+
+/// Its recordings of what it heard, in the order of time.
+fn recordings(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect();
+    files.sort();
+    files
+}
+
+/// Its recordings while it writes them, and how much of each was taken.
+#[derive(Debug)]
+struct Recordings {
+    dir: PathBuf,
+    taken: BTreeMap<PathBuf, usize>,
+}
+
+impl Ear for Recordings {
+    fn fresh(&mut self) -> (Vec<f64>, f64) {
+        let mut fresh = (Vec::new(), 8000.0);
+        for file in recordings(&self.dir) {
+            let Some((samples, rate)) = tone::read_growing(&file) else { continue };
+            let taken = self.taken.entry(file).or_default();
+            fresh.0.extend(samples.get(*taken..).unwrap_or(&[]));
+            fresh.1 = rate;
+            *taken = samples.len().max(*taken);
+        }
+        fresh
     }
 }
 

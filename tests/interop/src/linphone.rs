@@ -8,8 +8,11 @@ use std::path::PathBuf;
 use std::process::{ChildStdin, Command};
 use std::time::Duration;
 
+use crate::table::Ear;
 use crate::{Child, Server, eventually, password, tone};
 
+/// Octets before the samples of its recording.
+const HEAD_LEN: usize = 44;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A running linphonec.
@@ -49,6 +52,7 @@ impl Linphone {
         let known = eventually(PATIENCE, || server.log().contains(&registered).then_some(()));
         assert!(known.is_some(), "linphonec does not register:\n{}", phone.screen());
         phone.command("soundcard use files");
+        phone.command(&format!("record {}", phone.heard().display()));
         phone.command(&format!("play {}", phone.dir.join("spoken.wav").display()));
         phone
     }
@@ -62,6 +66,15 @@ impl Linphone {
     pub fn dial(&mut self, number: &str) {
         let uri = format!("call sip:{number}@{}", self.server);
         self.command(&uri);
+    }
+
+    /// What it hears from now on, while its call goes on.
+    pub fn ear(&self) -> Box<dyn Ear> {
+        Box::new(Recording { file: self.heard(), taken: 0 })
+    }
+
+    fn heard(&self) -> PathBuf {
+        self.dir.join("heard.wav")
     }
 
     /// Waits until its screen shows `text` for the `times`th time.
@@ -79,5 +92,23 @@ impl Drop for Linphone {
     fn drop(&mut self) {
         let _ = writeln!(self.input, "quit"); // its calls end by BYE, its binding by REGISTER
         let _ = self.process.wait(Duration::from_secs(5));
+    }
+}
+
+/// Its recording while it writes it, and how much of it was taken.
+#[derive(Debug)]
+struct Recording {
+    file: PathBuf,
+    taken: usize,
+}
+
+impl Ear for Recording {
+    fn fresh(&mut self) -> (Vec<f64>, f64) {
+        // It writes the head of the file when it closes it: what follows is known.
+        let bytes = fs::read(&self.file).unwrap_or_default();
+        let samples: Vec<_> = tone::samples_of(bytes.get(HEAD_LEN..).unwrap_or(&[])).collect();
+        let fresh = samples.get(self.taken..).unwrap_or(&[]).to_vec();
+        self.taken = samples.len();
+        (fresh, 8000.0)
     }
 }

@@ -58,4 +58,38 @@ impl Record {
         let legs = self.0["legs"].as_array().unwrap().iter();
         legs.map(|leg| leg[name].as_u64().unwrap_or(0)).collect()
     }
+
+    /// How long the call was such, in milliseconds: `talk`, `hold`, `consult`, `transfer`,
+    /// `conference` or `postCall`.
+    pub fn time(&self, kind: &str) -> u64 {
+        self.0["times"][format!("{kind}Ms")].as_u64().unwrap()
+    }
+
+    /// What the call was, stretch by stretch: kind, milliseconds, and how many took part.
+    pub fn segments(&self) -> Vec<(&str, u64, usize)> {
+        let segments = self.0["segments"].as_array().unwrap().iter();
+        segments
+            .map(|one| {
+                let participants = one["participants"].as_array().unwrap().len();
+                let kind = one["kind"].as_str().unwrap();
+                (kind, one["durationMs"].as_u64().unwrap(), participants)
+            })
+            .collect()
+    }
+
+    /// The times of all its stretches add up to those of each kind, and these to the whole from the
+    /// answer to the end, but for a millisecond each that rounding takes.
+    #[track_caller]
+    pub fn assert_times_add_up(&self) {
+        let segments = self.segments();
+        let mut whole = 0;
+        for kind in ["talk", "hold", "consult", "transfer", "conference", "postCall"] {
+            let own = segments.iter().filter(|(of, ..)| *of == kind);
+            let sum: u64 = own.clone().map(|(_, ms, _)| ms).sum();
+            let slack = own.count() as u64 + 1;
+            assert!(self.time(kind).abs_diff(sum) <= slack, "{kind}: {self:?}");
+            whole += self.time(kind);
+        }
+        assert!(self.number("talkMs").abs_diff(whole) <= 6, "{whole} of {self:?}");
+    }
 }

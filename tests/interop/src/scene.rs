@@ -1,6 +1,7 @@
 //! One call told as a cast: who plays which scenario where.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use crate::{Ended, Record, Server, Setup, Sipp};
 
@@ -59,6 +60,16 @@ impl Scene {
         self.server.register(extension, address);
         let sipp = Sipp::at(&mut self.server, scenario, address).with(arguments);
         self.waiting.push(sipp.start());
+        self
+    }
+
+    /// The same for a phone that places calls of its own meanwhile, with its extension's password.
+    #[must_use]
+    pub fn calling_agent(mut self, extension: &str, scenario: &str, arguments: &[&str]) -> Self {
+        let address = self.phone_address();
+        self.server.register(extension, address);
+        let sipp = Sipp::at(&mut self.server, scenario, address).as_user(extension);
+        self.waiting.push(sipp.with(arguments).start());
         self
     }
 
@@ -125,10 +136,15 @@ impl Scene {
 
     /// Everybody plays to the end; then the server leaves.
     pub fn end(self) -> Ended {
+        self.end_and(|_| ())
+    }
+
+    /// The same; then `after` has the server's directory before it is removed.
+    pub fn end_and(self, after: impl FnOnce(&Path)) -> Ended {
         let Self { server, waiting, acting, .. } = self;
         acting.into_iter().for_each(Sipp::finish);
         waiting.into_iter().for_each(Sipp::finish);
-        server.stop()
+        server.stop_and(after)
     }
 
     /// The server leaves while these, and all who wait, still play; then they play to the end.

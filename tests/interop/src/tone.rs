@@ -19,10 +19,24 @@ pub fn read_stereo(file: &Path) -> (Vec<f64>, Vec<f64>, f64) {
     (channel(0), channel(1), rate)
 }
 
+/// The same as [`read_wav`] of a file that is still being written; `None` before its first sample.
+pub fn read_growing(file: &Path) -> Option<(Vec<f64>, f64)> {
+    let bytes = fs::read(file).ok()?;
+    let (samples, channels, rate) = parse(&bytes, true)?;
+    Some((samples.into_iter().step_by(channels).collect(), rate))
+}
+
 /// All samples in turn, the number of channels, and the rate.
 fn read(file: &Path) -> (Vec<f64>, usize, f64) {
     let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    assert_eq!(&bytes[..4], b"RIFF", "{}", file.display());
+    parse(&bytes, false).unwrap_or_else(|| panic!("{} has no samples", file.display()))
+}
+
+/// The same; what a file that `grows` says of its length does not count.
+fn parse(bytes: &[u8], grows: bool) -> Option<(Vec<f64>, usize, f64)> {
+    if bytes.get(..4)? != b"RIFF" {
+        return None;
+    }
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let (mut at, mut channels, mut rate) = (12, 1, 8000);
     while at + 8 <= bytes.len() {
@@ -34,16 +48,21 @@ fn read(file: &Path) -> (Vec<f64>, usize, f64) {
                 rate = word(at + 12);
             }
             b"data" => {
-                let len = if len == 0 { bytes.len() - at - 8 } else { len };
-                let samples = bytes[at + 8..at + 8 + len].chunks_exact(2);
-                let sample = |s: &[u8]| f64::from(i16::from_le_bytes([s[0], s[1]])) / 32768.0;
-                return (samples.map(sample).collect(), channels, f64::from(rate));
+                let len = if len == 0 || grows { bytes.len() - at - 8 } else { len };
+                let samples = samples_of(&bytes[at + 8..at + 8 + len]);
+                return Some((samples.collect(), channels, f64::from(rate)));
             }
             _ => {}
         }
         at += 8 + len + len % 2;
     }
-    panic!("{} has no samples", file.display())
+    None
+}
+
+/// Samples (-1 to 1) of 16 bits, low octet first.
+pub fn samples_of(bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
+    let pairs = bytes.chunks_exact(2);
+    pairs.map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32768.0)
 }
 
 /// Amplitude of one frequency (0 to 1), by Goertzel's algorithm.
@@ -55,6 +74,28 @@ pub fn amplitude(samples: &[f64], rate: f64, frequency: f64) -> f64 {
     }
     let power = one * one + two * two - step * one * two;
     2.0 * power.max(0.0).sqrt() / samples.len().max(1) as f64
+}
+
+/// The same through a Hann window: a tone that begins or ends within the samples is not taken for its
+/// neighbours.
+pub fn clear_amplitude(samples: &[f64], rate: f64, frequency: f64) -> f64 {
+    let (mut real, mut imaginary) = (0.0, 0.0);
+    for (n, sample) in samples.iter().enumerate() {
+        let window = 1.0 - (TAU * n as f64 / samples.len() as f64).cos();
+        let (sin, cos) = (TAU * frequency * n as f64 / rate).sin_cos();
+        real += sample * window * cos;
+        imaginary += sample * window * sin;
+    }
+    2.0 * f64::hypot(real, imaginary) / samples.len().max(1) as f64
+}
+
+/// Amplitude from which a tone is heard among others.
+pub const AUDIBLE: f64 = 0.02;
+
+/// Seconds, in tenths, in which a tone is heard, whatever else is.
+pub fn seconds(samples: &[f64], rate: f64, frequency: f64) -> f64 {
+    let parts = samples.chunks_exact((rate * 0.1) as usize);
+    parts.filter(|part| clear_amplitude(part, rate, frequency) >= AUDIBLE).count() as f64 * 0.1
 }
 
 /// Root mean square of the samples.

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use interop::client::{Client, Dialog, Message};
-use interop::{Baresip, CUSTOMER, Linphone, PHONE, Record, Scene, Server, Setup, Talk, tone};
+use interop::{Baresip, CUSTOMER, Linphone, PHONE, Record, Scene, Server, Setup, Sipp, Talk, tone};
 
 const ENTRY: &str = "+4930100"; // leads to 1001
 /// baresip 1.0 gives up at a challenge it does not know, wherever it stands in the list.
@@ -40,6 +40,66 @@ fn t11_a_transfer_to_a_busy_agent_leaves_the_call_as_it_was() {
 fn t11_a_transfer_to_an_agent_who_declines_leaves_the_call_as_it_was() {
     let record = transfer("agent-transfers-in-vain", "agent-declines", "customer-is-hung-up");
     assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+}
+
+/// The target rings for the ring time: the transferor is told 480 and has the call again.
+#[test]
+fn t11_a_transfer_that_nobody_answers_leaves_the_call_as_it_was() {
+    let setup = Setup { ring_timeout_s: 5, ..Setup::default() };
+    let record = Scene::with(&setup)
+        .agent_with("1001", "agent-transfers-to-nobody", &["-key", "target", "1002"])
+        .agent("1002", "agent-is-cancelled")
+        .customer_with("customer-is-hung-up", ENTRY, &["-recv_timeout", "15000"])
+        .record();
+    assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+    assert!(record.time("transfer") > 4_000, "{record:?}");
+    record.assert_times_add_up();
+}
+
+/// REFER with Replaces, with both dialogs on one SIPp: customer and colleague are left to each other.
+#[test]
+fn t11_an_attended_transfer_by_refer_ends_both_dialogs_of_the_transferor() {
+    let record = Scene::new()
+        .calling_agent("1001", "agent-transfers-attended", &[])
+        .agent_with("1002", "agent-hangs-up", &["-d", "2000"])
+        .customer("customer-is-hung-up", ENTRY)
+        .record();
+    assert_eq!((record.status(), record.ended_by()), (200, "callee"), "{record:?}");
+    assert_eq!(record.legs().len(), 4, "{record:?}");
+    let kinds: Vec<_> = record.segments().into_iter().map(|(kind, ..)| kind).collect();
+    assert!(kinds.contains(&"consult") && kinds.last() == Some(&"talk"), "{kinds:?}");
+    record.assert_times_add_up();
+}
+
+/// RFC 3891: a call changes from one phone of its user to another; nobody else may take it.
+#[test]
+fn h3_an_invite_with_replaces_moves_a_call_to_another_phone_of_its_user_alone() {
+    let mut server = Server::start(&Setup { digest: MD5, ..Setup::default() });
+    let talk = Talk::start(&server);
+    let Talk { phone, of_phone, customer, of_customer } = &talk;
+    let replaces = format!(
+        "{};to-tag={};from-tag={}",
+        of_phone.call_id,
+        tag(&of_phone.to),
+        tag(&of_phone.from)
+    );
+    let mut take = |scenario: &str, extension: &str, ip: [u8; 4]| {
+        let sipp = Sipp::new(&mut server, scenario, ip).as_user(extension).calling("1001");
+        sipp.with(&["-key", "replaces", &replaces]).start()
+    };
+    take("phone-may-not-take-over", "1002", [127, 0, 0, 12]).finish();
+    assert_eq!(phone.ask(&phone.within(of_phone, "OPTIONS", 100, "")).status(), 200);
+    let taker = take("phone-takes-over", "1001", [127, 0, 0, 13]);
+    let bye = phone.receive_request("BYE");
+    phone.send(&phone.reply(&bye, "200 OK", &[], ""));
+    assert_eq!(customer.ask(&customer.within(of_customer, "OPTIONS", 100, "")).status(), 200);
+    assert_eq!(customer.ask(&customer.within(of_customer, "BYE", 101, "")).status(), 200);
+    taker.finish();
+    let records = server.stop().records;
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!((records[0].status(), records[0].ended_by()), (200, "caller"), "{records:?}");
+    let legs: Vec<_> = records[0].legs().into_iter().map(|(party, _)| party).collect();
+    assert_eq!(legs, ["customer", "1001", "1001"]);
 }
 
 #[test]

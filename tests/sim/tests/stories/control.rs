@@ -160,7 +160,22 @@ fn c15_a_dialled_entry_point_is_one() {
 }
 
 #[test]
-fn c24_the_initiator_dies_and_the_consult_ends() {
+fn c24_the_initiator_hangs_up_and_all_is_over() {
+    let mut world = world();
+    world.plan("1001", Answering::after(1000).then(8000, sim::Act::Bye));
+    world.call("carrier", Placing::to("+4930100"));
+    world.run_for(seconds(3));
+    world.plan("1002", Answering::after(1000));
+    world.act("1001", consult("1002")).unwrap();
+    world.run_for(seconds(3));
+    assert_eq!(state(&mut world), InteractionState::Consulting);
+    world.run_for(seconds(6));
+    assert!(["carrier", "1001", "1002"].iter().all(|peer| !world.has_call(peer)));
+    world.finish();
+}
+
+#[test]
+fn c17_the_initiator_ends_the_consult_and_talks_to_the_customer() {
     let mut world = consulting();
     world.act("1001", Act::ConsultEnd).unwrap();
     world.run_for(seconds(3));
