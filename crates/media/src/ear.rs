@@ -214,7 +214,8 @@ impl Ear {
         // Longer packets would not fit at a higher rate.
         let longest = line.format.samples_of_ms(PACKET_MS_MAX);
         let lost = self.next.and_then(|next| next.lost_before(position, line, payload));
-        let lost = lost.filter(|lost| 2 * lost <= longest).unwrap_or(0);
+        let is_in = |lost: &usize| 2 * lost <= longest && line.decoder.has_redundancy(payload);
+        let lost = lost.filter(is_in).unwrap_or(0);
         let (before, now) = room.split_at_mut(lost);
         let is_recovered = lost > 0 && line.decoder.decode_fec(payload, before);
         let decoded = line.decoder.decode(payload, now);
@@ -326,6 +327,7 @@ impl Ear {
 mod tests {
     use super::*;
     use crate::codec::{Encoder, OpusFormat, OpusSettings};
+    use crate::speech::{rms, speech};
 
     const fn payload(codec: Codec, number: u8, clock_rate: u32) -> Payload {
         Payload { codec, key: number, send: number, receive: number, clock_rate }
@@ -396,36 +398,79 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_opus_lost_comes_with_the_next_packet() {
+    /// Packets of 20 ms at 16 kHz, for a receiver that makes use of redundancy.
+    fn opus_packets(pcm: &[i16]) -> Vec<Vec<u8>> {
         let opus = Format::of(&OPUS).unwrap().for_rate(16_000);
-        let format = Format { opus: OpusFormat { fec: true, ..OpusFormat::default() }, ..opus };
-        let settings = OpusSettings { expected_loss_percent: 30, ..OpusSettings::default() };
+        let format = Format { opus: OpusFormat::OURS, ..opus };
+        let settings = OpusSettings { expected_loss_percent: 20, ..OpusSettings::default() };
         let mut encoder = Encoder::new(&format, settings).unwrap();
-        let mut ear = ear(&[OPUS], 16_000);
-        let (mut out, mut heards) = ([0; SAMPLES_MAX], Vec::new());
-        for n in 0..60u64 {
-            let tone = |k: u64| {
-                let at = (n * 320 + k) as f64 / 16_000.0;
-                ((at * 220.0 * std::f64::consts::TAU).sin() * 8000.0) as i16
-            };
-            let pcm: Vec<i16> = (0..320).map(tone).collect();
+        let mut encode = |frame: &[i16]| {
             let mut packet = [0; 400];
-            let len = encoder.encode(&pcm, &mut packet).unwrap();
+            let len = encoder.encode(frame, &mut packet).unwrap();
+            packet[..len].to_vec()
+        };
+        pcm.chunks_exact(320).map(&mut encode).collect()
+    }
+
+    #[test]
+    fn what_opus_lost_comes_with_the_next_packet_as_loud_as_it_was() {
+        let packets = opus_packets(&speech(16_000, 320 * 200));
+        let (mut whole, mut with_losses) = (ear(&[OPUS], 16_000), ear(&[OPUS], 16_000));
+        let mut conceals = Decoder::new(&Format::of(&OPUS).unwrap().for_rate(16_000)).unwrap();
+        let (mut powers, mut errors) = ([0.0; 2], [0.0; 2]);
+        let mut right = [0; 320];
+        for (n, packet) in packets.iter().enumerate() {
+            let mut out = [0; SAMPLES_MAX];
+            let place = at(n as u64, n as u32 * 960);
+            let former = right;
+            whole.hear(111, place, packet, &mut out).unwrap();
+            right.copy_from_slice(&out[..320]);
             // One of ten is lost, and once two in a row.
             if n % 10 == 5 || n == 56 {
                 continue;
             }
-            let heard = ear.hear(111, at(n, n as u32 * 960), &packet[..len], &mut out).unwrap();
-            heards.push((n, heard.gap, heard.len));
-        }
-        for (n, gap, len) in &heards[1..] {
+            let mut guess = [0; 320];
+            if n % 10 == 6 {
+                assert!(conceals.conceal(&mut guess));
+            }
+            conceals.decode(packet, &mut [0; SAMPLES_MAX]).unwrap();
+            let heard = with_losses.hear(111, place, packet, &mut out).unwrap();
             let expected = match n {
+                0 => (Gap::Start, 320),
                 57 => (Gap::Lost { packets: 2, samples: 640 }, 320),
                 n if n % 10 == 6 => (Gap::None, 640),
                 _ => (Gap::None, 320),
             };
-            assert_eq!((*gap, *len), expected, "{n}");
+            assert_eq!((heard.gap, heard.len), expected, "{n}");
+            if heard.len == 640 {
+                let wrong = |guess: &[i16]| {
+                    former.iter().zip(guess).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+                };
+                powers[0] += rms(&former).powi(2);
+                powers[1] += rms(&out[..320]).powi(2);
+                errors[0] += wrong(&out[..320]);
+                errors[1] += wrong(&guess);
+            }
+        }
+        let level = 10.0 * (powers[1] / powers[0]).log10();
+        assert!(level.abs() < 1.5, "{level} dB");
+        assert!(errors[0] < 0.3 * errors[1], "{errors:?}");
+    }
+
+    #[test]
+    fn where_opus_repeats_nothing_the_loss_is_told() {
+        // Nobody speaks: there is nothing that the encoder finds worth repeating.
+        let packets = opus_packets(&[0; 320 * 20]);
+        let mut ear = ear(&[OPUS], 16_000);
+        let mut out = [0; SAMPLES_MAX];
+        for (n, packet) in packets.iter().enumerate().filter(|(n, _)| *n != 15) {
+            let heard = ear.hear(111, at(n as u64, n as u32 * 960), packet, &mut out).unwrap();
+            let expected = match n {
+                0 => Gap::Start,
+                16 => Gap::Lost { packets: 1, samples: 320 },
+                _ => Gap::None,
+            };
+            assert_eq!((heard.gap, heard.len), (expected, 320), "{n}");
         }
     }
 

@@ -29,6 +29,8 @@ pub mod rtcp_latch;
 pub mod rtp;
 pub mod sender;
 pub mod sound;
+#[cfg(test)]
+mod speech;
 pub mod srtp;
 pub mod stream;
 pub mod tone;

@@ -2,7 +2,7 @@ use audio_codec::Decoder as _;
 use audio_codec::g722::G722Decoder;
 use opus::Channels;
 
-use super::{CodecError, Format, PACKET_MS_MAX, g711};
+use super::{CodecError, Format, PACKET_MS_MAX, g711, opus_packet};
 use crate::command::Codec;
 
 /// From payloads to samples.
@@ -91,13 +91,19 @@ impl Decoder {
         }
     }
 
+    /// Whether a packet says something of the one before it: only Opus does, in speech, where its
+    /// sender was asked for it. Music and what it takes for silence libopus never repeats.
+    pub fn has_redundancy(&self, packet: &[u8]) -> bool {
+        matches!(self, Self::Opus(..)) && opus_packet::has_redundancy(packet)
+    }
+
     /// Makes up for a lost packet of `out.len()` samples with what the `next` one says of it, and
-    /// returns whether anything was written: only Opus has such. `next` is still to be decoded.
+    /// returns whether it did. `next` is still to be decoded.
     ///
-    /// Where `next` brings no redundancy, Opus conceals by itself.
+    /// Without redundancy nothing is written: libopus would conceal, which dies away.
     pub fn decode_fec(&mut self, next: &[u8], out: &mut [i16]) -> bool {
         match self {
-            Self::Opus(decoder, rate) if !next.is_empty() => {
+            Self::Opus(decoder, rate) if opus_packet::has_redundancy(next) => {
                 is_opus_length(out.len(), *rate) && decoder.decode(next, out, true).is_ok()
             }
             Self::Opus(..) | Self::Pcmu | Self::Pcma | Self::L16 | Self::G722(_) => false,

@@ -8,6 +8,7 @@ mod decoder;
 mod encoder;
 pub mod g711;
 pub mod opus_format;
+mod opus_packet;
 
 use thiserror::Error;
 

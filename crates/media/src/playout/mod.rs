@@ -35,6 +35,8 @@ pub const DELAY_MS_MAX: i64 = 240;
 const BUFFER_MS: usize = 400;
 /// After so much silence of the sender its pause counts as wanted, milliseconds.
 const PAUSE_MS: usize = 100;
+/// Join of what was made up to the rest of a packet that was recovered, milliseconds.
+const SEAM_MS: usize = 3;
 /// A gap shorter than this is a rounding error, microseconds.
 const TOLERANCE_US: i64 = 500;
 /// Packets are reckoned with this much later than the latest was, so that a slow drift of the clocks
@@ -396,18 +398,30 @@ impl Playout {
         let gap = gap as usize;
         let waited = now - first.arrival + (self.line.pending() + gap) as i64;
         let payload = self.buffer.payload(first);
-        let (known, room) = self.line.room(gap + self.format.samples_of_ms(PACKET_MS_MAX));
-        let (lost, fresh) = room.split_at_mut(gap);
-        let is_recovered = self.decoder.decode_fec(payload, lost);
-        let is_concealed = is_recovered || self.decoder.conceal(lost);
+        // What is repeated is the whole of the lost packet, however much of it is made up already.
+        let lost = match self.decoder.has_redundancy(payload) {
+            true => gap.max(self.packet as usize),
+            false => gap,
+        };
+        let (known, room) = self.line.room(lost + self.format.samples_of_ms(PACKET_MS_MAX));
+        let (before, fresh) = room.split_at_mut(lost);
+        let is_recovered = self.decoder.decode_fec(payload, before);
+        let is_concealed = is_recovered || self.decoder.conceal(&mut before[lost - gap..]);
         let Ok(len) = self.decoder.decode(payload, fresh) else {
             self.buffer.pass(first);
             self.stats.dropped += 1;
             return self.lose(gap as i64 + self.packet);
         };
         self.stats.recovered += u64::from(is_recovered);
+        room.copy_within(lost - gap..lost + len, 0);
+        let (made_up, follows) = room[..gap + len].split_at_mut(gap);
         if !is_concealed {
-            self.plc.bridge(known, &fresh[..len], lost);
+            self.plc.bridge(known, follows, made_up);
+        } else if gap < lost {
+            // It begins in the midst of a wave that is not the one made up before.
+            let seam = self.format.samples_of_ms(SEAM_MS).min(gap);
+            let (seam, follows) = room[..gap + len].split_at_mut(seam);
+            self.plc.bridge(known, follows, seam);
         }
         self.is_paused = self.decoder.is_pause(payload);
         self.buffer.pass(first);

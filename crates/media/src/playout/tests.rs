@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::{Encoder, OpusFormat, OpusSettings};
+use crate::speech::{rms, speech};
 
 fn ms(ms: u64) -> Time {
     Time::ZERO + Duration::from_millis(ms)
@@ -12,10 +13,6 @@ fn ms(ms: u64) -> Time {
 
 fn tone(hertz: f64, rate: u32, len: usize) -> Vec<i16> {
     (0..len).map(|n| (8000.0 * (TAU * hertz * n as f64 / f64::from(rate)).sin()) as i16).collect()
-}
-
-fn rms(samples: &[i16]) -> f64 {
-    (samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len() as f64).sqrt()
 }
 
 /// Power beside one frequency, dB below all of it.
@@ -171,6 +168,45 @@ fn lost_packets_are_made_up_and_counted() {
         assert!((0.85..1.1).contains(&level), "{:?}: {level}", format.codec);
         assert!(rest < -6.0, "{:?}: {rest} dB", format.codec);
         assert_eq!(stats.recovered > 5, format.codec == Codec::Opus, "{:?}", format.codec);
+    }
+}
+
+/// What is heard of speech in Opus whose packets in `lost` never come, in pulls of `tick_ms`.
+fn with_losses(tick_ms: usize, fec: bool, lost: impl Fn(usize) -> bool) -> (f64, PlayoutStats) {
+    let opus = OpusFormat { fec, ..OpusFormat::OURS };
+    let format = Format { opus, ..Format::new(Codec::Opus, 48_000).unwrap() }.for_rate(16_000);
+    let said = speech(16_000, 16_000 * 8);
+    let mut sender = Sender::new(format, said.clone());
+    let mut playout = Playout::new(format, 16_000, 1).unwrap();
+    let (mut heard, mut sent) = (vec![], 0);
+    for tick in 0..7900 / tick_ms {
+        let now = tick * tick_ms;
+        while 20 * sent <= now {
+            let packet = sender.next();
+            if !lost(sent) {
+                put(&mut playout, ms(20 * sent as u64), &packet, Content::Audio);
+            }
+            sent += 1;
+        }
+        let mut out = vec![0; tick_ms * 16];
+        playout.pull(ms(now as u64), &mut out);
+        heard.extend(out);
+    }
+    let level = 20.0 * (rms(&heard[16_000 * 3..]) / rms(&said[16_000 * 3..])).log10();
+    (level, playout.stats())
+}
+
+#[test]
+fn what_opus_repeats_is_played_as_loud_as_it_was_said() {
+    // Pulls of 20 ms end with a packet, those of 15 in the midst of what is made up.
+    for tick_ms in [20, 15] {
+        let (whole, _) = with_losses(tick_ms, true, |_| false);
+        let (level, stats) = with_losses(tick_ms, true, |n| n > 20 && n % 5 == 2);
+        assert!(stats.recovered > 40, "{tick_ms}: {stats:?}");
+        assert!((level - whole).abs() < 0.5, "{tick_ms}: {level} instead of {whole} dB");
+        let (concealed, stats) = with_losses(tick_ms, false, |n| n > 20 && n % 5 == 2);
+        assert_eq!(stats.recovered, 0, "{tick_ms}: nobody asked for it");
+        assert!(concealed < level, "{tick_ms}: {concealed} against {level} dB");
     }
 }
 
