@@ -9,7 +9,9 @@
 use crate::codec::{Encoder, Format, OpusFormat, OpusSettings};
 use crate::command::{Codec, Payload};
 use crate::ear::{Gap, Heard};
+use crate::plc::Plc;
 use crate::resampler::Resampler;
+use crate::sound::{die_away, fade_in, fade_len};
 
 /// Longest payload made, bytes: with its headers it fits one Ethernet frame.
 pub(crate) const PAYLOAD_MAX: usize = 1400;
@@ -17,6 +19,8 @@ pub(crate) const PAYLOAD_MAX: usize = 1400;
 /// Length of a frame, milliseconds, unless its payload would be too long.
 const FRAME_MS: usize = 20;
 const SHORT_FRAME_MS: usize = 10;
+/// Samples of a frame at the highest rate.
+const TICK_MAX: usize = 960;
 
 /// The encoding half of a stream.
 pub(crate) struct Mouth {
@@ -28,6 +32,10 @@ pub(crate) struct Mouth {
     /// Two frames: what is left of one packet, and a piece of the next.
     pcm: Box<[i16]>,
     filled: usize,
+    /// The two frames before, for what would have come next.
+    past: Box<[i16]>,
+    /// Whether what comes next rises from nothing.
+    is_soft: bool,
     /// Of the next packet.
     extended: u64,
     /// Of the first sample in `pcm`.
@@ -76,6 +84,8 @@ impl Mouth {
             resampler,
             pcm: vec![0; 2 * frame_of(&format)].into(),
             filled: 0,
+            past: vec![0; 2 * frame_of(&format)].into(),
+            is_soft: false,
             extended: 0,
             timestamp: 0,
             marker: true,
@@ -94,6 +104,52 @@ impl Mouth {
     /// The payload of its packets.
     pub(crate) fn payload(&self) -> &Payload {
         &self.payload
+    }
+
+    /// Rate of what it encodes, hertz.
+    pub(crate) fn rate(&self) -> u32 {
+        self.format.sample_rate
+    }
+
+    /// Whether the listener hears it.
+    pub(crate) fn is_speaking(&self) -> bool {
+        self.heard_run.is_some()
+    }
+
+    /// The listener hears something else from now on: what it said so far is not gone on with.
+    pub(crate) fn leave(&mut self) {
+        self.heard_run = None;
+    }
+
+    /// The same when what comes instead is at hand: 20 ms at [`Self::rate`], to which the end of
+    /// what was said is added. Length of the packet; `None` when nothing was said or it does not fit.
+    pub(crate) fn give_way(
+        &mut self,
+        pcm: &mut [i16],
+        plc: &mut Plc,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        self.heard_run.take()?;
+        let mut history = [0; 4 * TICK_MAX];
+        let history = &mut history[..self.past.len() + self.filled];
+        let (past, rest) = history.split_at_mut(self.past.len());
+        past.copy_from_slice(&self.past);
+        rest.copy_from_slice(&self.pcm[..self.filled]);
+        // What waits for the rest of its packet comes first.
+        let mut end = [0; TICK_MAX];
+        let end = &mut end[..fade_len(self.rate())];
+        let waiting = self.filled.min(end.len());
+        end[..waiting].copy_from_slice(&self.pcm[..waiting]);
+        plc.reset();
+        plc.conceal(history, &mut end[waiting..]);
+        die_away(end, pcm, self.rate());
+        let frame = frame_of(&self.format);
+        (pcm.len() == frame).then(|| self.encoder.encode(pcm, out).ok())?
+    }
+
+    /// What is said next rises from nothing.
+    pub(crate) fn begin_softly(&mut self) {
+        self.is_soft = true;
     }
 
     /// Says what an ear has heard; `send` gets each packet that is full.
@@ -168,6 +224,9 @@ impl Mouth {
                     now.len()
                 }
             };
+            if std::mem::take(&mut self.is_soft) {
+                fade_in(&mut room[..made], self.format.sample_rate);
+            }
             self.filled += made;
             self.flush(send);
         }
@@ -178,6 +237,8 @@ impl Mouth {
         while self.filled >= frame {
             let mut payload = [0; PAYLOAD_MAX];
             let len = self.encoder.encode(&self.pcm[..frame], &mut payload).unwrap_or(0);
+            self.past.copy_within(frame.., 0);
+            self.past[frame..].copy_from_slice(&self.pcm[..frame]);
             self.pcm.copy_within(frame..self.filled, 0);
             self.filled -= frame;
             // Opus says so when a frame need not be sent.

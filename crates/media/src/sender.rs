@@ -103,6 +103,8 @@ pub struct Relayed {
 const STEP_MAX: Duration = Duration::from_secs(5);
 /// What a packet of unknown duration is taken to last.
 const FRAME: Duration = Duration::from_millis(20);
+/// How far our own packets may be ahead of real time: less than a tick, which may be late itself.
+const AHEAD_MIN: Duration = Duration::from_millis(15);
 /// How far our own packets may lag behind real time before they jump to it.
 const LAG_MAX: Duration = Duration::from_millis(60);
 
@@ -231,6 +233,15 @@ impl Sender {
         self.next_sequence = header.sequence.wrapping_add(1);
         self.sent(now, &header, (clock_rate, units), payload_len);
         header
+    }
+
+    /// Whether a packet of our own would come before its time: those of the source before it came
+    /// earlier in each other's wake than ticks do. Waiting a tick costs nothing, and without it each
+    /// change to and fro would make the listener's delay longer. More is the drift of clocks.
+    pub fn is_ahead(&mut self, now: Time, clock_rate: u32) -> bool {
+        let ahead = self.next_timestamp.wrapping_sub(self.ideal(now, clock_rate)) as i32;
+        let bounds = samples(AHEAD_MIN, clock_rate) as i32..samples(LAG_MAX, clock_rate) as i32;
+        bounds.contains(&ahead)
     }
 
     /// First packet of another source: the next number, and a timestamp as much later as time has

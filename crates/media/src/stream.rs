@@ -23,7 +23,7 @@ use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::sound::Playlist;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
-use crate::worker::{Channel, Early, Joining, Sink, Slot, Source, Watch};
+use crate::worker::{Channel, Early, Joining, Played, Sink, Slot, Source, Watch};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -62,6 +62,10 @@ pub(crate) struct Stream {
     pub(crate) music_at: usize,
     /// Sounds that are played once.
     pub(crate) announcements: Option<Box<Playlist>>,
+    /// What we played to it in the last tick.
+    pub(crate) played: Option<Played>,
+    /// What it hears next rises from nothing, where it is made of samples.
+    pub(crate) goes_on_softly: bool,
     /// Protection of what is sent and received.
     pub(crate) srtp: Option<Box<Srtp>>,
     /// The way to the peer, where it needs finding or makes the keys.
@@ -94,6 +98,12 @@ pub(crate) struct Stream {
     pub(crate) joining: Option<Joining>,
     /// It hears the mix no more, but for its end.
     pub(crate) lingers: bool,
+    /// It heard the mix in the last tick.
+    pub(crate) in_mix: bool,
+    /// It hears the mix for the last time in this tick, before it is played something.
+    pub(crate) parts: bool,
+    /// It was played something in this tick.
+    pub(crate) was_played: bool,
     pub(crate) silence: Silence,
     pub(crate) reports: Reports,
     pub(crate) watch: Watch,
@@ -168,6 +178,8 @@ impl Stream {
             hearers: Vec::new(),
             music_at: 0,
             announcements: None,
+            played: None,
+            goes_on_softly: false,
             srtp: None,
             path: None,
             early: None,
@@ -179,6 +191,9 @@ impl Stream {
             said: None,
             joining: None,
             lingers: false,
+            in_mix: false,
+            parts: false,
+            was_played: false,
             keys: None,
             tone: None,
             dialer: None,

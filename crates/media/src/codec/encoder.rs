@@ -102,6 +102,27 @@ impl Encoder {
         }
     }
 
+    /// Begins anew: what was encoded before leaves no trace in what comes.
+    pub fn reset(&mut self) {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::L16 => {}
+            Self::G722(encoder) => **encoder = G722Encoder::new(),
+            Self::Opus(encoder) => {
+                // It fails for an encoder that is none.
+                let _ = encoder.reset_state();
+            }
+        }
+    }
+
+    /// Makes packets that a decoder understands whatever it has heard before, for more bits. Only
+    /// Opus can.
+    pub fn stand_alone(&mut self) {
+        if let Self::Opus(encoder) = self {
+            // As above.
+            let _ = encoder.set_prediction_disabled(true);
+        }
+    }
+
     /// Prepares for this much loss, per cent: what the peer's reports say. Only Opus cares.
     pub fn expect_loss(&mut self, percent: u8) {
         if let Self::Opus(encoder) = self {

@@ -111,5 +111,21 @@ pub fn sample_rate(codec: Codec, clock_rate: u32) -> Option<u32> {
     }
 }
 
+/// Frames of 20 ms of the past that are still heard in what an encoder makes of the next.
+pub(crate) fn frames_remembered(codec: Codec) -> usize {
+    match codec {
+        // The predictors forget half of everything in 32 ms.
+        Codec::G722 => 5,
+        // What is encoded is late by 6.5 ms.
+        Codec::Opus => 1,
+        Codec::Pcmu
+        | Codec::Pcma
+        | Codec::L16
+        | Codec::TelephoneEvent
+        | Codec::ComfortNoise
+        | Codec::Other => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests;

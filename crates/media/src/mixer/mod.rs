@@ -76,6 +76,8 @@ pub struct Mixer {
     hears: [Seats; SEATS_MAX],
     /// What each listener heard as the last tick ended.
     heard: [Seats; SEATS_MAX],
+    /// Listeners for whom everything ends with the next tick.
+    hushed: Seats,
     /// The first `used` are those of the last tick.
     mixes: Box<[Mix]>,
     used: usize,
@@ -119,6 +121,7 @@ impl Mixer {
             present: 0,
             hears: [0; SEATS_MAX],
             heard: [0; SEATS_MAX],
+            hushed: 0,
             mixes: (0..seats).map(mix).collect(),
             used: 0,
             speakers: Speakers::default(),
@@ -167,6 +170,11 @@ impl Mixer {
         self.heard[listener] |= self.hears[listener] & (1 << source);
     }
 
+    /// `listener` hears something else after the next tick: all it hears is faded out.
+    pub fn hush(&mut self, listener: Seat) {
+        self.hushed |= 1 << listener;
+    }
+
     /// Empties a seat: who takes it after the next tick begins without a past.
     pub fn vacate(&mut self, seat: Seat) {
         self.hears[seat] = 0;
@@ -184,8 +192,9 @@ impl Mixer {
                 self.heard[listener] = 0;
                 continue;
             }
-            let before =
-                std::mem::replace(&mut self.heard[listener], self.hears[listener] & active);
+            let is_hushed = self.hushed & (1 << listener) != 0;
+            let hears = if is_hushed { 0 } else { self.hears[listener] & active };
+            let before = std::mem::replace(&mut self.heard[listener], hears);
             self.share(listener, before);
         }
         let mixes = &mut self.mixes[..self.used];
@@ -196,7 +205,7 @@ impl Mixer {
         for source in &mut self.sources {
             std::mem::swap(&mut source.frame, &mut source.last);
         }
-        self.present = 0;
+        (self.present, self.hushed) = (0, 0);
     }
 
     /// The mixes of the last tick, no two alike.

@@ -2,12 +2,16 @@
 //! codec, shared by all who hear them.
 
 mod demo;
+mod fade;
 mod library;
 mod playlist;
+mod seam;
 
 pub use demo::{chime, melody};
+pub(crate) use fade::{die_away, fade_in, fade_len};
 pub use library::{SoundId, Sounds};
 pub use playlist::{ANNOUNCEMENTS_MAX, Frame, Playlist};
+pub(crate) use seam::{Place, Seam, Seams};
 
 use crate::codec::{Encoder, Format, OpusFormat, OpusSettings};
 use crate::command::{Codec, Payload};
@@ -54,6 +58,8 @@ struct Pcm {
 
 struct Encoded {
     codec: Codec,
+    /// Rate of the samples it was made of, hertz.
+    rate: u32,
     bytes: Box<[u8]>,
     /// Where each frame ends.
     ends: Box<[u32]>,
@@ -107,6 +113,12 @@ impl Sound {
         let index = index % encoded.ends.len();
         let start = index.checked_sub(1).map_or(0, |before| encoded.ends[before]);
         encoded.bytes.get(start as usize..encoded.ends[index] as usize)
+    }
+
+    /// Rate of the samples that the frames of a codec were made of, hertz; `None` as with
+    /// [`Self::frame`].
+    pub(crate) fn rate_of(&self, codec: Codec) -> Option<u32> {
+        self.encoded(codec).map(|encoded| encoded.rate)
     }
 
     /// 20 ms of silence; `None` as with [`Self::frame`].
@@ -166,7 +178,8 @@ impl Encoded {
             bytes.extend(encode(samples));
             ends.push(u32::try_from(bytes.len()).ok()?);
         }
-        Some(Self { codec, bytes: bytes.into(), ends: ends.into(), silence: silence.into() })
+        let (bytes, ends, silence) = (bytes.into(), ends.into(), silence.into());
+        Some(Self { codec, rate: pcm.rate, bytes, ends, silence })
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Frame<'a> {
     /// Which sound.
     pub id: SoundId,
     /// The sound.
-    pub sound: &'a Sound,
+    pub sound: &'a Arc<Sound>,
     /// Which of its frames.
     pub index: usize,
     /// Whether an announcement ends with it.
@@ -55,6 +55,7 @@ impl Playlist {
 
     /// Plays a sound once, after the announcements that wait; false when [`ANNOUNCEMENTS_MAX`] do.
     pub fn announce(&mut self, id: SoundId, sound: Arc<Sound>) -> bool {
+        self.drop_what_is_over();
         let has_room = self.announcements.len() < ANNOUNCEMENTS_MAX;
         if has_room {
             self.announcements.push_back(Playing { id, sound, at: 0 });
@@ -62,27 +63,34 @@ impl Playlist {
         has_room
     }
 
-    /// Leaves out the announcements that are left; what was begun is told with them.
+    /// Leaves out the announcements that are left; what was begun is told with them, what is over
+    /// is not.
     pub fn hush(&mut self) -> impl Iterator<Item = SoundId> {
+        self.drop_what_is_over();
         self.announcements.drain(..).map(|playing| playing.id)
     }
 
-    /// Whether an announcement is played.
+    /// Whether an announcement is played, or is about to be.
     pub fn is_announcing(&self) -> bool {
-        !self.announcements.is_empty()
+        self.announcements.iter().any(|playing| !playing.is_over())
     }
 
     /// The next 20 ms; `None` when there is nothing to play.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        if self.announcements.front().is_some_and(Playing::is_over) {
-            self.announcements.pop_front();
-        }
+        self.drop_what_is_over();
         let announces = !self.announcements.is_empty();
         let playing = self.announcements.front_mut().or(self.looping.as_mut())?;
         let index = playing.at % playing.sound.frames();
         playing.at = index + 1;
         let is_last = announces && playing.is_over();
         Some(Frame { id: playing.id, sound: &playing.sound, index, is_last })
+    }
+
+    /// The last frame of an announcement lends its sound to who plays it.
+    fn drop_what_is_over(&mut self) {
+        if self.announcements.front().is_some_and(Playing::is_over) {
+            self.announcements.pop_front();
+        }
     }
 }
 
@@ -139,7 +147,13 @@ mod tests {
         let short = sound(1);
         let taken = (0..100).filter(|_| list.announce(A, Arc::clone(&short))).count();
         assert_eq!(taken, ANNOUNCEMENTS_MAX);
-        assert_eq!(list.hush().count(), ANNOUNCEMENTS_MAX);
+        assert_eq!(play(&mut list, 1), [(A, 0, true)]);
+        assert!(list.announce(B, Arc::clone(&short)), "one is over");
+        assert!(!list.announce(B, short));
+        let left: Vec<_> = list.hush().collect();
+        assert_eq!(left[..ANNOUNCEMENTS_MAX - 1], [A; ANNOUNCEMENTS_MAX - 1]);
+        assert_eq!(left[ANNOUNCEMENTS_MAX - 1..], [B]);
+        assert!(!list.is_announcing());
         assert!(list.next_frame().is_none());
     }
 }

@@ -3,15 +3,16 @@
 //! Knows no socket: the shell names a stream by the [`Slot`] it got when it opened it, and takes
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
-mod announce;
 mod dtmf;
 mod mix;
 mod pass_on;
 mod path;
+mod play;
 mod quality;
 mod recording;
 
 pub(crate) use mix::{Joining, Source};
+pub(crate) use play::Played;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,17 +24,18 @@ use base::{Rng, Time, WallTime};
 use crate::codec::SAMPLES_MAX;
 use crate::command::{BridgeId, Codec, Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
 use crate::latch::Latched;
-use crate::player::{FRAME_BYTES_MAX, Music};
+use crate::player::Music;
 use crate::reception::Arrival;
 use crate::record::{Block, Recorder, RecordingId};
 use crate::rtcp::{self, Received, Report, Sent};
-use crate::rtp::{self, HEADER_LEN, Packet};
+use crate::rtp::{self, Packet};
 use crate::sender::Origin;
-use crate::sound::{SoundId, Sounds};
+use crate::sound::Sounds;
 use crate::stream::{Numbers, Silence, Stream};
 use mix::Conference;
 pub(crate) use path::Early;
 use path::Paths;
+use play::Joiner;
 
 pub(crate) use self::quality::Watch;
 
@@ -93,16 +95,15 @@ pub struct Worker {
     conferences: BTreeMap<BridgeId, Box<Conference>>,
     /// Calls whose mix changes after a tick.
     rearranged: Vec<BridgeId>,
-    /// Slots of those who hear music, a tone or silence.
+    /// Slots of those who hear something that we play, or the end of it.
     players: Vec<usize>,
+    joiner: Joiner,
     music: Arc<Music>,
     /// Where the call progress tones are.
     sounds: Sounds,
     rng: Rng,
     wall: WallTime,
     ticks: usize,
-    /// Slots of those to whom a sound is played once.
-    announcing: Vec<usize>,
     /// Slots whose peers hold a key down.
     pressing: Vec<usize>,
     /// Slots whose peers' tones are those of a key.
@@ -127,12 +128,12 @@ impl Worker {
             conferences: BTreeMap::new(),
             rearranged: Vec::new(),
             players: Vec::new(),
+            joiner: Joiner::new(),
             music,
             sounds: Sounds::default(),
             rng: Rng::new(seed),
             wall,
             ticks: 0,
-            announcing: Vec::new(),
             pressing: Vec::new(),
             sounding: Vec::new(),
             dialling: Vec::new(),
@@ -219,8 +220,8 @@ impl Worker {
         let is_mixed = matches!(hear, Hear::Mix(_));
         if !was_mixed {
             stream.sender.cut();
-            stream.music_at = 0;
         }
+        stream.music_at = 0;
         stream.hear = hear;
         match (hear, source) {
             (Hear::Stream(_), Some(source)) => {
@@ -230,10 +231,11 @@ impl Worker {
                 }
                 self.retune(source.0);
             }
-            (Hear::Music | Hear::Silence | Hear::Tone(_), _) => self.players.push(listener.0),
+            (Hear::Music | Hear::Silence | Hear::Tone(_), _) => self.play_to(listener.0),
             (Hear::Mix(_), _) => {}
             (Hear::Stream(_) | Hear::Nothing, _) => stream.hear = Hear::Nothing,
         }
+        self.leave_mouth(listener.0);
         if is_mixed {
             self.join_mix(listener.0, before);
         } else if was_mixed {
@@ -295,7 +297,7 @@ impl Worker {
             self.paths.welcome(slot);
         }
         self.sounding.extend(stream.tone.is_some().then_some(slot));
-        self.announcing.extend(stream.is_announcing().then_some(slot));
+        self.players.extend(stream.is_played().then_some(slot));
         self.ids.insert(stream.id, slot);
         self.streams[slot] = Some(stream);
         self.arrange(bridge);
@@ -306,7 +308,7 @@ impl Worker {
     fn take_out(&mut self, slot: usize) -> Option<Box<Stream>> {
         self.unhear(slot);
         self.unheard(slot);
-        self.announcing.retain(|announcing| *announcing != slot);
+        self.players.retain(|player| *player != slot);
         self.pressing.retain(|pressing| *pressing != slot);
         self.sounding.retain(|sounding| *sounding != slot);
         self.dialling.retain(|dialling| *dialling != slot);
@@ -361,11 +363,8 @@ impl Worker {
 
     /// Plays to those who hear music, and once a second looks after every stream.
     pub fn tick(&mut self, now: Time, sink: &mut impl Sink) {
-        for i in 0..self.players.len() {
-            self.play(now, self.players[i], sink);
-        }
+        self.tick_players(now, sink);
         self.tick_mixes(now, sink);
-        self.tick_announcements(now, sink);
         self.tick_keys(now, sink);
         self.tick_paths(now, sink);
         self.tick_recorders(now, sink);
@@ -468,40 +467,6 @@ impl Worker {
         stream.take_report(now, ntp, &incoming, sink);
     }
 
-    fn play(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
-        let Some(stream) = stream(&mut self.streams, slot) else { return };
-        let Some(target) = stream.rtp_target() else { return };
-        let Some(&payload) = stream.own_payload() else { return };
-        if stream.is_dialling || stream.lingers || stream.is_announcing() {
-            return;
-        }
-        let (frame, origin) = match stream.hear {
-            Hear::Music => {
-                let at = stream.music_at;
-                stream.music_at = (at + 1) % self.music.frames();
-                (self.music.frame(payload.codec, at), Origin::MUSIC)
-            }
-            Hear::Tone(tone) => {
-                let at = stream.music_at;
-                let sound = self.sounds.get(SoundId::Tone(tone.into()));
-                stream.music_at = sound.map_or(0, |sound| (at + 1) % sound.frames());
-                let silent = || self.music.silent_frame(payload.codec);
-                (sound.map_or_else(silent, |sound| sound.frame(payload.codec, at)), Origin::TONE)
-            }
-            Hear::Silence => (self.music.silent_frame(payload.codec), Origin::SILENCE),
-            Hear::Nothing | Hear::Stream(_) | Hear::Mix(_) => return,
-        };
-        let Some(frame) = frame else { return };
-        let header = stream.sender.own(now, payload.send, payload.clock_rate, frame.len(), origin);
-        let mut packet = [0; HEADER_LEN + FRAME_BYTES_MAX];
-        let packet = &mut packet[..HEADER_LEN + frame.len()];
-        rtp::write_header(packet, &header);
-        packet[HEADER_LEN..].copy_from_slice(frame);
-        if !stream.send(sink, (Slot(slot), Channel::Rtp), target, packet) {
-            stream.stats.send_failed += 1;
-        }
-    }
-
     fn housekeep(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
         let interval = self.report_interval();
         let Some(stream) = stream(&mut self.streams, slot) else { return };
@@ -534,8 +499,15 @@ impl Worker {
         }
     }
 
+    /// What a mouth said so far does not go on, unless what follows is at hand to be joined to it.
+    fn leave_mouth(&mut self, listener: usize) {
+        let left = stream(&mut self.streams, listener).filter(|stream| !stream.is_played());
+        if let Some(mouth) = left.and_then(|stream| stream.mouth.as_mut()) {
+            mouth.leave();
+        }
+    }
+
     fn unhear(&mut self, listener: usize) {
-        self.players.retain(|player| *player != listener);
         let source = stream(&mut self.streams, listener).and_then(|stream| stream.source.take());
         if let Some(source) = source.and_then(|source| stream(&mut self.streams, source)) {
             source.hearers.retain(|hearer| *hearer != listener);

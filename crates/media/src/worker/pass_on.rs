@@ -51,8 +51,12 @@ impl Worker {
                 continue; // it gets this packet by the mix
             }
             let is_muted = has_tone && listener.config.keys.form == KeyForm::Signalled;
-            if listener.is_dialling || listener.is_announcing() || is_muted {
+            let is_interrupted = listener.is_dialling || is_muted;
+            if is_interrupted || listener.is_played_to() {
                 listener.sender.skip(taken.origin, taken.extended, taken.in_order);
+                if let Some(mouth) = listener.mouth.as_mut().filter(|_| is_interrupted) {
+                    mouth.leave();
+                }
                 continue;
             }
             let relayed = listener.sent_payload(taken.key).copied();
@@ -212,6 +216,7 @@ impl Stream {
             payload_len: taken.packet.payload.len(),
         };
         self.by_mouth &= !taken.is_audio;
+        self.goes_on_softly &= !taken.is_audio;
         let Some(header) = self.sender.relay(now, &relayed) else { return };
         let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
         if !self.send(sink, (slot, Channel::Rtp), target, out) {
@@ -233,6 +238,9 @@ impl Stream {
             return;
         };
         self.by_mouth = true;
+        if std::mem::take(&mut self.goes_on_softly) {
+            mouth.begin_softly();
+        }
         let payload = *mouth.payload();
         mouth.say(heard, &samples[..heard.len], &mut |spoken, bytes| {
             let Some(header) = self.number(now, source, &spoken, &payload, true, bytes.len())

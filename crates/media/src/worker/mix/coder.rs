@@ -4,7 +4,7 @@
 //! when they part, some get another coder that is first told what was said last, and when they have
 //! heard the same for long enough that the coders know the same, they share one again.
 
-use crate::codec::{Encoder, Format, OpusSettings};
+use crate::codec::{Encoder, Format, OpusSettings, frames_remembered};
 use crate::command::{Codec, Payload};
 use crate::mixer::{Mix, SEATS_MAX, Seat, Seats};
 use crate::mouth::{PAYLOAD_MAX, own_codec};
@@ -62,7 +62,7 @@ impl Coder {
             mix: None,
             twin: None,
             last: vec![0; TICK_SAMPLES_MAX].into(),
-            past: vec![0; ticks_remembered(format.codec) * tick].into(),
+            past: vec![0; frames_remembered(format.codec) * tick].into(),
             tail: None,
             pcm: vec![0; tick].into(),
             packet: if is_long { tick / 2 } else { tick },
@@ -167,7 +167,7 @@ impl Coder {
 
     /// Ticks of the same sound after which it knows what another one knows.
     fn ticks_to_be_alike(&self) -> u32 {
-        match (ticks_remembered(self.codec) > 0, &self.resampler) {
+        match (frames_remembered(self.codec) > 0, &self.resampler) {
             (true, _) => ALIKE_TICKS,
             // A filter's memory is shorter than a tick.
             (false, Some(_)) => 1,
@@ -180,21 +180,6 @@ fn resampler(from: u32, format: &Format) -> Option<Resampler> {
     match from == format.sample_rate {
         true => None,
         false => Resampler::new(from, format.sample_rate),
-    }
-}
-
-/// Ticks of the past that an encoder's state depends on, as far as anybody hears it.
-fn ticks_remembered(codec: Codec) -> usize {
-    match codec {
-        // The predictors forget half of everything in 32 ms.
-        Codec::G722 => 5,
-        Codec::Opus => 1,
-        Codec::Pcmu
-        | Codec::Pcma
-        | Codec::L16
-        | Codec::TelephoneEvent
-        | Codec::ComfortNoise
-        | Codec::Other => 0,
     }
 }
 

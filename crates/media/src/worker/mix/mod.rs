@@ -214,9 +214,22 @@ impl Conference {
     /// one it heard before that was not passed on to it, so that nothing is heard twice or missed.
     fn is_in(&mut self, seat: Seat, slot: usize, streams: &mut [Option<Box<Stream>>]) -> bool {
         let Some(listener) = stream(streams, slot) else { return false };
+        listener.in_mix = false;
         if !listener.is_mix_listener() {
             return false;
         }
+        if std::mem::take(&mut listener.parts) {
+            self.mixer.hush(seat);
+            return true;
+        }
+        if listener.lingers {
+            return true;
+        }
+        // A sound of ours has this tick, or all until it is over.
+        if std::mem::take(&mut listener.was_played) || listener.is_played_to() {
+            return false;
+        }
+        listener.in_mix = true;
         let Some(mut joining) = listener.joining else { return true };
         joining.ticks += 1;
         let packets = stream(streams, joining.source)
@@ -228,6 +241,7 @@ impl Conference {
         }
         if let Some(listener) = stream(streams, slot) {
             listener.joining = (!joins).then_some(joining);
+            listener.in_mix = joins;
         }
         joins
     }
@@ -291,6 +305,7 @@ impl Stream {
     /// It has no part in a mix.
     pub(super) fn leave_seat(&mut self) {
         (self.seat, self.said, self.joining, self.lingers) = (None, None, None, false);
+        (self.in_mix, self.parts, self.was_played) = (false, false, false);
     }
 
     /// Whether it hears a mix, or the end of one.
@@ -306,11 +321,12 @@ impl Stream {
         payload: &[u8],
         sink: &mut impl Sink,
     ) {
-        if self.is_dialling || self.is_announcing() {
+        if self.is_dialling {
             return;
         }
         let Some(target) = self.rtp_target() else { return };
         let Some((own, _)) = own_codec(&self.config.payloads) else { return };
+        self.goes_on_softly = false;
         let header = self.sender.own_lasting(
             now,
             (own.send, own.clock_rate),

@@ -4,6 +4,7 @@
 mod change;
 mod part;
 mod plan;
+mod seams;
 
 use std::f64::consts::TAU;
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// −50 dB of full scale.
-const STEP: f64 = 103.0;
+pub(super) const STEP: f64 = 103.0;
 
 /// Whatever a leg hears, one after the other; each for 200 ms at an odd time.
 fn changes(room: &mut Room, leg: usize, plan: &[Hear]) {
@@ -14,7 +14,7 @@ fn changes(room: &mut Room, leg: usize, plan: &[Hear]) {
 }
 
 /// The tones that a leg hears, for [`clicks`].
-fn largest_click(pcm: &[i16], hertz: &[f64], rate: u32) -> f64 {
+pub(super) fn largest_click(pcm: &[i16], hertz: &[f64], rate: u32) -> f64 {
     clicks(pcm, hertz, rate).into_iter().map(f64::abs).fold(0.0, f64::max)
 }
 
