@@ -143,6 +143,13 @@ impl Sender {
         self.feed = None;
     }
 
+    /// A packet of our own need not be sent: its time passes all the same, and the next one begins a
+    /// talk spurt.
+    pub fn pause(&mut self, units: u32) {
+        self.next_timestamp = self.next_timestamp.wrapping_add(units);
+        self.feed = None;
+    }
+
     /// A packet of the source is left out on purpose: the listener must not take it for lost.
     pub fn skip(&mut self, origin: Origin, extended: u64, in_order: bool) {
         let feed = self.feed.as_mut().filter(|feed| feed.origin == origin && in_order);

@@ -2,7 +2,7 @@ use audio_codec::Encoder as _;
 use audio_codec::g722::G722Encoder;
 use opus::{Application, Bandwidth, Bitrate, Channels, Signal};
 
-use super::{CodecError, Format, g711};
+use super::{CodecError, Format, OpusFormat, g711};
 use crate::command::Codec;
 
 /// From samples to payloads.
@@ -93,12 +93,12 @@ impl Encoder {
     }
 
     /// Nothing above half of `rate` hertz will be in the samples: no bits of `bitrate`
-    /// ([`OpusSettings::bitrate`]) are to be kept for it. Only Opus cares.
-    pub fn limit_band(&mut self, rate: u32, bitrate: u32) {
+    /// ([`OpusSettings::bitrate`]) are to be kept for it. What the receiver wishes goes first. Only
+    /// Opus cares.
+    pub fn limit_band(&mut self, rate: u32, bitrate: u32, wish: &OpusFormat) {
         if let Self::Opus(encoder) = self {
-            // As above: a refusal costs bits, nothing else.
-            let _ = encoder.set_max_bandwidth(bandwidth_of(rate));
-            let _ = encoder.set_bitrate(Bitrate::Bits(share_of(bitrate, rate) as i32));
+            // A refusal costs bits, nothing else.
+            let _ = limit(encoder, rate, bitrate, wish);
         }
     }
 
@@ -161,12 +161,8 @@ fn share_of(bitrate: u32, rate: u32) -> u32 {
 /// RFC 7587 §6.1: the receiver's parameters bind the sender.
 fn opus_encoder(format: &Format, settings: OpusSettings) -> opus::Result<opus::Encoder> {
     let wish = format.opus;
-    let rate = format.sample_rate.min(wish.max_playback_rate);
-    let bitrate = share_of(settings.bitrate, rate);
-    let bitrate = wish.max_average_bitrate.map_or(bitrate, |most| bitrate.min(most));
     let mut encoder = opus::Encoder::new(format.sample_rate, Channels::Mono, Application::Voip)?;
-    encoder.set_max_bandwidth(bandwidth_of(rate))?;
-    encoder.set_bitrate(Bitrate::Bits(bitrate as i32))?;
+    limit(&mut encoder, format.sample_rate, settings.bitrate, &wish)?;
     encoder.set_complexity(settings.complexity.min(10).into())?;
     encoder.set_signal(Signal::Voice)?;
     encoder.set_vbr(!wish.cbr)?;
@@ -174,4 +170,18 @@ fn opus_encoder(format: &Format, settings: OpusSettings) -> opus::Result<opus::E
     encoder.set_packet_loss_perc(settings.expected_loss_percent.min(100).into())?;
     encoder.set_dtx(wish.dtx)?;
     Ok(encoder)
+}
+
+/// As wide as the samples and the receiver are, and as many bits as that takes.
+fn limit(
+    encoder: &mut opus::Encoder,
+    rate: u32,
+    bitrate: u32,
+    wish: &OpusFormat,
+) -> opus::Result<()> {
+    let rate = rate.min(wish.max_playback_rate);
+    let bitrate = share_of(bitrate, rate);
+    let bitrate = wish.max_average_bitrate.map_or(bitrate, |most| bitrate.min(most));
+    encoder.set_max_bandwidth(bandwidth_of(rate))?;
+    encoder.set_bitrate(Bitrate::Bits(bitrate as i32))
 }

@@ -3,14 +3,14 @@
 
 use super::{Beside, Conference, Joining, Playing, SEATS_MAX, Seated, Source, mixer};
 use crate::codec::Format;
-use crate::command::{BridgeId, Hear, Sources};
+use crate::command::{BridgeId, Codec, Hear, Sources};
 use crate::mixer::{MixerSettings, Seat, Seats};
 use crate::mouth::own_codec;
 use crate::resampler::Resampler;
 use crate::stream::Stream;
 use crate::worker::{Worker, stream};
 
-use super::coder::{Coder, seats};
+use super::coder::{Coder, Tongue, seats};
 
 /// Rates of mixes, hertz: those that music is kept in, and the one of Opus.
 const RATES: [u32; 3] = [8000, 16_000, 48_000];
@@ -130,8 +130,7 @@ impl Worker {
         let get = |slot: usize| self.streams.get(slot).and_then(Option::as_ref);
         let mut rate = 0;
         for (listener, sources, sound) in plan {
-            let own = get(*listener).and_then(|it| own_codec(&it.config.payloads));
-            let own = own.map_or(0, |(_, format)| format.sample_rate);
+            let own = get(*listener).map_or(0, |it| it.listening_rate());
             let said = sources.iter().filter_map(|slot| get(*slot)?.spoken_rate()).max();
             let most = said.max(sound.map(|_| SOUND_RATE)).unwrap_or(0);
             rate = rate.max(own.min(most));
@@ -232,19 +231,26 @@ impl Conference {
     }
 
     fn tune_coder(&mut self, seat: Seat, listener: &Stream) {
-        let payloads = &listener.config.payloads;
-        for coder in self.coders.iter_mut().filter(|coder| !coder.suits(payloads)) {
-            coder.users &= !(1 << seat);
+        let tongue = Tongue::of(&listener.config);
+        let former = self.coders.iter().position(|coder| coder.users & (1 << seat) != 0);
+        if former.is_some_and(|former| Some(self.coders[former].tongue()) == tongue) {
+            return;
         }
-        if !self.coders.iter().any(|coder| coder.users & (1 << seat) != 0)
-            && let Some(mut coder) = Coder::new(payloads, self.rate)
-        {
+        let new = tongue.and_then(|tongue| Coder::new(tongue, self.rate)).map(|mut coder| {
+            if let Some(former) = former {
+                // It may wish something else of the same codec.
+                coder.follow(&self.coders[former]);
+            }
             coder.users = 1 << seat;
-            self.coders.push(coder);
+            coder
+        });
+        if let Some(former) = former {
+            self.coders[former].users &= !(1 << seat);
         }
+        self.coders.extend(new);
     }
 
-    /// Keeps as many coders of a codec as it has listeners.
+    /// Keeps as many coders of a kind as it has listeners.
     fn free_coders(&mut self, listening: Seats, streams: &mut [Option<Box<Stream>>]) {
         let mut wanted = Vec::new();
         for coder in &mut self.coders {
@@ -256,16 +262,13 @@ impl Conference {
         });
         for slot in seated {
             let Some(listener) = stream(streams, slot) else { continue };
-            let payloads = &listener.config.payloads;
-            wanted.extend(
-                own_codec(payloads).map(|(payload, _)| (payload.codec, payload.clock_rate)),
-            );
+            wanted.extend(Tongue::of(&listener.config));
         }
         // Those in use first, then as many free ones as there may be need for.
         self.coders.sort_by_key(|coder| coder.users == 0);
         self.coders.retain_mut(|coder| {
             coder.forget_twin();
-            let found = wanted.iter().position(|codec| *codec == coder.codec());
+            let found = wanted.iter().position(|tongue| *tongue == coder.tongue());
             found.is_some_and(|at| {
                 wanted.swap_remove(at);
                 true
@@ -291,6 +294,15 @@ impl Stream {
         let used = used.and_then(|payload| Format::of(payload).ok());
         let format = used.or_else(|| Some(own_codec(payloads)?.1))?;
         Some(format.sample_rate)
+    }
+
+    /// The rate above which it hears nothing more; 0 when we encode nothing that it understands.
+    fn listening_rate(&self) -> u32 {
+        let Some((_, format)) = own_codec(&self.config.payloads) else { return 0 };
+        match format.codec == Codec::Opus {
+            true => format.sample_rate.min(self.config.opus.max_playback_rate),
+            false => format.sample_rate,
+        }
     }
 }
 

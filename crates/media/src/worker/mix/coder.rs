@@ -1,11 +1,12 @@
-//! Encoders of a conference: one for all who hear the same in the same codec.
+//! Encoders of a conference: one for all who hear the same in the same codec, and wish the same of
+//! it.
 //!
 //! A coder belongs to no listener. While its users hear the same it encodes once for all of them;
 //! when they part, some get another coder that is first told what was said last, and when they have
 //! heard the same for long enough that the coders know the same, they share one again.
 
-use crate::codec::{Encoder, Format, OpusSettings, frames_remembered};
-use crate::command::{Codec, Payload};
+use crate::codec::{Encoder, Format, OpusFormat, OpusSettings, frames_remembered};
+use crate::command::{Codec, StreamConfig};
 use crate::mixer::{Mix, SEATS_MAX, Seat, Seats};
 use crate::mouth::{PAYLOAD_MAX, own_codec};
 use crate::resampler::Resampler;
@@ -17,10 +18,18 @@ use super::source::TICK_SAMPLES_MAX;
 /// decoder remembers of the one fits the other.
 const ALIKE_TICKS: u32 = 50;
 
-/// One encoder, and who is spoken to through it.
-pub(super) struct Coder {
+/// What a listener is spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tongue {
     codec: Codec,
     clock_rate: u32,
+    /// RFC 7587 §6.1: what it wishes of those who send it Opus.
+    opus: OpusFormat,
+}
+
+/// One encoder, and who is spoken to through it.
+pub(super) struct Coder {
+    tongue: Tongue,
     format: Format,
     encoder: Encoder,
     /// Rate of the mix, hertz.
@@ -43,18 +52,28 @@ pub(super) struct Coder {
     packet: usize,
 }
 
+impl Tongue {
+    /// That of a listener; `None` when we encode nothing that it understands.
+    pub(super) fn of(listener: &StreamConfig) -> Option<Self> {
+        let (payload, _) = own_codec(&listener.payloads)?;
+        let is_opus = payload.codec == Codec::Opus;
+        let opus = if is_opus { listener.opus } else { OpusFormat::default() };
+        Some(Self { codec: payload.codec, clock_rate: payload.clock_rate, opus })
+    }
+}
+
 impl Coder {
-    /// A coder for a listener with these payloads; `None` when we encode none of them. Allocates;
-    /// nothing but [`Self::set_rate`] does after it.
-    pub(super) fn new(payloads: &[Payload], from: u32) -> Option<Self> {
-        let (payload, format) = own_codec(payloads)?;
+    /// A coder for a mix of `from` hertz; `None` when it cannot be encoded. Allocates; nothing but
+    /// [`Self::set_rate`] does after it.
+    pub(super) fn new(tongue: Tongue, from: u32) -> Option<Self> {
+        let format = Format::new(tongue.codec, tongue.clock_rate).ok()?;
+        let format = Format { opus: tongue.opus, ..format };
         let mut encoder = Encoder::new(&format, OpusSettings::default()).ok()?;
-        encoder.limit_band(from, OpusSettings::default().bitrate);
+        encoder.limit_band(from, OpusSettings::default().bitrate, &tongue.opus);
         let tick = format.sample_rate as usize / FRAMES_PER_SECOND;
         let is_long = format.codec == Codec::L16 && 2 * tick > PAYLOAD_MAX;
         Some(Self {
-            codec: payload.codec,
-            clock_rate: payload.clock_rate,
+            tongue,
             encoder,
             from,
             resampler: resampler(from, &format),
@@ -70,15 +89,9 @@ impl Coder {
         })
     }
 
-    /// Whether it speaks the codec of a listener with these payloads.
-    pub(super) fn suits(&self, payloads: &[Payload]) -> bool {
-        own_codec(payloads)
-            .is_some_and(|(own, _)| (own.codec, own.clock_rate) == (self.codec, self.clock_rate))
-    }
-
-    /// Which codec, at which clock.
-    pub(super) fn codec(&self) -> (Codec, u32) {
-        (self.codec, self.clock_rate)
+    /// What it speaks.
+    pub(super) fn tongue(&self) -> Tongue {
+        self.tongue
     }
 
     /// The coders have other places now.
@@ -87,7 +100,7 @@ impl Coder {
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        (self.codec, self.clock_rate) == (other.codec, other.clock_rate)
+        self.tongue == other.tongue
     }
 
     /// The mix has another rate from now on; `rest` is the end of what it was at the old one.
@@ -103,7 +116,7 @@ impl Coder {
         self.from = from;
         self.resampler = resampler(from, &self.format);
         self.last.fill(0);
-        self.encoder.limit_band(from, OpusSettings::default().bitrate);
+        self.encoder.limit_band(from, OpusSettings::default().bitrate, &self.tongue.opus);
     }
 
     /// Length of a packet in units of the RTP clock.
@@ -111,7 +124,7 @@ impl Coder {
         self.format.units(self.packet as i64) as u32
     }
 
-    /// Says a tick; `send` gets each packet of it.
+    /// Says a tick; `send` gets each packet of it, an empty one where nothing need be sent.
     pub(super) fn say(&mut self, mix: &[i16], mut send: impl FnMut(&[u8])) {
         self.take(mix);
         if let Some(tail) = self.tail.take() {
@@ -122,9 +135,9 @@ impl Coder {
         for frame in self.pcm.chunks_exact(self.packet) {
             let mut payload = [0; PAYLOAD_MAX];
             let len = self.encoder.encode(frame, &mut payload).unwrap_or(0);
-            if len > 0 {
-                send(&payload[..len]);
-            }
+            // Opus says so when its listener likes pauses.
+            let is_pause = self.tongue.codec == Codec::Opus && len <= 2;
+            send(&payload[..if is_pause { 0 } else { len }]);
         }
         self.remember();
     }
@@ -150,8 +163,13 @@ impl Coder {
         }
     }
 
-    /// Begins where `other` is: what it was told last is told to this one, too, to nobody.
-    fn follow(&mut self, other: &Self) {
+    /// Begins where `other` is, when that has the same codec: what it was told last is told to this
+    /// one, too, to nobody.
+    pub(super) fn follow(&mut self, other: &Self) {
+        let codec = |coder: &Self| (coder.tongue.codec, coder.tongue.clock_rate);
+        if codec(self) != codec(other) {
+            return;
+        }
         if let Some(resampler) = &mut self.resampler {
             let tick = self.from as usize / FRAMES_PER_SECOND;
             resampler.process(&other.last[..tick], &mut self.pcm);
@@ -167,7 +185,7 @@ impl Coder {
 
     /// Ticks of the same sound after which it knows what another one knows.
     fn ticks_to_be_alike(&self) -> u32 {
-        match (frames_remembered(self.codec) > 0, &self.resampler) {
+        match (frames_remembered(self.tongue.codec) > 0, &self.resampler) {
             (true, _) => ALIKE_TICKS,
             // A filter's memory is shorter than a tick.
             (false, Some(_)) => 1,

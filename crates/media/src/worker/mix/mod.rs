@@ -327,6 +327,9 @@ impl Stream {
         let Some(target) = self.rtp_target() else { return };
         let Some((own, _)) = own_codec(&self.config.payloads) else { return };
         self.goes_on_softly = false;
+        if payload.is_empty() {
+            return self.sender.pause(units);
+        }
         let header = self.sender.own_lasting(
             now,
             (own.send, own.clock_rate),

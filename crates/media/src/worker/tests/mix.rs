@@ -5,6 +5,7 @@ mod change;
 mod part;
 mod plan;
 mod seams;
+mod wishes;
 
 use std::f64::consts::TAU;
 
@@ -31,6 +32,8 @@ struct Leg {
     from: String,
     hertz: f64,
     amplitude: f64,
+    /// Speech instead of the tone, again and again.
+    speech: Vec<i16>,
     /// Milliseconds after a tick at which its packets come.
     phase: u64,
     said: usize,
@@ -44,7 +47,11 @@ impl Leg {
         let rate = f64::from(self.format.sample_rate);
         let len = self.format.samples_of_ms(20);
         let sample = |n: usize| self.amplitude * (TAU * self.hertz * n as f64 / rate).sin();
-        let pcm: Vec<_> = (self.said..self.said + len).map(|n| sample(n).round() as i16).collect();
+        let sample = |n: usize| match self.speech.len() {
+            0 => sample(n).round() as i16,
+            len => self.speech[n % len],
+        };
+        let pcm: Vec<_> = (self.said..self.said + len).map(sample).collect();
         self.said += len;
         let mut payload = [0; 1400];
         let bytes = self.encoder.encode(&pcm, &mut payload).unwrap();
@@ -107,6 +114,7 @@ impl Room {
             from,
             hertz: 400.0 + 300.0 * n as f64,
             amplitude: 1000.0,
+            speech: vec![],
             phase: (7 * n as u64 + 3) % 20,
             said: 0,
             sequence: 60_000 + n as u16,

@@ -211,6 +211,33 @@ fn who_does_not_check_any_more_is_told_and_gets_nothing() {
 }
 
 #[test]
+fn a_leg_takes_its_keys_and_its_consent_to_another_worker() {
+    let mut call = Call::connected(Role::Server);
+    assert_eq!(call.talk(BROWSER, 1), (true, true));
+    call.world.tick(CONSENT.as_millis() as u64 / 2);
+    let traveller = call.world.worker.depart(call.a).unwrap();
+    let (mut there, gone, b) = World::call(&[PCMU], &[PCMU]);
+    there.worker.set_identity(call.us.clone());
+    there.now = call.world.now;
+    there.close(gone);
+    let a = there.worker.arrive(traveller, BRIDGE);
+    there.hear(a, Hear::Stream(StreamId(1)), Some(b));
+    there.hear(b, Hear::Stream(StreamId(0)), Some(a));
+    (call.world, call.a, call.b) = (there, a, b);
+    assert_eq!(call.talk(BROWSER, 2), (true, true));
+    // Half of its time was over when it came.
+    call.told();
+    call.world.tick(CONSENT.as_millis() as u64 / 2 - 40);
+    assert_eq!(call.told(), []);
+    call.world.tick(100);
+    assert_eq!(call.told(), [Event::ConsentLost]);
+    assert_eq!(call.talk(BROWSER, 3), (false, false));
+    call.browser_says(BROWSER, check("ours"));
+    assert_eq!(call.told(), [Event::Selected(addr(BROWSER))]);
+    assert_eq!(call.talk(BROWSER, 4), (true, true), "with the same keys");
+}
+
+#[test]
 fn a_wrong_certificate_is_told_and_no_media_flow() {
     let mut call = Call::new(Role::Server, Some("ours"));
     call.browser_says(BROWSER, check("ours"));
