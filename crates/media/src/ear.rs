@@ -5,16 +5,24 @@
 //! ```
 //! Packets are taken in order and at once: no jitter buffer, the listener's phone has one. What is
 //! missing is told by [`Gap`]; it stays missing, so that the listener conceals it as its own loss,
-//! unless the next packet brings it (Opus with forward error correction).
+//! unless the next packet brings it (Opus with forward error correction). Noise is removed once,
+//! whoever hears it: one listener as packets come, others in a mix.
+
+mod repair;
+
+use std::ops::Range;
 
 use crate::codec::{Decoder, Format, PACKET_MS_MAX, SAMPLES_MAX};
 use crate::command::{Codec, NoiseRemoval, Payload};
 use crate::denoise::{DenoiseSettings, Denoiser, RATES_HZ};
 use crate::dtmf::{Signals, ToneDetector};
 use crate::resampler::Resampler;
+use repair::Repair;
 
 /// Codecs of one stream that are decoded; a peer that agreed on more has the others relayed only.
 const LINES_MAX: usize = 4;
+/// Samples of 20 ms at the highest rate.
+const FLUSH_MAX: usize = 960;
 /// A step of the timestamps beyond this many seconds is a new start.
 const STEP_MAX_S: u32 = 5;
 
@@ -31,6 +39,9 @@ pub(crate) struct Ear {
     next: Option<Expected>,
     /// Counts the starts, so that a mouth sees each.
     runs: u32,
+    /// Samples that noise was removed from.
+    #[cfg(test)]
+    pub(crate) cleaned: usize,
 }
 
 /// What decides how an ear is built; another one needs another ear.
@@ -53,6 +64,26 @@ struct Line {
     format: Format,
     decoder: Decoder,
     resampler: Option<Resampler>,
+    /// Where noise is removed.
+    repair: Option<Repair>,
+}
+
+/// What is missing right before a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Missing {
+    packets: u64,
+    /// At the rate of its line.
+    samples: usize,
+}
+
+/// What stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    Nothing,
+    /// What the packet repeats of it.
+    Repeated,
+    /// What may have been said.
+    MadeUp,
 }
 
 /// The packet after the last one.
@@ -84,16 +115,13 @@ impl Position {
 }
 
 impl Expected {
-    /// Samples of the one packet that is missing before this one, where its codec can carry them:
-    /// Opus with forward error correction. More than one is not in it.
-    fn lost_before(&self, position: Position, line: &Line, payload: &[u8]) -> Option<usize> {
-        let samples = line.decoder.samples(payload).ok()?;
-        let step = i64::from(position.timestamp.wrapping_sub(self.timestamp));
-        let is_one = self.run == position.run
-            && self.clock_rate == line.format.clock_rate
-            && position.extended == self.extended + 1
-            && step == line.format.units(samples as i64);
-        (is_one && line.format.codec == Codec::Opus).then_some(samples)
+    /// What is missing before a packet of the same stream in the same clock.
+    fn missing_before(&self, position: Position, format: &Format) -> Option<Missing> {
+        let step = position.timestamp.wrapping_sub(self.timestamp) as i32;
+        let goes_on = self.run == position.run && self.clock_rate == format.clock_rate;
+        let packets = position.extended.checked_sub(self.extended)?;
+        let samples = usize::try_from(format.samples(i64::from(step))).ok()?;
+        (goes_on && packets > 0 && samples > 0).then_some(Missing { packets, samples })
     }
 }
 
@@ -119,8 +147,22 @@ pub(crate) struct Heard {
     pub(crate) run: u32,
     /// Samples written.
     pub(crate) len: usize,
+    /// How many of them, at the front, stand for packets that were lost before this one.
+    pub(crate) front: usize,
     /// Their rate, hertz.
     pub(crate) rate: u32,
+}
+
+impl Heard {
+    /// What was said, as far as anybody knows: without what is made up.
+    pub(crate) fn said(&self) -> Range<usize> {
+        if self.is_repeated() { 0..self.len } else { self.front..self.len }
+    }
+
+    /// Whether the front is what the packet repeats of the one before it.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.front > 0 && self.gap == Gap::None
+    }
 }
 
 impl Ear {
@@ -138,7 +180,9 @@ impl Ear {
                 true => None,
                 false => Some(Resampler::new(format.sample_rate, rate)?),
             };
-            Some(Line { receive, format, decoder: Decoder::new(&format).ok()?, resampler })
+            let decoder = Decoder::new(&format).ok()?;
+            let repair = made_for.noise.is_some().then(|| Repair::new(&format));
+            Some(Line { receive, format, decoder, resampler, repair })
         };
         let lines: Vec<_> = formats.into_iter().filter_map(line).collect();
         if lines.is_empty() {
@@ -158,6 +202,8 @@ impl Ear {
             tones,
             next: None,
             runs: 0,
+            #[cfg(test)]
+            cleaned: 0,
         })
     }
 
@@ -168,7 +214,10 @@ impl Ear {
             && *noise == self.made_for.noise
             && *in_band == self.made_for.in_band
             && self.lines.iter().all(|line| {
-                line.format.for_rate(wanted.rate).sample_rate == line.format.sample_rate
+                let rate = line.format.for_rate(wanted.rate).sample_rate;
+                // Another rate would begin without what is known of the noise.
+                rate == line.format.sample_rate
+                    || (self.is_processing() && rate < line.format.sample_rate)
             })
     }
 
@@ -209,45 +258,45 @@ impl Ear {
             self.pass(position);
             return None;
         }
+        let format = line.format;
         let mut own = [0; SAMPLES_MAX];
         let room = if line.resampler.is_some() { &mut own } else { &mut *out };
-        // Longer packets would not fit at a higher rate.
-        let longest = line.format.samples_of_ms(PACKET_MS_MAX);
-        let lost = self.next.and_then(|next| next.lost_before(position, line, payload));
-        let is_in = |lost: &usize| 2 * lost <= longest && line.decoder.has_redundancy(payload);
-        let lost = lost.filter(is_in).unwrap_or(0);
-        let (before, now) = room.split_at_mut(lost);
-        let is_recovered = lost > 0 && line.decoder.decode_fec(payload, before);
-        let decoded = line.decoder.decode(payload, now);
-        let Some(samples) = decoded.ok().filter(|samples| lost + samples <= longest) else {
+        let missing = self.next.and_then(|next| next.missing_before(position, &format));
+        let Some((lost, samples, stand)) = line.decode(payload, missing, room) else {
             self.pass(position);
             return None;
         };
-        let format = line.format;
-        let (position, samples) = match is_recovered {
-            true => (position.earlier(format.units(lost as i64)), lost + samples),
-            false => {
-                room.copy_within(lost..lost + samples, 0);
-                (position, samples)
-            }
-        };
         let len = match &mut line.resampler {
-            Some(resampler) => resampler.process(&own[..samples], out),
-            None => samples,
+            Some(resampler) => resampler.process(&own[..lost + samples], out),
+            None => lost + samples,
+        };
+        let front = (lost * rate as usize / format.sample_rate as usize).min(len);
+        let gap = match stand {
+            Stand::Repeated => {
+                let before = position.earlier(format.units(lost as i64));
+                let gap = self.place(before, &format, lost + samples);
+                // What was repeated had a number of its own.
+                self.pass(position);
+                gap
+            }
+            Stand::MadeUp | Stand::Nothing => self.place(position, &format, samples),
         };
         if let Some(detector) = &mut self.detector {
             let tones = &mut self.tones;
             detector.hear(&out[..len], |signal| tones.push(signal));
         }
+        #[cfg(test)]
+        if self.made_for.noise.is_some() {
+            self.cleaned += len;
+        }
         if let Some(denoiser) = self.denoiser() {
+            if gap != Gap::None && front == 0 {
+                // The end of what was said before is not the beginning of this.
+                denoiser.process_silence(&mut [0; FLUSH_MAX][..rate as usize / 50]);
+            }
             denoiser.process(&mut out[..len]);
         }
-        let gap = self.place(position, &format, samples);
-        if is_recovered {
-            // What was recovered had a number of its own.
-            self.pass(Position { extended: position.extended + 1, ..position });
-        }
-        Some(Heard { gap, run: self.runs, len, rate })
+        Some(Heard { gap, run: self.runs, len, front, rate })
     }
 
     /// The keys found in the last packet; `None` when tones are none.
@@ -320,6 +369,50 @@ impl Ear {
             (_, 0) => Gap::Pause { samples },
             (_, packets) => Gap::Lost { packets, samples },
         }
+    }
+}
+
+impl Line {
+    /// Decodes a packet to `room`, behind what stands for what is missing before it: the samples of
+    /// both. `None`: it cannot be decoded, or is too long.
+    fn decode(
+        &mut self,
+        payload: &[u8],
+        missing: Option<Missing>,
+        room: &mut [i16; SAMPLES_MAX],
+    ) -> Option<(usize, usize, Stand)> {
+        let own = self.decoder.samples(payload).ok()?;
+        // Longer packets would not fit at a higher rate.
+        let longest = self.format.samples_of_ms(PACKET_MS_MAX);
+        let missing = missing.filter(|missing| missing.samples + own <= longest);
+        let lost = missing.map_or(0, |missing| missing.samples);
+        let is_one = missing == Some(Missing { packets: 1, samples: own });
+        let is_repeated = is_one && self.decoder.has_redundancy(payload);
+        let can = self.repair.as_ref().is_some_and(|repair| repair.can(lost));
+        let lost = if is_repeated || can { lost } else { 0 };
+        let (before, now) = room.split_at_mut(lost);
+        let is_repeated = is_repeated && self.decoder.decode_fec(payload, before);
+        let is_concealed = can && !is_repeated && self.decoder.conceal(before);
+        let samples = self.decoder.decode(payload, now).ok()?;
+        if lost + samples > longest {
+            return None;
+        }
+        if lost > 0 && !is_repeated && !can {
+            room.copy_within(lost..lost + samples, 0);
+            return Some((0, samples, Stand::Nothing));
+        }
+        if let Some(repair) = &mut self.repair {
+            if can && !is_repeated && !is_concealed {
+                repair.bridge(&now[..samples], before);
+            }
+            repair.hear(&room[..lost + samples]);
+        }
+        let stand = match lost {
+            0 => Stand::Nothing,
+            _ if is_repeated => Stand::Repeated,
+            _ => Stand::MadeUp,
+        };
+        Some((lost, samples, stand))
     }
 }
 
@@ -471,6 +564,51 @@ mod tests {
                 _ => Gap::None,
             };
             assert_eq!((heard.gap, heard.len), (expected, 320), "{n}");
+        }
+    }
+
+    #[test]
+    fn where_noise_is_removed_nothing_jumps_in_the_packet_after_a_loss() {
+        const L16: Payload = payload(Codec::L16, 97, 8000);
+        for lost in [1..2, 1..4, 1..6] {
+            let noise = Some(DenoiseSettings::default());
+            let made_for = MadeFor { payloads: vec![L16], rate: 8000, noise, in_band: false };
+            let mut ear = Ear::new(made_for).unwrap();
+            ear.set_noise_removal(None);
+            let sine = |n: usize| 8000.0 * (n as f64 * std::f64::consts::TAU / 20.0).sin();
+            let mut heard = vec![];
+            for n in 0..40 {
+                let bytes: Vec<u8> = (160 * n..160 * (n + 1))
+                    .flat_map(|at| (sine(at) as i16).to_be_bytes())
+                    .collect();
+                if lost.contains(&(n % 10)) {
+                    continue;
+                }
+                let mut out = [0; SAMPLES_MAX];
+                let place = at(n as u64, n as u32 * 160);
+                let said = ear.hear(97, place, &bytes, &mut out).unwrap();
+                let is_after = n > 10 && n % 10 == lost.end;
+                let samples = 160 * lost.len();
+                let is_made_up = is_after && lost.len() <= 3;
+                assert_eq!(said.front, if is_made_up { samples } else { 0 }, "{n}");
+                assert_eq!(said.said().len(), 160, "{n}");
+                if is_after {
+                    let packets = lost.len() as u64;
+                    assert_eq!(said.gap, Gap::Lost { packets, samples: samples as u64 });
+                }
+                if n > 2 && (!is_after || is_made_up) {
+                    heard.push(out[said.said()].to_vec());
+                }
+            }
+            // What is left of a sine without it: a step or a corner in a packet is large.
+            let factor = 2.0 * (std::f64::consts::TAU / 20.0).cos();
+            for packet in heard {
+                let left = packet.windows(3).map(|w| {
+                    (f64::from(w[2]) - factor * f64::from(w[1]) + f64::from(w[0])).abs()
+                });
+                let worst = left.fold(0.0, f64::max);
+                assert!(worst < 1500.0, "{lost:?}: {worst}");
+            }
         }
     }
 

@@ -349,6 +349,36 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_dies_away_in_what_comes_instead() {
+        const LINEAR: Payload = payload(Codec::L16, 97, 8000);
+        let mut mouth = Mouth::new(&[LINEAR], ANY, 8000).unwrap();
+        let mut plc = Plc::new(8000);
+        let mut out = [0; PAYLOAD_MAX];
+        assert_eq!(mouth.give_way(&mut [0; 160], &mut plc, &mut out), None, "nothing was said");
+        // Half a packet more than three, of 500 Hz.
+        let sine = |n| (8000.0 * (f64::from(n) * std::f64::consts::TAU / 16.0).sin()) as i16;
+        let pcm: Vec<_> = (0..560).map(sine).collect();
+        let heard = Heard { gap: Gap::Start, run: 1, len: 560, rate: 8000 };
+        mouth.say(&heard, &pcm, &mut |_, _| {});
+        assert!(mouth.is_speaking());
+        let mut end = [0; 160];
+        assert_eq!(mouth.give_way(&mut end, &mut plc, &mut out), Some(320));
+        assert!(!mouth.is_speaking());
+        let steps = (480..).zip(&end).map(|(n, sample)| (sample - sine(n)).abs());
+        assert!(steps.take(8).all(|step| step < 300), "it goes on as it was: {end:?}");
+        assert!(end[72..].iter().all(|sample| sample.abs() < 400), "{end:?}");
+        assert_eq!(end[80..], [0; 80]);
+        // What is said later begins from nothing, when asked to.
+        mouth.begin_softly();
+        let mut first = None;
+        mouth.say(&Heard { gap: Gap::None, ..heard }, &[8000; 160], &mut |spoken, payload| {
+            first = Some((spoken, i16::from_be_bytes([payload[0], payload[1]])));
+        });
+        let (spoken, sample) = first.unwrap();
+        assert!(spoken.marker && sample < 100, "{sample}");
+    }
+
+    #[test]
     fn an_event_has_the_time_at_which_it_began() {
         let mut mouth = Mouth::new(&[OPUS], ANY, 8000).unwrap();
         say(&mut mouth, Gap::Start, 160);

@@ -457,6 +457,32 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_of_our_own_waits_for_its_time_but_not_for_a_clock_that_drifts() {
+        let mut sender = sender();
+        assert!(!sender.is_ahead(ms(0), 8000), "the first");
+        sender.own(ms(0), 8, 8000, 160, Origin::MUSIC);
+        sender.relay(ms(13), &packet(1, 1)).unwrap();
+        assert!(sender.is_ahead(ms(20), 8000), "both have lasted 40 ms");
+        assert!(!sender.is_ahead(ms(40), 8000));
+        // Ours is 100 ms behind.
+        for n in 2..8 {
+            sender.relay(ms(40), &packet(1, n)).unwrap();
+        }
+        assert!(!sender.is_ahead(ms(40), 8000));
+    }
+
+    #[test]
+    fn what_need_not_be_sent_takes_its_time() {
+        let mut sender = sender();
+        let first = sender.own(ms(0), 8, 8000, 160, Origin::MIX);
+        (1..3).for_each(|_| sender.pause(160));
+        let next = sender.own(ms(60), 8, 8000, 160, Origin::MIX);
+        assert_eq!(next.timestamp.wrapping_sub(first.timestamp), 480);
+        assert_eq!(next.sequence.wrapping_sub(first.sequence), 1);
+        assert!(next.marker);
+    }
+
+    #[test]
     fn our_own_packets_do_not_fall_behind_a_stall() {
         let mut sender = sender();
         let first = sender.own(ms(0), 0, 8000, 160, Origin::MUSIC);

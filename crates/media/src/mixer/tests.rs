@@ -122,6 +122,26 @@ fn a_tone_through_a_conference_of_eight_is_exact() {
 }
 
 #[test]
+fn who_is_hushed_hears_the_end_of_it_and_the_others_notice_nothing() {
+    let mut mixer = mixer(3);
+    conference(&mut mixer, 0b111);
+    let mut tick = |mixer: &mut Mixer, n| {
+        tone(mixer.frame(0), 1000.0, 8000.0, n);
+        mixer.mix(0b111);
+        [1, 2].map(|listener| mixer.heard_by(listener).unwrap().to_vec())
+    };
+    (0..10).for_each(|n| drop(tick(&mut mixer, n)));
+    mixer.hush(1);
+    let [hushed, other] = tick(&mut mixer, 10);
+    assert!(hushed[..40].iter().any(|sample| sample.abs() > 7000), "it begins as it was");
+    assert!(hushed[LEN - 16..].iter().all(|sample| sample.abs() < 100), "{hushed:?}");
+    assert!(other[LEN - 16..].iter().any(|sample| sample.abs() > 7000));
+    let [back, other] = tick(&mut mixer, 11);
+    assert!(back[..16].iter().all(|sample| sample.abs() < 100), "and comes as softly: {back:?}");
+    assert!(other[..16].iter().any(|sample| sample.abs() > 7000));
+}
+
+#[test]
 fn monitor_whisper_and_barge() {
     const CUSTOMER: Seat = 0;
     const AGENT: Seat = 1;

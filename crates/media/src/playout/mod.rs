@@ -167,6 +167,15 @@ impl Playout {
         put
     }
 
+    /// Takes a packet that was lost and of which a later one told, as if it had come `now`. It is
+    /// left out where something is made up for it already.
+    pub fn put_recovered(&mut self, now: Time, packet: &Incoming<'_>) {
+        if self.owed == 0 && self.buffer.put(now, &self.format, packet) == Put::Waiting {
+            self.count_loss(1);
+            self.stats.recovered += 1;
+        }
+    }
+
     /// Fills `out` with what is heard next. Called once per tick, with as many samples as the tick
     /// lasts (2.5 to [`TICK_MS_MAX`] milliseconds), however much time has passed.
     pub fn pull(&mut self, now: Time, out: &mut [i16]) -> Heard {

@@ -211,6 +211,36 @@ fn what_opus_repeats_is_played_as_loud_as_it_was_said() {
 }
 
 #[test]
+fn what_a_later_packet_told_of_a_lost_one_is_played_in_its_place() {
+    let format = Format::new(Codec::L16, 8000).unwrap();
+    let mut sender = Sender::new(format, tone(500.0, 8000, 8000 * 8));
+    let mut playout = Playout::new(format, 8000, 1).unwrap();
+    let (mut heard, mut lost) = (vec![], None);
+    for tick in 0..390u64 {
+        let (now, packet) = (20 * tick, sender.next());
+        if tick % 5 == 2 {
+            lost = Some(packet);
+        } else {
+            if let Some((sequence, timestamp, payload)) = lost.take() {
+                let content = Content::Audio;
+                let packet = Incoming { run: 1, sequence, timestamp, content, payload: &payload };
+                playout.put_recovered(ms(now - 20), &packet);
+            }
+            put(&mut playout, ms(now), &packet, Content::Audio);
+        }
+        let mut out = [0; 160];
+        playout.pull(ms(now + 5), &mut out);
+        heard.extend(out);
+    }
+    let stats = playout.stats();
+    assert!(stats.recovered > 60, "{stats:?}");
+    assert!(stats.loss_percent > 10.0, "{stats:?}");
+    assert!((20.0..30.0).contains(&stats.delay_ms), "one more waits: {stats:?}");
+    let rest = rest_db(&heard[heard.len() / 2..][..16_000], 500.0, 8000);
+    assert!(rest < -50.0, "nothing is made up: {rest} dB");
+}
+
+#[test]
 fn a_late_packet_is_played_when_it_comes() {
     let format = Format::new(Codec::L16, 8000).unwrap();
     let pcm: Vec<_> = (0..8000).map(|n| (n / 160) as i16 + 1000).collect();

@@ -35,8 +35,8 @@ impl Worker {
         sink: &mut impl Sink,
     ) {
         self.take_events(now, source, taken, datagram, sink);
-        self.mix_in(now, source, taken, datagram);
         let heard = self.listen_in(now, source, taken, datagram, sink);
+        self.mix_in(now, source, taken, datagram, heard);
         let has_tone =
             stream(&mut self.streams, source.0).is_some_and(|speaker| speaker.tone.is_some());
         let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
@@ -108,12 +108,15 @@ impl Worker {
         let by_mix = speaker.said.is_some();
         let recording = speaker.recording.filter(|_| !by_mix);
         if let Some(recorder) = recording.and_then(|id| self.recorders.get_mut(&id)) {
+            // What is repeated of a lost packet was said before this one.
+            let early = if heard.is_repeated() { heard.front } else { 0 } as u64;
+            let early = early * u64::from(taken.clock_rate) / u64::from(heard.rate);
             let said = record::Heard {
                 stream: speaker.id,
-                timestamp: position.timestamp,
+                timestamp: position.timestamp.wrapping_sub(early as u32),
                 clock_rate: taken.clock_rate,
                 rate: heard.rate,
-                pcm: &self.samples[..heard.len],
+                pcm: &self.samples[heard.said()],
             };
             recorder.hear(now, &said);
         }
@@ -149,6 +152,9 @@ impl Worker {
         let noise = source.config.noise_removal;
         // What is mixed is recorded there.
         let is_recorded = source.recording.is_some() && source.said.is_none();
+        // Noise is removed here, whoever hears the source.
+        let mixed_rate = source.said.as_ref().filter(|_| noise.is_some()).map(|said| said.rate());
+        let rate = rate.max(mixed_rate.unwrap_or(0));
         let speaks = rate > 0 && (noise.is_some() || transcodes);
         let in_band = source.config.keys.in_band;
         // Where nobody needs another, the rate is that of the peer's own codec, or the least.
@@ -242,7 +248,7 @@ impl Stream {
             mouth.begin_softly();
         }
         let payload = *mouth.payload();
-        mouth.say(heard, &samples[..heard.len], &mut |spoken, bytes| {
+        mouth.say(heard, &samples[heard.said()], &mut |spoken, bytes| {
             let Some(header) = self.number(now, source, &spoken, &payload, true, bytes.len())
             else {
                 return;

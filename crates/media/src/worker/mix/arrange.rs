@@ -105,7 +105,7 @@ impl Worker {
     /// Gives a stream that is heard a way into the mix, and takes it from one who is not.
     fn tune_said(&mut self, slot: usize, is_heard: bool, rate: u32) {
         let Some(it) = stream(&mut self.streams, slot) else { return };
-        let was_heard = it.said.is_some();
+        let rate_before = it.said.as_ref().map(|said| said.rate());
         let config = &it.config;
         match &mut it.said {
             said if !is_heard || it.seat.is_none() => *said = None,
@@ -119,8 +119,8 @@ impl Worker {
                 *said = Some(Box::new(source));
             }
         }
-        if was_heard != it.said.is_some() {
-            // What is recorded is what is mixed, as long as it is.
+        if rate_before != it.said.as_ref().map(|said| said.rate()) {
+            // What is recorded is what is mixed, as long as it is; and noise is removed at its rate.
             self.retune(slot);
         }
     }

@@ -19,6 +19,7 @@ use base::Time;
 
 use super::{Channel, FRAMES_PER_SECOND, Sink, Slot, Taken, Worker, stream};
 use crate::command::{Beside, BridgeId, Hear};
+use crate::ear::Heard;
 use crate::jitter_buffer::{Content, Incoming};
 use crate::mixer::{Mixer, MixerSettings, SEATS_MAX, Seat, Seats};
 use crate::mouth::{PAYLOAD_MAX, own_codec};
@@ -105,11 +106,22 @@ impl Worker {
         self.conferences.len()
     }
 
-    /// Takes a packet of a peer whom somebody hears in a mix.
-    pub(super) fn mix_in(&mut self, now: Time, slot: Slot, taken: &Taken, datagram: &[u8]) {
-        let Some(said) = stream(&mut self.streams, slot.0).and_then(|it| it.said.as_mut()) else {
-            return;
-        };
+    /// Takes a packet of a peer whom somebody hears in a mix; `heard` is what its ear has made of it.
+    pub(super) fn mix_in(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        taken: &Taken,
+        datagram: &[u8],
+        heard: Option<Heard>,
+    ) {
+        let Some(speaker) = stream(&mut self.streams, slot.0) else { return };
+        let payload_type = taken.packet.header.payload_type;
+        let is_cleaned = speaker
+            .ear
+            .as_ref()
+            .is_some_and(|ear| ear.is_processing() && (ear.knows(payload_type) || !taken.is_audio));
+        let Some(said) = &mut speaker.said else { return };
         let packet = Incoming {
             run: taken.origin.run,
             sequence: taken.extended,
@@ -117,7 +129,15 @@ impl Worker {
             content: Content::Audio,
             payload: &datagram[taken.packet.payload.clone()],
         };
-        said.put(now, taken.packet.header.payload_type, taken.codec, &packet);
+        match heard {
+            Some(heard) if is_cleaned => {
+                said.put_cleaned(now, payload_type, &packet, &heard, &self.samples[..heard.len]);
+            }
+            // What comes out of its order is late for noise removal.
+            None if is_cleaned && taken.is_audio && !taken.in_order => {}
+            None if is_cleaned && taken.is_audio => said.put_pause(now, &packet),
+            Some(_) | None => said.put(now, payload_type, taken.codec, &packet),
+        }
     }
 
     /// Mixes a tick of every call that has a mix.

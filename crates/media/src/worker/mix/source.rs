@@ -1,23 +1,29 @@
 //! One source of a mix: from a peer's packets to the frames that the mixer sums.
 //!
 //! ```text
-//! packets ─▶ playout of their codec ─▶ (noise removal) ─▶ (resampler) ─▶ frame at the mix's rate
+//! packets ────────────────────────────▶ playout of their codec ─▶ (resampler) ─▶ frame of the mix
+//!    └▶ ear: decoded, noise removed ──▶ playout of samples ──────────┘
 //! ```
-//! Noise is removed here, once, whoever hears it. Opus is decoded at 48 kHz whatever the mix has,
-//! so that another rate of the mix changes nothing before the resampler.
+//! Where noise is removed, the stream's ear does it, once, whoever hears it: what comes here is
+//! samples then. Otherwise Opus is decoded at 48 kHz whatever the mix has, so that another rate of
+//! the mix changes nothing before the resampler.
+
+use std::time::Duration;
 
 use base::Time;
 
-use crate::codec::Format;
+use crate::codec::{Format, SAMPLES_MAX};
 use crate::command::{Codec, NoiseRemoval, Payload};
-use crate::denoise::Denoiser;
+use crate::ear::Heard;
 use crate::jitter_buffer::{Content, Incoming};
-use crate::playout::{Heard, Playout, PlayoutStats};
+use crate::playout::{self, Playout, PlayoutStats};
 use crate::resampler::Resampler;
 use crate::worker::FRAMES_PER_SECOND;
 
 /// Codecs of one peer that are mixed; one that agreed on more and uses them is not heard in these.
 const LINES_MAX: usize = 4;
+/// Comfort noise of so many bytes has its level and all coefficients that are used.
+const NOISE_MAX: usize = 1 + crate::codec::comfort_noise::ORDER_MAX;
 /// Samples of a tick at the highest rate.
 pub(super) const TICK_SAMPLES_MAX: usize = 48_000 / FRAMES_PER_SECOND;
 
@@ -39,11 +45,18 @@ pub(crate) struct Source {
 
 /// One codec of the peer.
 struct Line {
-    /// Payload type it sends.
-    receive: u8,
+    key: Key,
     playout: Playout,
-    denoiser: Option<Denoiser>,
     resampler: Resampler,
+}
+
+/// What comes to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    /// Payload type the peer sends.
+    receive: u8,
+    /// Rate of the samples that its ear has made of it; `None`: it comes as it is.
+    cleaned: Option<u32>,
 }
 
 impl Source {
@@ -69,8 +82,9 @@ impl Source {
         let codable = |payload: &&Payload| Format::of(payload).is_ok();
         let said = payloads.iter().find(|payload| Some(payload.codec) == expected);
         let first = said.filter(codable).or_else(|| payloads.iter().find(codable));
-        if let Some(receive) = first.map(|first| first.receive) {
-            source.line(receive);
+        // What is cleaned has the rate of an ear that is not there yet.
+        if let Some(receive) = first.filter(|_| noise.is_none()).map(|first| first.receive) {
+            source.line(Key { receive, cleaned: None });
         }
         source
     }
@@ -81,9 +95,7 @@ impl Source {
             self.payloads.clear();
             self.payloads.extend_from_slice(payloads);
             let fits = |line: &Line| {
-                let payload = payloads.iter().find(|payload| payload.receive == line.receive);
-                let format = payload.and_then(|payload| Format::of(payload).ok());
-                format.as_ref() == Some(line.playout.format())
+                line.key.format(payloads).as_ref() == Some(line.playout.format())
             };
             let is_same = self.lines.iter().all(fits);
             if !is_same {
@@ -93,9 +105,11 @@ impl Source {
             }
         }
         self.noise = noise;
-        for line in &mut self.lines {
-            line.set_noise_removal(noise);
-        }
+    }
+
+    /// Rate of the mix, hertz.
+    pub(crate) fn rate(&self) -> u32 {
+        self.rate
     }
 
     /// Packets taken so far.
@@ -122,18 +136,14 @@ impl Source {
         Some(self.lines.get(self.current)?.playout.stats())
     }
 
-    /// Takes a packet that arrived `now`.
+    /// Takes a packet that arrived `now`, as it is.
     pub(super) fn put(&mut self, now: Time, payload_type: u8, codec: Codec, packet: &Incoming<'_>) {
         let line = match codec.is_audio() {
-            true => self.line(payload_type),
+            true => self.turn_to(Key { receive: payload_type, cleaned: None }),
             // Noise and keys belong to what is said.
             false => (self.current < self.lines.len()).then_some(self.current),
         };
         let Some(line) = line else { return };
-        if line != self.current {
-            self.former = (self.packets > 0).then_some(self.current);
-            self.current = line;
-        }
         self.packets += 1;
         let content = match codec {
             Codec::TelephoneEvent => Content::Event,
@@ -142,7 +152,68 @@ impl Source {
                 Content::Audio
             }
         };
-        self.lines[line].playout.put(now, &Incoming { content, ..*packet });
+        let lowered = (content == Content::Noise).then(|| self.lowered(packet.payload)).flatten();
+        let payload = lowered.as_ref().map_or(packet.payload, |(noise, len)| &noise[..*len]);
+        self.lines[line].playout.put(now, &Incoming { content, payload, ..*packet });
+    }
+
+    /// Takes what the peer's ear has made of a packet that arrived `now`: `pcm`, all of it.
+    pub(super) fn put_cleaned(
+        &mut self,
+        now: Time,
+        payload_type: u8,
+        packet: &Incoming<'_>,
+        heard: &Heard,
+        pcm: &[i16],
+    ) {
+        let key = Key { receive: payload_type, cleaned: Some(heard.rate) };
+        let Some(line) = self.turn_to(key) else { return };
+        self.packets += 1;
+        let playout = &mut self.lines[line].playout;
+        let (front, own) = pcm.split_at(heard.front);
+        let mut bytes = [0; 2 * SAMPLES_MAX];
+        if heard.is_repeated() {
+            let units = playout.format().units(front.len() as i64) as u32;
+            let early = Duration::from_micros(front.len() as u64 * 1_000_000 / u64::from(heard.rate));
+            let before = Incoming {
+                sequence: packet.sequence.saturating_sub(1),
+                timestamp: packet.timestamp.wrapping_sub(units),
+                payload: to_bytes(front, &mut bytes),
+                ..*packet
+            };
+            playout.put_recovered(Time::ZERO + (now - Time::ZERO).saturating_sub(early), &before);
+        }
+        playout.put(now, &Incoming { payload: to_bytes(own, &mut bytes), ..*packet });
+    }
+
+    /// Takes note of a packet in which nothing is heard.
+    pub(super) fn put_pause(&mut self, now: Time, packet: &Incoming<'_>) {
+        if let Some(line) = self.lines.get_mut(self.current) {
+            line.playout.put(now, &Incoming { content: Content::Event, ..*packet });
+        }
+    }
+
+    /// The line of what comes now; that of what came before is faded out.
+    fn turn_to(&mut self, key: Key) -> Option<usize> {
+        let line = self.line(key)?;
+        if line != self.current {
+            self.former = (self.packets > 0).then_some(self.current);
+            self.current = line;
+        }
+        Some(line)
+    }
+
+    /// Comfort noise as low as noise removal would make it (N4); `None`: as it came.
+    fn lowered(&self, noise: &[u8]) -> Option<([u8; NOISE_MAX], usize)> {
+        let removal = self.noise.filter(|removal| removal.enabled)?;
+        let limit = removal.settings.attenuation_limit_db;
+        let len = noise.len().min(NOISE_MAX);
+        let mut lowered = [0; NOISE_MAX];
+        lowered[..len].copy_from_slice(&noise[..len]);
+        // RFC 3389 §3.1: the level in −dBov.
+        let level = lowered.first_mut().filter(|_| len > 0)?;
+        *level = (*level & 0x7f).saturating_add(limit).min(0x7f);
+        Some((lowered, len))
     }
 
     /// Fills the frame of a tick; false when there is nothing in it.
@@ -160,66 +231,66 @@ impl Source {
         is_heard
     }
 
-    /// The line of a payload type, made when it is needed for the first time.
-    fn line(&mut self, receive: u8) -> Option<usize> {
-        if let Some(known) = self.lines.iter().position(|line| line.receive == receive) {
+    /// The line of what comes, made when it is needed for the first time.
+    fn line(&mut self, key: Key) -> Option<usize> {
+        if let Some(known) = self.lines.iter().position(|line| line.key == key) {
             return Some(known);
         }
-        if self.lines.len() == LINES_MAX {
-            return None;
-        }
-        let payload = self.payloads.iter().find(|payload| payload.receive == receive)?;
-        let format = Format::of(payload).ok()?;
+        let format = key.format(&self.payloads)?;
         let own = format.sample_rate;
-        let mut line = Line {
-            receive,
-            playout: Playout::new(format, own, self.seed).ok()?,
-            denoiser: None,
-            resampler: Resampler::new(own, self.rate)?,
-        };
-        line.set_noise_removal(self.noise);
-        self.lines.push(line);
-        Some(self.lines.len() - 1)
+        let playout = Playout::new(format, own, self.seed).ok()?;
+        let line = Line { key, playout, resampler: Resampler::new(own, self.rate)? };
+        // Cleaned or not, a payload type comes in one way at a time: what it was is at its end.
+        let stale = |line: &Line| line.key.receive == key.receive;
+        let stale = self.lines.iter().position(|line| stale(line) && line.key != key);
+        match stale.filter(|stale| *stale != self.current) {
+            Some(stale) => {
+                self.lines[stale] = line;
+                self.former = self.former.filter(|former| *former != stale);
+                Some(stale)
+            }
+            None if self.lines.len() < LINES_MAX => {
+                self.lines.push(line);
+                Some(self.lines.len() - 1)
+            }
+            None => None,
+        }
+    }
+}
+
+impl Key {
+    /// How what comes is coded.
+    fn format(self, payloads: &[Payload]) -> Option<Format> {
+        let payload = payloads.iter().find(|payload| payload.receive == self.receive)?;
+        let format = Format::of(payload).ok()?;
+        Some(match self.cleaned {
+            // Samples, under the peer's timestamps.
+            Some(sample_rate) => Format { codec: Codec::L16, sample_rate, ..format },
+            None => format,
+        })
     }
 }
 
 impl Line {
-    fn set_noise_removal(&mut self, noise: Option<NoiseRemoval>) {
-        let Some(NoiseRemoval { enabled, settings }) = noise else {
-            self.denoiser = None;
-            return;
-        };
-        if self.denoiser.is_none() {
-            self.denoiser = Denoiser::new(self.playout.rate(), settings);
-        }
-        if let Some(denoiser) = &mut self.denoiser {
-            denoiser.set_enabled(enabled);
-        }
-    }
-
     fn pull(&mut self, now: Time, frame: &mut [i16]) -> bool {
         let rate = self.playout.rate();
         if rate == self.resampler.to() {
-            return self.pull_own(now, frame);
+            return self.playout.pull(now, frame) != playout::Heard::Silence;
         }
         let mut own = [0; TICK_SAMPLES_MAX];
         let own = &mut own[..rate as usize / FRAMES_PER_SECOND];
-        let is_heard = self.pull_own(now, own);
+        let heard = self.playout.pull(now, own);
         let made = self.resampler.process(own, frame);
         frame[made..].fill(0);
-        is_heard
+        heard != playout::Heard::Silence
     }
+}
 
-    /// A tick at the codec's own rate.
-    fn pull_own(&mut self, now: Time, own: &mut [i16]) -> bool {
-        let heard = self.playout.pull(now, own);
-        match (&mut self.denoiser, heard) {
-            (Some(denoiser), Heard::Audio) => denoiser.process(own),
-            (Some(denoiser), Heard::Noise | Heard::Silence) => denoiser.process_silence(own),
-            (None, _) => {}
-        }
-        heard != Heard::Silence
+fn to_bytes<'a>(pcm: &[i16], bytes: &'a mut [u8; 2 * SAMPLES_MAX]) -> &'a [u8] {
+    for (two, sample) in bytes.chunks_exact_mut(2).zip(pcm) {
+        two.copy_from_slice(&sample.to_be_bytes());
     }
+    &bytes[..2 * pcm.len()]
 }
 
 /// From `old` to what is in `new`, linearly over its length.

@@ -1,6 +1,7 @@
 //! What happens to one voice on its way into the mix: recorded, cleaned, silent by agreement, coded
 //! anew.
 
+use super::change::{STEP, largest_click};
 use super::*;
 use crate::command::NoiseRemoval;
 use crate::denoise::DenoiseSettings;
@@ -63,31 +64,42 @@ fn noise_is_removed_before_the_mix_so_that_all_hear_the_same_of_it() {
 }
 
 #[test]
-fn comfort_noise_is_made_until_speech_comes_again() {
+fn comfort_noise_is_made_until_speech_comes_again_and_is_noise_where_that_is_removed() {
     const NOISE: Payload = payload(Codec::ComfortNoise, 7, 13, 8000);
-    let mut world = World::new();
-    let places = ["192.0.2.1:4000", "192.0.2.2:4000", "192.0.2.3:4000"];
-    let slots: Vec<_> =
-        (0..).zip(places).map(|(n, at)| world.open(n, config(at, &[L16, NOISE]))).collect();
-    for (n, slot) in slots.iter().enumerate() {
-        world.hear(*slot, others(&[0, 1, 2], n), None);
+    let removal = |enabled| Some(NoiseRemoval { enabled, settings: DenoiseSettings::default() });
+    // N4: lowered by the 22 dB that nothing is removed beyond.
+    for (noise_removal, level) in [(None, -40.0), (removal(false), -40.0), (removal(true), -62.0)] {
+        let mut world = World::new();
+        let places = ["192.0.2.1:4000", "192.0.2.2:4000", "192.0.2.3:4000"];
+        let slots: Vec<_> = (0..)
+            .zip(places)
+            .map(|(n, at)| {
+                let config = StreamConfig { noise_removal, ..config(at, &[L16, NOISE]) };
+                world.open(n, config)
+            })
+            .collect();
+        for (n, slot) in slots.iter().enumerate() {
+            world.hear(*slot, others(&[0, 1, 2], n), None);
+        }
+        // −40 dBov of white noise, told once after a word; then nothing comes for two seconds.
+        let word = [packet(L16.receive, 1, 1), vec![0; 160]].concat();
+        world.receive(slots[0], Channel::Rtp, places[0], word);
+        world.receive(slots[0], Channel::Rtp, places[0], {
+            let mut datagram = packet(NOISE.receive, 2, 1)[..HEADER_LEN].to_vec();
+            datagram.push(40);
+            datagram
+        });
+        world.tick(2000);
+        let heard: Vec<_> = world.heard(slots[1]);
+        let samples: Vec<_> = heard[50..]
+            .iter()
+            .flat_map(|(_, payload)| payload.chunks_exact(2))
+            .map(|two| f64::from(i16::from_be_bytes([two[0], two[1]])))
+            .collect();
+        let power = samples.iter().map(|sample| sample * sample).sum::<f64>();
+        let dbov = 10.0 * (power / samples.len() as f64 / 32_768f64.powi(2)).log10();
+        assert!((dbov - level).abs() < 1.5, "{dbov} instead of {level}");
     }
-    // −40 dBov of white noise, told once; then nothing comes for two seconds.
-    world.receive(slots[0], Channel::Rtp, places[0], {
-        let mut datagram = packet(NOISE.receive, 1, 1)[..HEADER_LEN].to_vec();
-        datagram.push(40);
-        datagram
-    });
-    world.tick(2000);
-    let heard: Vec<_> = world.heard(slots[1]);
-    let samples: Vec<_> = heard[50..]
-        .iter()
-        .flat_map(|(_, payload)| payload.chunks_exact(2))
-        .map(|two| f64::from(i16::from_be_bytes([two[0], two[1]])))
-        .collect();
-    let power = samples.iter().map(|sample| sample * sample).sum::<f64>() / samples.len() as f64;
-    let dbov = 10.0 * (power / 32_768f64.powi(2)).log10();
-    assert!((dbov + 40.0).abs() < 1.5, "{dbov}");
 }
 
 #[test]
@@ -109,4 +121,34 @@ fn a_peer_that_changes_its_codec_stays_in_the_mix() {
     let loudest = clicks(&pcm, &hertz, 8000).into_iter().map(f64::abs).fold(0.0, f64::max);
     assert!(loudest < 250.0, "{loudest}");
     assert!(db(level(&pcm, hertz[0], 8000) / 1000.0).abs() < 0.2);
+}
+
+#[test]
+fn noise_is_removed_once_and_without_a_jump_whoever_hears_the_peer_and_how() {
+    for enabled in [true, false] {
+        let settings = DenoiseSettings::default();
+        let noise_removal = Some(NoiseRemoval { enabled, settings });
+        let mut room = Room::new(&[(L16, 8000); 3]);
+        let slot = room.legs[1].slot;
+        let cleaned = StreamConfig { noise_removal, ..config(&room.legs[1].from, &[L16]) };
+        room.world.configure(slot, cleaned);
+        let (one, both) = (Hear::Stream(StreamId(1)), mix(&[1, 2]));
+        room.hear(0, one);
+        room.run(1000);
+        drop(room.legs[0].listen());
+        // Alone, among others, alone; and another one hears it in another way meanwhile.
+        for (n, hear) in (0..).zip([both, one, both, mix(&[1]), one, both, one]) {
+            room.hear(0, hear);
+            room.run(107 + 7 * n);
+            room.hear(2, if n % 2 == 0 { mix(&[0, 1]) } else { one });
+            room.run(204);
+        }
+        let heard = room.legs[0].heard.clone();
+        one_session(&heard, 160);
+        let hertz = [room.legs[1].hertz, room.legs[2].hertz];
+        let click = largest_click(&room.legs[0].listen(), &hertz, 8000);
+        assert!(click < STEP, "{enabled}: {click}");
+        let ear = room.world.worker.streams[slot.0].as_ref().unwrap().ear.as_ref().unwrap();
+        assert_eq!(ear.cleaned, room.legs[1].said, "each sample once");
+    }
 }
