@@ -333,10 +333,9 @@ fn the_held_side_hears_the_music_of_the_file_in_its_codec() {
     assert!(level(&samples, 1000.0) < 100.0);
     engine.hear(&b, Hear::Nothing);
     engine.settle();
-    b.rtp.set_nonblocking(true).unwrap();
-    while b.hear().is_some() {}
-    b.rtp.set_nonblocking(false).unwrap();
-    assert!(b.hears_nothing());
+    // What was on its way, and the packet with which it dies away.
+    let left = (0..100).take_while(|_| !b.hears_nothing()).count();
+    assert!(left < 50, "{left} packets of music after its end");
     std::fs::remove_file(path).unwrap();
 }
 

@@ -111,6 +111,11 @@ impl Mouth {
         self.format.sample_rate
     }
 
+    /// Whether it brings what it is told to another rate.
+    pub(crate) fn resamples(&self) -> bool {
+        self.resampler.is_some()
+    }
+
     /// Whether the listener hears it.
     pub(crate) fn is_speaking(&self) -> bool {
         self.heard_run.is_some()
@@ -279,7 +284,7 @@ mod tests {
     /// What comes of pieces of this many samples.
     fn say(mouth: &mut Mouth, gap: Gap, samples: usize) -> Vec<(Spoken, usize)> {
         let mut said = Vec::new();
-        let heard = Heard { gap, run: 1, len: samples, rate: mouth.from_rate };
+        let heard = Heard { gap, run: 1, len: samples, front: 0, rate: mouth.from_rate };
         mouth.say(&heard, &vec![1000; samples], &mut |spoken, payload| {
             said.push((spoken, payload.len()));
         });
@@ -358,7 +363,7 @@ mod tests {
         // Half a packet more than three, of 500 Hz.
         let sine = |n| (8000.0 * (f64::from(n) * std::f64::consts::TAU / 16.0).sin()) as i16;
         let pcm: Vec<_> = (0..560).map(sine).collect();
-        let heard = Heard { gap: Gap::Start, run: 1, len: 560, rate: 8000 };
+        let heard = Heard { gap: Gap::Start, run: 1, len: 560, front: 0, rate: 8000 };
         mouth.say(&heard, &pcm, &mut |_, _| {});
         assert!(mouth.is_speaking());
         let mut end = [0; 160];

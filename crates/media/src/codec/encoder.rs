@@ -19,6 +19,10 @@ pub enum Encoder {
     Opus(opus::Encoder),
 }
 
+/// Loss that is prepared for at least where the receiver makes use of redundancy: for less libopus
+/// repeats too coarsely to be worth it.
+const REPEATED_FOR_LOSS_PERCENT: u8 = 10;
+
 /// What we choose ourselves when we send Opus; the rest is the receiver's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpusSettings {
@@ -167,7 +171,9 @@ fn opus_encoder(format: &Format, settings: OpusSettings) -> opus::Result<opus::E
     encoder.set_signal(Signal::Voice)?;
     encoder.set_vbr(!wish.cbr)?;
     encoder.set_inband_fec(wish.fec)?;
-    encoder.set_packet_loss_perc(settings.expected_loss_percent.min(100).into())?;
+    let loss = settings.expected_loss_percent.min(100);
+    let loss = if wish.fec { loss.max(REPEATED_FOR_LOSS_PERCENT) } else { loss };
+    encoder.set_packet_loss_perc(loss.into())?;
     encoder.set_dtx(wish.dtx)?;
     Ok(encoder)
 }
@@ -181,6 +187,8 @@ fn limit(
 ) -> opus::Result<()> {
     let rate = rate.min(wish.max_playback_rate);
     let bitrate = share_of(bitrate, rate);
+    // Without bits of its own libopus leaves the redundancy out.
+    let bitrate = if wish.fec { bitrate / 4 * 5 } else { bitrate };
     let bitrate = wish.max_average_bitrate.map_or(bitrate, |most| bitrate.min(most));
     encoder.set_max_bandwidth(bandwidth_of(rate))?;
     encoder.set_bitrate(Bitrate::Bits(bitrate as i32))

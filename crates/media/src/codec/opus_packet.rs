@@ -27,12 +27,10 @@ fn first_frame(code: u8, rest: &[u8]) -> Option<&[u8]> {
         _ => {
             // §3.2.5: the count of frames, how much padding there is, their lengths but the last's.
             let (&count, mut rest) = rest.split_first()?;
-            while count & 0x40 != 0 {
+            let mut is_padded = count & 0x40 != 0;
+            while is_padded {
                 let (&padding, behind) = rest.split_first()?;
-                rest = behind;
-                if padding != 255 {
-                    break;
-                }
+                (rest, is_padded) = (behind, padding == 255);
             }
             let lengths = (count & 0x3f).checked_sub(1)?;
             if count & 0x80 != 0 && lengths > 0 { sized(rest, lengths - 1) } else { Some(rest) }
@@ -62,23 +60,23 @@ mod tests {
     fn redundancy_is_where_the_format_has_it() {
         let rows: [(&[u8], bool); 18] = [
             (&[], false),
-            (&[0x08], false),                                  // nothing but its first byte
-            (&[0x08, 0b0100_0000], true),                      // 20 ms
-            (&[0x08, 0b1000_0000], false),                     // voice, and no second frame
-            (&[0x10, 0b0010_0000], true),                      // 40 ms
-            (&[0x10, 0b1100_0000], false),                     //
-            (&[0x18, 0b0001_0000], true),                      // 60 ms
-            (&[0x0c, 0b0001_0000], true),                      // the second of two channels
-            (&[0x0c, 0b1010_0000], false),                     //
-            (&[0x68, 0b0100_0000], true),                      // hybrid of 20 ms
-            (&[0x98, 0b0100_0000], false),                     // CELT
-            (&[0x09, 0b0100_0000, 0b0000_0000], true),         // two of the same length
-            (&[0x0a, 1, 0b0100_0000, 0b0000_0000], true),      // two of others
-            (&[0x0a, 0, 0b0100_0000], false),                  // the first is empty
-            (&[0x0b, 0x42, 255, 0, 0b0100_0000, 0, 0], true),  // three, padded
-            (&[0x0b, 0x83, 1, 1, 0b0100_0000, 0, 0], true),    // three with their lengths
-            (&[0x0b, 0x83, 252, 0, 1, 0b0100_0000, 0], true),  // a long one of them
-            (&[0x0b, 0x80], false),                            // none at all
+            (&[0x08], false),                          // nothing but its first byte
+            (&[0x08, 0b0100_0000], true),              // 20 ms
+            (&[0x08, 0b1000_0000], false),             // voice, and no second frame
+            (&[0x10, 0b0010_0000], true),              // 40 ms
+            (&[0x10, 0b1100_0000], false),             //
+            (&[0x18, 0b0001_0000], true),              // 60 ms
+            (&[0x0c, 0b0001_0000], true),              // the second of two channels
+            (&[0x0c, 0b1010_0000], false),             //
+            (&[0x68, 0b0100_0000], true),              // hybrid of 20 ms
+            (&[0x98, 0b0100_0000], false),             // CELT
+            (&[0x09, 0b0100_0000, 0b0000_0000], true), // two of the same length
+            (&[0x0a, 1, 0b0100_0000, 0b0000_0000], true), // two of others
+            (&[0x0a, 0, 0b0100_0000], false),          // the first is empty
+            (&[0x0b, 0x42, 255, 0, 0b0100_0000, 0, 0], true), // three, padded
+            (&[0x0b, 0x83, 1, 1, 0b0100_0000, 0, 0], true), // three with their lengths
+            (&[0x0b, 0x83, 252, 0, 1, 0b0100_0000, 0], true), // a long one of them
+            (&[0x0b, 0x80], false),                    // none at all
         ];
         for (packet, expected) in rows {
             assert_eq!(has_redundancy(packet), expected, "{packet:02x?}");

@@ -199,6 +199,22 @@ fn redundancy_of_the_next_packet_is_better_than_concealment() {
 }
 
 #[test]
+fn whoever_makes_use_of_redundancy_gets_it_at_every_rate() {
+    for rate in [8000, 16_000, 24_000, 48_000] {
+        for (wish, is_repeated) in [(OpusFormat::OURS, true), (OpusFormat::default(), false)] {
+            let format = opus(wish, rate);
+            let mut encoder = Encoder::new(&format, OpusSettings::default()).unwrap();
+            let said = crate::speech::speech(rate, 2 * rate as usize);
+            let payloads = encode(&mut encoder, &format, &said);
+            let decoder = Decoder::new(&format).unwrap();
+            let repeating = payloads.iter().filter(|it| decoder.has_redundancy(it)).count();
+            assert_eq!(repeating > 50, is_repeated, "{rate}: {repeating} of {}", payloads.len());
+            assert!(is_repeated || repeating == 0, "{rate}: {repeating}");
+        }
+    }
+}
+
+#[test]
 fn only_opus_conceals_by_itself_and_only_its_own_lengths() {
     let mut out = [1; 960];
     assert!(!Decoder::Pcmu.conceal(&mut out));

@@ -125,7 +125,7 @@ fn a_tone_through_a_conference_of_eight_is_exact() {
 fn who_is_hushed_hears_the_end_of_it_and_the_others_notice_nothing() {
     let mut mixer = mixer(3);
     conference(&mut mixer, 0b111);
-    let mut tick = |mixer: &mut Mixer, n| {
+    let tick = |mixer: &mut Mixer, n| {
         tone(mixer.frame(0), 1000.0, 8000.0, n);
         mixer.mix(0b111);
         [1, 2].map(|listener| mixer.heard_by(listener).unwrap().to_vec())

@@ -218,7 +218,8 @@ impl Worker {
         let Some(stream) = stream(&mut self.streams, listener.0) else { return };
         let was_mixed = matches!(stream.hear, Hear::Mix(_));
         let is_mixed = matches!(hear, Hear::Mix(_));
-        if !was_mixed {
+        let plays_out = stream.played.is_some() && !hear.is_played();
+        if !was_mixed && !plays_out {
             stream.sender.cut();
         }
         stream.music_at = 0;

@@ -105,7 +105,7 @@ impl Worker {
 
 impl Hear {
     /// Whether it is made by us, for each listener.
-    const fn is_played(self) -> bool {
+    pub(super) const fn is_played(self) -> bool {
         matches!(self, Self::Music | Self::Tone(_) | Self::Silence)
     }
 }
@@ -113,9 +113,7 @@ impl Hear {
 impl Stream {
     /// Whether a sound of ours is heard instead of what the plan says, or the end of one.
     pub(crate) fn is_played_to(&self) -> bool {
-        let is_left = !self.hear.is_played();
-        let is_sound = |played: &Played| played.sound.is_some();
-        self.is_announcing() || (is_left && self.played.as_ref().is_some_and(is_sound))
+        self.is_announcing() || (self.played.is_some() && !self.hear.is_played())
     }
 
     /// Whether there is anything to play.
@@ -192,12 +190,17 @@ impl Stream {
         let before = self.played.take();
         let payload = self.own_payload().copied().filter(|_| !self.is_dialling);
         let Some((target, payload)) = self.rtp_target().zip(payload) else { return false };
-        let Some(origin) = cue.as_ref().map(|cue| cue.origin).or(before.as_ref().map(|it| it.origin))
+        let Some(origin) =
+            cue.as_ref().map(|cue| cue.origin).or(before.as_ref().map(|it| it.origin))
         else {
             return false;
         };
         let mut own = [0; FRAME_BYTES_MAX];
-        let ready = cue.as_ref().and_then(|cue| cue.ready(before.as_ref(), payload, silence));
+        let ready = match (&cue, &before) {
+            (Some(cue), before) => cue.ready(before.as_ref(), payload, silence),
+            (None, Some(Played { sound: None, .. })) => silence.silent_frame(payload.codec),
+            (None, _) => None,
+        };
         let speaks = before.is_none() && self.mouth.as_ref().is_some_and(|it| it.is_speaking());
         let bytes = match ready.filter(|_| !speaks) {
             Some(ready) => Some(ready),

@@ -27,7 +27,7 @@ fn in_every_codec_the_new_sound_is_itself_right_after_the_seam() {
         for (codec, clock_rate, _) in FORMATS {
             let format = Format::new(codec, clock_rate).unwrap();
             let mut decoder = Decoder::new(&format).unwrap();
-            let mut heard = vec![];
+            let mut heard: Vec<i16> = vec![];
             let mut hear = |payload: &[u8]| {
                 let mut out = [0; SAMPLES_MAX];
                 let len = decoder.decode(payload, &mut out).unwrap();
@@ -43,7 +43,9 @@ fn in_every_codec_the_new_sound_is_itself_right_after_the_seam() {
             (11..41).for_each(|n| hear(new.frame(codec, n).unwrap()));
             let tick = format.samples_of_ms(20);
             let peak = heard.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
-            assert!(peak < 10_500, "{codec:?} of {rate}: {peak}");
+            // What a decoder foresees of another encoder's work takes some milliseconds to be right.
+            let has_memory = frames_remembered(codec) > 0;
+            assert!(peak < if has_memory { 12_000 } else { 8200 }, "{codec:?} of {rate}: {peak}");
             let after = &heard[32 * tick..37 * tick];
             let gain = 20.0 * (level(after, 800.0, format.sample_rate) / 8000.0).log10();
             assert!(gain.abs() < 1.5, "{codec:?} of {rate}: {gain} dB");

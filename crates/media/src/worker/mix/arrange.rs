@@ -39,6 +39,9 @@ impl Worker {
         let Some(stream) = stream(&mut self.streams, listener) else { return };
         let was_in = stream.joining.take().is_none() && stream.seat.is_some();
         stream.lingers = was_in && stream.rtp_target().is_some();
+        // A filter that begins anew is no continuation: both sides of it are faded.
+        stream.parts = stream.lingers && stream.mouth.as_ref().is_some_and(|it| it.resamples());
+        stream.goes_on_softly = stream.parts;
     }
 
     /// Something about a stream has changed that its call's mix depends on.

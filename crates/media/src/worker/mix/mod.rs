@@ -346,7 +346,7 @@ impl Stream {
         }
         let Some(target) = self.rtp_target() else { return };
         let Some((own, _)) = own_codec(&self.config.payloads) else { return };
-        self.goes_on_softly = false;
+        self.goes_on_softly &= self.lingers;
         if payload.is_empty() {
             return self.sender.pause(units);
         }

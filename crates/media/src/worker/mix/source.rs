@@ -94,9 +94,8 @@ impl Source {
         if self.payloads != payloads {
             self.payloads.clear();
             self.payloads.extend_from_slice(payloads);
-            let fits = |line: &Line| {
-                line.key.format(payloads).as_ref() == Some(line.playout.format())
-            };
+            let fits =
+                |line: &Line| line.key.format(payloads).as_ref() == Some(line.playout.format());
             let is_same = self.lines.iter().all(fits);
             if !is_same {
                 // Rare, and the peer begins anew anyway.
@@ -174,7 +173,8 @@ impl Source {
         let mut bytes = [0; 2 * SAMPLES_MAX];
         if heard.is_repeated() {
             let units = playout.format().units(front.len() as i64) as u32;
-            let early = Duration::from_micros(front.len() as u64 * 1_000_000 / u64::from(heard.rate));
+            let early =
+                Duration::from_micros(front.len() as u64 * 1_000_000 / u64::from(heard.rate));
             let before = Incoming {
                 sequence: packet.sequence.saturating_sub(1),
                 timestamp: packet.timestamp.wrapping_sub(units),

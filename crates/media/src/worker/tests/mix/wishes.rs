@@ -20,8 +20,11 @@ impl Room {
     }
 }
 
+/// The packets of one session.
+type Packets = Vec<(Header, Vec<u8>)>;
+
 /// A talker, and a listener for each of the wishes; what each was sent in two seconds.
-fn listen(wishes: &[OpusFormat]) -> (Room, Vec<Vec<(Header, Vec<u8>)>>) {
+fn listen(wishes: &[OpusFormat]) -> (Room, Vec<Packets>) {
     let mut room = Room::new(&[(WIDE_L16, 16_000)]);
     for wish in wishes {
         let leg = room.join(OPUS, 48_000);
@@ -65,10 +68,7 @@ fn listeners_share_an_encoder_with_those_who_wish_the_same() {
 }
 
 /// The payloads of one session under the headers of another.
-fn relabelled(
-    payloads: &[(Header, Vec<u8>)],
-    headers: &[(Header, Vec<u8>)],
-) -> Vec<(Header, Vec<u8>)> {
+fn relabelled(payloads: &[(Header, Vec<u8>)], headers: &[(Header, Vec<u8>)]) -> Packets {
     let pairs = headers.iter().zip(payloads);
     pairs.map(|((header, _), (_, payload))| (*header, payload.clone())).collect()
 }
