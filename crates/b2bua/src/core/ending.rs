@@ -30,6 +30,7 @@ impl Core {
     pub(super) fn forget_leg(&mut self, now: Time, leg: LegId, out: &mut Vec<Output>) {
         let Some(gone) = self.legs.remove(&leg) else { return };
         self.dialogs.remove(&gone.key());
+        self.referring.remove(&leg);
         gone.disarm_all(&mut self.wire.timers);
         let stream = Self::stream_of(leg);
         out.push(Output::Media(MediaCommand::Close { stream }));

@@ -31,7 +31,7 @@ mod show;
 mod tell;
 mod trunks;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,8 @@ pub struct Core {
     dialogs: BTreeMap<DialogKey, LegId>,
     /// INVITE server transactions that a CANCEL may meet.
     invites: BTreeMap<sip::transaction::TransactionId, LegId>,
+    /// Legs whose far end has asked for a transfer that goes on: told how it fares.
+    referring: BTreeSet<LegId>,
     /// Streams being closed: their call, and the leg's place in its record.
     closing: BTreeMap<StreamId, (CallId, usize)>,
     ports: PortPool,
@@ -182,6 +184,7 @@ impl Core {
             legs: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
+            referring: BTreeSet::new(),
             closing: BTreeMap::new(),
             ports,
             rate: Rate::new(config.sip.calls_per_second_max, Duration::from_secs(1)),
@@ -237,6 +240,7 @@ impl Core {
             && self.legs.is_empty()
             && self.dialogs.is_empty()
             && self.invites.is_empty()
+            && self.referring.is_empty()
             && self.wire.transactions.is_empty()
             && self.wire.owners.is_empty()
             && self.extensions.iter().all(|extension| extension.calls == 0)

@@ -14,6 +14,7 @@ use super::reach::Found;
 use crate::api::{CommandResult, DestinationType, Refused, Reply, To};
 use crate::io::Output;
 use crate::party::{self, Party};
+use crate::sip_leg::SipLeg;
 
 /// What a REFER comes to.
 enum Wish {
@@ -39,6 +40,7 @@ impl Core {
             }
         };
         self.with_leg(now, leg, out, |leg, cx| leg.accept_referral(cx));
+        self.referring.insert(leg);
         let done = match wish {
             Wish::Consulted => {
                 let on_failure = self.config.interactions.on_transfer_failure;
@@ -162,8 +164,10 @@ impl Core {
         } else {
             return;
         };
-        let legs = self.legs.iter().filter(|(_, leg)| leg.call() == call && leg.has_referral());
-        let referrers: Vec<_> = legs.map(|(id, _)| *id).collect();
+        let legs = &self.legs;
+        self.referring.retain(|id| legs.get(id).is_some_and(SipLeg::has_referral));
+        let of_call = |id: &&LegId| legs.get(id).is_some_and(|leg| leg.call() == call);
+        let referrers: Vec<_> = self.referring.iter().filter(of_call).copied().collect();
         for leg in referrers {
             self.referral_progress(now, leg, status, out);
         }

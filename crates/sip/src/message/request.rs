@@ -94,17 +94,23 @@ impl Request {
 }
 
 impl Response {
-    /// Adds a To tag unless there is one (RFC 3261 §8.2.6.2).
+    /// Adds a To tag unless there is one (RFC 3261 §8.2.6.2). A `tag` without a value is none, and
+    /// gets one.
     pub fn set_to_tag(&mut self, tag: &str) {
         let Some(to) = self.headers.get(Name::To) else { return };
-        let tagged = match RawNameAddr::scan(to) {
+        let named = match RawNameAddr::scan(to) {
             Ok(raw) => raw.has_param("tag"),
             // The To of a request refused for its To.
             Err(_) => to.contains(";tag="),
         };
-        if !tagged {
+        if !named {
             let to = format!("{to};tag={tag}");
             self.headers.set(Name::To, to);
+        } else if let Ok(mut to) = self.headers.to()
+            && to.tag().is_none_or(str::is_empty)
+        {
+            to.set_tag(tag);
+            self.headers.set(Name::To, to.to_string());
         }
     }
 
@@ -287,6 +293,18 @@ mod tests {
         assert_eq!(response.to().unwrap().tag(), Some("abc"));
         let again = response.clone().with_to_tag("other");
         assert_eq!(again, response);
+    }
+
+    #[test]
+    fn a_to_tag_without_a_value_gets_one() {
+        for empty in [";tag;x=1", ";x=1;Tag=\"\""] {
+            let mut invite = request(INVITE);
+            let to = invite.headers.get(Name::To).unwrap().to_owned();
+            invite.headers.set(Name::To, format!("{to}{empty}"));
+            let response = invite.response(StatusCode::OK).with_to_tag("abc");
+            assert_eq!(response.to().unwrap().tag(), Some("abc"), "{empty}");
+            assert_eq!(response.to().unwrap().params.value("x"), Some("1"));
+        }
     }
 
     #[test]
