@@ -8,6 +8,7 @@ use interop::{Baresip, Server, Setup, Sipp, tone};
 
 const SECOND_ENTRY: &str = "+4930200"; // leads to 1002
 const CUSTOMER: [u8; 4] = [127, 0, 0, 2];
+const AGENT: [u8; 4] = [127, 0, 0, 11];
 const MD5: &str = r#"["MD5"]"#;
 
 #[test]
@@ -20,6 +21,23 @@ fn info_becomes_events() {
         phone.expect_key(key);
     }
     customer.finish();
+    drop(phone);
+    assert_eq!(server.stop().records[0].status(), 200);
+}
+
+#[test]
+fn events_become_info_for_who_wants_that() {
+    let first_extension = "dtmf = \"info\"";
+    let mut server = Server::start(&Setup { digest: MD5, first_extension, ..Setup::default() });
+    let address = server.address(AGENT);
+    server.register("1001", address);
+    let agent = Sipp::at(&mut server, "agent-gets-keys", address).start();
+    let mut phone = Baresip::start(&mut server, "1002", 440);
+    phone.dial("1001");
+    phone.expect_event("CALL_ESTABLISHED");
+    phone.command("sndcode", "59");
+    phone.expect_event("CALL_CLOSED");
+    agent.finish();
     drop(phone);
     assert_eq!(server.stop().records[0].status(), 200);
 }
