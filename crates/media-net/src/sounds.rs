@@ -64,5 +64,6 @@ impl SoundFiles {
             inbox.play(Arc::clone(&music), sounds.clone());
             waker.wake();
         }
+        tracing::info!("sounds are ready");
     }
 }

@@ -136,8 +136,9 @@ fn a_caller_hears_the_announcement_and_then_the_agent() {
     });
     let mut agent = Baresip::start(&mut server, "1001", 440);
     let mut caller = Baresip::start(&mut server, "1002", 770);
-    // Encoding the sounds takes a moment after the start.
-    sleep(TALK);
+    // Encoding the sounds takes some seconds of a busy machine.
+    let is_ready = || server.log().contains("sounds are ready").then_some(());
+    assert!(interop::eventually(Duration::from_secs(30), is_ready).is_some());
     caller.dial("+4930100");
     agent.expect_event("CALL_ESTABLISHED");
     sleep(TALK);
