@@ -33,6 +33,7 @@ pub struct Seat {
 #[derive(Debug)]
 enum Order {
     Dial(String),
+    Hold(bool),
     HangUp,
     Leave,
 }
@@ -51,10 +52,15 @@ type Heard = Arc<Mutex<Vec<f64>>>;
 impl Seat {
     /// A registered phone of `extension` that answers at once and speaks a tone of `hz`.
     pub fn agent(server: &Server, extension: &str, hz: u32) -> Self {
+        Self::agent_with_lines(server, extension, &[hz])
+    }
+
+    /// The same with as many lines as tones; each call gets the first free one.
+    pub fn agent_with_lines(server: &Server, extension: &str, tones: &[u32]) -> Self {
         let last = extension.parse::<u16>().map_or(0, |number| number % 100) as u8;
         let mut client = Client::at(Ipv4Addr::new(127, 0, 0, 40 + last), server.sip());
         assert_eq!(client.register(extension, 600).status(), 200);
-        Self::start(client, &[hz])
+        Self::start(client, tones)
     }
 
     /// Somebody at the trunk `customer` who speaks a tone of `hz`.
@@ -89,6 +95,11 @@ impl Seat {
     /// Calls a number.
     pub fn begin(&self, number: &str) {
         self.orders.send(Order::Dial(number.to_owned())).unwrap();
+    }
+
+    /// Puts its calls on hold by re-INVITE, or takes them back; it speaks on meanwhile.
+    pub fn hold(&self, holds: bool) {
+        self.orders.send(Order::Hold(holds)).unwrap();
     }
 
     /// Hangs all its calls up.
@@ -175,6 +186,7 @@ impl Phone {
             while let Ok(order) = orders.try_recv() {
                 match order {
                     Order::Dial(number) => self.dial(&number),
+                    Order::Hold(holds) => self.hold(holds),
                     Order::HangUp => self.hang_up(),
                     Order::Leave => return,
                 }
@@ -192,6 +204,17 @@ impl Phone {
         let invite = self.client.request_with("INVITE", number, "+4915", &[], &line.sdp(""));
         self.client.send(&invite);
         self.lines.push(line);
+    }
+
+    fn hold(&mut self, holds: bool) {
+        for line in &mut self.lines {
+            line.version += 1;
+            self.seq += 1;
+            let sdp = line.sdp(if holds { "a=sendonly\r\n" } else { "" });
+            if let Some(dialog) = &line.dialog {
+                self.client.send(&self.client.within(dialog, "INVITE", 1_000 + self.seq, &sdp));
+            }
+        }
     }
 
     fn hang_up(&mut self) {
@@ -302,6 +325,8 @@ struct Line {
     hz: u32,
     heard: Heard,
     packets: u32,
+    /// Of its description (RFC 3264 §5).
+    version: u32,
 }
 
 impl Line {
@@ -309,14 +334,25 @@ impl Line {
         let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         let (dialog, remote) = (None, None);
-        Self { call_id, dialog, is_up: false, socket, remote, speaks: true, hz, heard, packets: 0 }
+        Self {
+            call_id,
+            dialog,
+            is_up: false,
+            socket,
+            remote,
+            speaks: true,
+            hz,
+            heard,
+            packets: 0,
+            version: 1,
+        }
     }
 
     fn sdp(&self, direction: &str) -> String {
         let local = self.socket.local_addr().unwrap();
-        let (ip, port) = (local.ip(), local.port());
+        let (ip, port, version) = (local.ip(), local.port(), self.version);
         format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+            "v=0\r\no=- 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\n{direction}"
         )
     }

@@ -146,6 +146,53 @@ fn linphone_hears_what_the_table_says_when_it_is_consulted() {
     assert_eq!(server.stop().records.len(), 1);
 }
 
+/// The same where nobody has the codec of anybody else: all of it is transcoded and mixed.
+#[test]
+fn phones_with_other_codecs_hear_what_the_table_says() {
+    let codecs = r#"["opus", "G722", "PCMA", "PCMU"]"#;
+    let mut server = Server::start_with(&Setup { codecs, ..setup("") }, music);
+    let (opus, g722) = (";audio_codecs=opus/48000/2", ";audio_codecs=G722/16000/1");
+    let one = Baresip::start_with(&mut server, opus, "1001", PRIMARY);
+    let two = Baresip::start_with(&mut server, g722, "1002", CONSULTED);
+    let (customer, four) =
+        (Seat::customer(&server, CUSTOMER), Seat::agent(&server, "1004", ADVISER));
+    let mut table = table();
+    table.seat("customer", CUSTOMER, customer.ear());
+    table.seat("primary", PRIMARY, one.ear());
+    table.seat("consulted", CONSULTED, two.ear());
+    table.seat("supervisor", ADVISER, four.ear());
+    customer.dial(ENTRY);
+    let call = Interaction::that_is(server.web(AGENT_1001), "connected");
+    table.expect("talking", &[("customer", "primary"), ("primary", "customer")]);
+    call.does("hold");
+    table.expect("held", &[("customer", "music")]);
+    call.does_with("consult", r#"{"to":"1002"}"#);
+    call.expect("consulting");
+    table.expect(
+        "consulting",
+        &[("customer", "music"), ("primary", "consulted"), ("consulted", "primary")],
+    );
+    call.does("consult/conference");
+    let three = [
+        ("customer", "primary + consulted"),
+        ("primary", "customer + consulted"),
+        ("consulted", "customer + primary"),
+    ];
+    table.expect("conference", &three);
+    let begin = format!(r#"{{"interactionId":"{}","mode":"monitor"}}"#, call.id());
+    let begun = server.web(SUPERVISOR).post("/v1/monitoring-sessions", &begin);
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let hears_all = ("supervisor", "customer + primary + consulted");
+    table.expect("monitored", &[&three[..], &[hears_all]].concat());
+    call.does("conference/exit"); // U2
+    table.expect("left", &[("customer", "consulted"), ("consulted", "customer")]);
+    customer.hang_up();
+    table.expect("over", &[]);
+    drop((one, two));
+    let record = server.stop().records.remove(0);
+    assert_eq!(record.codecs(), ["PCMU", "opus", "G722", "PCMU"], "{record:?}");
+}
+
 /// U0: monitor, whisper and barge by a real phone, switched live; who supervises follows the agent,
 /// and what is whispered is on nobody's wire but the agent's, nor in the customer's track.
 #[test]

@@ -2,6 +2,8 @@
 
 use ::media::command::Hear;
 use b2bua::Core;
+use b2bua::api::InteractionSnapshot;
+use b2bua::io::Event;
 use base::Time;
 use call::record::CallRecord;
 
@@ -61,6 +63,20 @@ impl World {
     pub fn has_call(&self, name: &str) -> bool {
         let agent = &self.agents[self.index(name)];
         agent.dialogs.values().any(|dialog| dialog.state == crate::agent::State::Up)
+    }
+
+    /// The interaction that was told of last, as it was then.
+    pub fn told(&self) -> Option<InteractionSnapshot> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::Interaction(event) => Some(event.data.interaction.clone()),
+            Event::Registration { .. }
+            | Event::Trunk { .. }
+            | Event::Limit { .. }
+            | Event::Quality { .. }
+            | Event::Recording { .. }
+            | Event::Banned { .. }
+            | Event::Poisoned { .. } => None,
+        })
     }
 
     /// Virtual time.

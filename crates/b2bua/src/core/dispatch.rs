@@ -328,11 +328,15 @@ impl Core {
             Report::Call(event) => event,
         };
         tracing::debug!(%call, %leg, ?event, "reports");
+        let of = self.calls.get(&call).and_then(|state| Some(state.call.leg(leg)?.of));
         if event == LegEvent::Gone {
             self.forget_leg(now, leg, out);
         }
         self.with_call(now, call, out, |state, now, commands| {
             state.call.handle(now, leg, event, commands);
         });
+        if event == LegEvent::Gone {
+            self.tell_gone(now, call, of, out);
+        }
     }
 }

@@ -53,6 +53,19 @@ impl Core {
         self.tell_event(now, call, Telling { key: Some(key), ..telling }, out);
     }
 
+    /// A phone is gone, its call goes on: whoever shows the call shows that phone no longer.
+    pub(super) fn tell_gone(
+        &self,
+        now: Time,
+        call: CallId,
+        who: Option<ParticipantId>,
+        out: &mut Vec<Output>,
+    ) {
+        if self.calls.get(&call).is_some_and(|state| !state.call.is_ending()) {
+            self.tell_event(now, call, Telling::new(EventKind::LegHungUp, who), out);
+        }
+    }
+
     /// An interaction is over because its participants are in another one now (F15).
     pub(super) fn tell_joined(
         &self,

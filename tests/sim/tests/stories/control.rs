@@ -3,10 +3,10 @@
 
 use b2bua::api::{
     Act, Actor, Command, DestinationType, InteractionState, MonitorMode, NoiseDirection, OnFailure,
-    Reply, To,
+    ParticipantState, Reply, To,
 };
 use call::control::Refusal;
-use sim::{Answering, Placing, World};
+use sim::{Answering, Link, Placing, World};
 
 use crate::{answers, header, seconds, world};
 
@@ -88,6 +88,23 @@ fn h6_the_line_is_released_and_the_call_retrieved() {
     );
     let again = world.sent_to("1001", "INVITE").pop().unwrap();
     assert!(header(&again, "Call-Info").is_some_and(|info| info.contains("answer-after=0")));
+    world.finish();
+}
+
+/// What is told of a call is what is there, also when all that happened is that a phone has gone.
+#[test]
+fn h6_a_line_that_is_gone_is_told_of() {
+    let mut world = World::with(1, Link::GOOD, |config| config.interactions.events = true);
+    world.register();
+    world.plan("1001", Answering::after(1000));
+    world.call("carrier", Placing::to("+4930100"));
+    world.run_for(seconds(5));
+    world.act("1001", Act::Hold { release_line: true }).unwrap();
+    world.run_for(seconds(3));
+    let (told, shown) = (world.told().unwrap(), world.interactions());
+    assert_eq!(told.participants, shown[0].participants);
+    let agent = told.participants.iter().find(|one| one.party == "1001").unwrap();
+    assert_eq!((agent.state, agent.legs.len()), (ParticipantState::LineReleased, 0));
     world.finish();
 }
 
