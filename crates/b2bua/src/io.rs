@@ -66,6 +66,8 @@ pub enum Input {
     },
     /// A deadline of [`crate::Core::next_timeout`] has come.
     Tick,
+    /// Whether memory is short: no new calls while it is, those that are up go on (ATTACKS 34).
+    ShortOfMemory(bool),
     /// Stop taking calls; end those still up when the limit is over.
     Drain {
         /// How long calls may go on.

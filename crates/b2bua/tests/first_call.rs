@@ -7,6 +7,7 @@ mod world;
 use std::time::Duration;
 
 use b2bua::Core;
+use b2bua::io::Input;
 use media::command::{Hear, StreamId};
 
 use world::{PHONE, TRUNK, World, in_dialog, invite, parse, reply, sdp};
@@ -51,6 +52,32 @@ fn a_customer_talks_to_an_agent() {
     assert_eq!(record.legs.len(), 2);
     world.run_for(Duration::from_secs(64));
     assert!(world.core.is_at_rest(), "something is left");
+}
+
+#[test]
+fn short_of_memory_new_calls_get_503_and_those_that_are_up_go_on() {
+    let mut world = World::new();
+    world.register("1001", PHONE);
+    world.receive(TRUNK, &invite("+4930100", &sdp(4000, "")));
+    let to_phone = parse(&world.sent_to(PHONE).remove(0));
+    world.receive(PHONE, &reply(&to_phone, "200 OK", &sdp(5000, "")));
+    let ok = world.sent_to(TRUNK).pop().unwrap();
+    world.receive(TRUNK, &in_dialog("ACK", 1, &ok));
+    world.sent_to(PHONE);
+
+    world.input(Input::ShortOfMemory(true));
+    let second = invite("+4930100", &sdp(4002, "")).replace("Call-ID: ", "Call-ID: second-");
+    let second = second.replace("branch=z9hG4bK", "branch=z9hG4bKsecond");
+    world.receive(TRUNK, &second);
+    let refused = world.sent_to(TRUNK).pop().unwrap();
+    assert!(refused.starts_with("SIP/2.0 503 ") && refused.contains("Retry-After: "), "{refused}");
+    world.receive(TRUNK, &in_dialog("OPTIONS", 2, &ok));
+    assert!(world.sent_to(TRUNK)[0].starts_with("SIP/2.0 200 OK"), "the first call goes on");
+
+    world.input(Input::ShortOfMemory(false));
+    let third = second.replace("second", "third");
+    world.receive(TRUNK, &third);
+    assert!(world.sent_to(PHONE)[0].starts_with("INVITE "), "there is room again");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod demo;
 mod dtls;
 mod limits;
 mod log;
+mod memory;
 #[cfg(debug_assertions)]
 mod poison;
 mod renewal;

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Problem, Settings};
 use crate::renewal::Renewal;
 use crate::rim::Rim;
-use crate::{cli, config, demo, dtls, limits, log, seed, tell, web};
+use crate::{cli, config, demo, dtls, limits, log, memory, seed, tell, web};
 
 /// Inputs of the media engine and of signals that wait for the core. A stream has a handful in its
 /// life; when so many wait the core stands still, and what is lost is told.
@@ -151,7 +151,7 @@ fn run(
     let (stop, stopped) = oneshot::channel();
     let renewal = Renewal { file, level, certificates: bound.certificates(), sounds };
     let draining = Draining { inputs, stop, api: drain, limit: settings.drain_limit };
-    watch_signals(draining, renewal).map_err(ServeError::failed)?;
+    watch_signals(draining, renewal, settings.memory_max).map_err(ServeError::failed)?;
     let (mut core, ended) =
         bound.run(core, Box::new(rim), waiting, stopped).map_err(ServeError::failed)?;
     match ended {
@@ -313,7 +313,11 @@ struct Draining {
 
 /// The first SIGTERM or SIGINT drains, the second hangs up what is left. Whoever does not answer a
 /// BYE in time is not waited for: its call is over, and recorded. SIGHUP renews.
-fn watch_signals(draining: Draining, renewal: Renewal) -> std::io::Result<()> {
+fn watch_signals(
+    draining: Draining,
+    renewal: Renewal,
+    memory_max: Option<u64>,
+) -> std::io::Result<()> {
     let Draining { inputs, stop, api, limit } = draining;
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -328,6 +332,9 @@ fn watch_signals(draining: Draining, renewal: Renewal) -> std::io::Result<()> {
             renewal.renew();
         }
     });
+    if let Some(max) = memory_max {
+        runtime.spawn(memory::watch(max, inputs.clone()));
+    }
     #[cfg(debug_assertions)]
     runtime.spawn(crate::poison::watch());
     let watch = async move {

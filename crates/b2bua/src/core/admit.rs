@@ -325,6 +325,9 @@ impl Core {
         if self.is_draining() {
             return Err("draining");
         }
+        if self.short_of_memory {
+            return Err("memory");
+        }
         if self.calls.len() >= self.config.sip.calls_max {
             return Err("calls_max");
         }

@@ -87,6 +87,9 @@ pub struct Core {
     next_leg: u64,
     drain: Option<Time>,
     drained: bool,
+    /// Of this process, not of the calls.
+    #[serde(skip)]
+    short_of_memory: bool,
     #[serde(skip)]
     reports: VecDeque<(LegId, Report)>,
     /// Calls whose plan may have changed in this step.
@@ -193,6 +196,7 @@ impl Core {
             next_leg: 0,
             drain: None,
             drained: false,
+            short_of_memory: false,
             reports: VecDeque::new(),
             touched: Vec::new(),
             serving: None,
@@ -296,6 +300,7 @@ impl Core {
             Input::Resolved { query, targets } => self.resolved(now, query, targets),
             Input::Media(event) => self.media(now, event, out),
             Input::Tick => {}
+            Input::ShortOfMemory(short) => self.short_of_memory = short,
             Input::Drain { limit } => self.drain(now, limit),
             Input::GiveUp => self.give_up(now, out),
             Input::NoiseRemoval { leg, enabled } => {

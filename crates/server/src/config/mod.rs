@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) net: Net,
     /// Call records.
     pub(crate) records: Records,
+    /// Resident memory beyond which no new calls are taken, bytes; `None` = no limit.
+    pub(crate) memory_max: Option<u64>,
     /// REST and event stream; `None` = not served.
     pub(crate) api: Option<Api>,
     /// Directory of the recordings, relative to the data directory.
@@ -190,6 +192,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         tls,
         net: server::net(root.table("net")),
         records: server::records(root.table("records")),
+        memory_max: server::memory(root.table("memory")),
         recordings: recording.directory,
         api,
     };

@@ -129,6 +129,12 @@ pub(super) fn records(mut section: Section<'_>) -> Records {
     records
 }
 
+pub(super) fn memory(mut section: Section<'_>) -> Option<u64> {
+    let max_mib = section.number("max_mib", 0..=1_000_000, 0);
+    section.finish();
+    (max_mib != 0).then_some(max_mib * 1024 * 1024)
+}
+
 pub(super) fn sip(mut section: Section<'_>, sink: &Sink) -> SipLimits {
     // RFC 4028 §5: Min-SE is never below 90 s. Session-Expires is recommended at 1800 s (§4).
     let min_se = section.seconds("min_se_s", 90..=DAY_S, 90);

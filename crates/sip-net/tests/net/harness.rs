@@ -99,6 +99,7 @@ impl Core for TestCore {
             }
             Input::Drain { .. } => return out.push(Output::Drained),
             Input::GiveUp
+            | Input::ShortOfMemory(_)
             | Input::NoiseRemoval { .. }
             | Input::Media(_)
             | Input::Command { .. }

@@ -59,6 +59,26 @@ fn without_descriptors_new_calls_get_503_and_old_ones_go_on() {
     server.stop();
 }
 
+/// Row 34: beyond the memory it may have, the server takes no new calls and lives on.
+#[test]
+fn short_of_memory_new_calls_get_503() {
+    let server =
+        Server::start(&Setup { more: "[memory]\nmax_mib = 1\n".into(), ..Setup::default() });
+    let customer = Client::at(CUSTOMER, server.sip());
+    let refused = eventually(PATIENCE, || {
+        customer.renew();
+        customer.send(&customer.request_with("INVITE", "+4930100", "+4915", &[], &customer.sdp()));
+        let refused = customer.receive_own_final();
+        (refused.status() == 503).then_some(refused)
+    });
+    let refused = refused.expect("a refusal");
+    assert!(refused.header("Retry-After").is_some(), "{refused}");
+    let mut phone = Client::at(PHONE, server.sip());
+    assert_eq!(phone.register("1001", 60).status(), 200);
+    is_well(&server);
+    server.stop();
+}
+
 /// Somebody else on this host holds the first ports of the range: the call gets others.
 #[test]
 fn ports_that_somebody_else_holds_cost_no_call() {
