@@ -1,6 +1,10 @@
-//! A light suppressor before the network: steady noise goes down, so that the network sees speech
-//! as clean as in its training. The minimum mean-square error of the log spectrum (Ephraim and
-//! Malah, 1985) over noise tracked by the presence of speech (Gerkmann and Hendriks, 2012).
+//! What of each line is speech: a light suppressor around the network. Steady noise goes down
+//! before the network listens, so that it hears speech as clean as in its training; what it says
+//! of a band then tells where there may be speech, so that noise is tracked, and taken out, line by
+//! line between the harmonics that a band has together.
+//!
+//! Gains have the minimum mean-square error of the log spectrum (Ephraim and Malah, 1985), noise is
+//! tracked by the presence of speech (Gerkmann and Hendriks, 2012).
 
 use super::vector::{Machine, tanh};
 
@@ -8,17 +12,24 @@ use super::vector::{Machine, tanh};
 const FLOOR: f32 = 0.178;
 /// Signal to noise ratio of a line in which there is speech, assumed for its presence: 15 dB.
 const SPEECH: f32 = 31.6;
-/// Share of the presence, and of the noise, that stays from frame to frame.
-const PRESENCE_KEPT: f32 = 0.9;
-const NOISE_KEPT: f32 = 0.8;
-/// Presence over the last frames from which speech is doubted: else louder noise would never be.
-const CERTAIN: f32 = 0.99;
-/// Share of the last frame's speech in what is assumed of this one's.
-const SPEECH_KEPT: f32 = 0.9;
+/// How probable speech in a line is before it is looked at, at least and at most. The network
+/// decides between them by the gain of the band: where it says noise, a loud line may be speech.
+const PRIOR: (f32, f32) = (0.5, 0.99);
+/// Share of the noise that stays from frame to frame.
+const NOISE_KEPT: f32 = 0.85;
+/// Least share of a line that is noise if the network says so: else louder noise would never be.
+/// It falls with the 4th power of what else the network says.
+const DOUBT: f32 = 0.05;
+/// Share of the last frame's speech in what is assumed of this one's. More of it is smoother
+/// and late at the beginning of words.
+const SPEECH_KEPT: f32 = 0.7;
+/// The same for what the network hears, which is not heard by anybody else.
+const SPEECH_KEPT_BEFORE: f32 = 0.9;
 /// Least noise of a line: far below one step of any codec.
 const LEAST: f32 = 1e-4;
-/// Lines that are looked at, those up to 8 kHz: above them the network is enough.
-const LINES_MAX: usize = 161;
+/// Lines that are looked at, those of the network's bands but the last, up to 15 kHz. Up to 8 kHz
+/// was too few: the network took the noise that it heard above them for consonants.
+const LINES_MAX: usize = 313;
 /// Frames at the beginning that count as noise.
 const FIRST: u8 = 4;
 
@@ -29,15 +40,13 @@ pub(super) struct Estimator {
     noise: Box<[f32]>,
     /// Power of the speech in the last frame.
     speech: Box<[f32]>,
-    /// How probable speech was lately, 0 to 1.
-    presence: Box<[f32]>,
     frames: u8,
 }
 
 impl Estimator {
     pub(super) fn new(lines: usize) -> Self {
         let zero = || vec![0.0; lines.min(LINES_MAX)].into();
-        Self { noise: zero(), speech: zero(), presence: zero(), frames: 0 }
+        Self { noise: zero(), speech: zero(), frames: 0 }
     }
 
     /// Power of all noise.
@@ -45,30 +54,44 @@ impl Estimator {
         self.noise.iter().sum()
     }
 
-    /// Replaces the power of each line by the gain it gets.
+    /// The gains of the lines of a frame to come, for the network to hear speech in.
     #[inline(always)]
-    pub(super) fn run(&mut self, machine: impl Machine, lines: &mut [f32]) {
-        let (lines, above) = lines.split_at_mut(self.noise.len());
-        above.fill(1.0);
-        if self.frames < FIRST {
-            self.begin(lines);
+    pub(super) fn before(&self, machine: impl Machine, powers: &[f32], gains: &mut [f32]) {
+        let known = self.noise.iter().zip(&self.speech);
+        for ((power, gained), (noise, speech)) in powers.iter().zip(&mut *gains).zip(known) {
+            let noise = noise.max(LEAST);
+            *gained = gain(machine, *power, noise, *speech, SPEECH_KEPT_BEFORE).sqrt();
         }
-        let known = self.noise.iter_mut().zip(&mut self.speech).zip(&mut self.presence);
-        for (power, ((noise, speech), presence)) in lines.iter_mut().zip(known) {
-            track(machine, *power, noise, presence);
-            let ratio = (*power / *noise).min(1000.0);
-            let assumed =
-                SPEECH_KEPT * *speech / *noise + (1.0 - SPEECH_KEPT) * (ratio - 1.0).max(0.0);
-            let gain = gain(machine, assumed.max(0.003), ratio).max(FLOOR * FLOOR);
-            *speech = gain * *power;
-            *power = gain.sqrt();
+        gains[self.noise.len()..].fill(1.0);
+    }
+
+    /// The gains of the lines of this frame; `voice` is what the network lets of them through.
+    #[inline(always)]
+    pub(super) fn after(
+        &mut self,
+        machine: impl Machine,
+        powers: &[f32],
+        voice: &[f32],
+        gains: &mut [f32],
+    ) {
+        if self.frames < FIRST {
+            self.begin(powers);
+        }
+        gains[self.noise.len()..].fill(1.0);
+        let known = self.noise.iter_mut().zip(&mut self.speech);
+        let lines = powers.iter().zip(voice).zip(gains);
+        for (((power, voice), gained), (noise, speech)) in lines.zip(known) {
+            track(machine, *power, *voice, noise);
+            let square = gain(machine, *power, *noise, *speech, SPEECH_KEPT);
+            *speech = square * power;
+            *gained = square.sqrt();
         }
     }
 
     /// The first frames: their mean is the noise.
-    fn begin(&mut self, lines: &[f32]) {
+    fn begin(&mut self, powers: &[f32]) {
         let share = 1.0 / f32::from(self.frames + 1);
-        for (noise, power) in self.noise.iter_mut().zip(lines) {
+        for (noise, power) in self.noise.iter_mut().zip(powers) {
             *noise = (*noise + share * (power - *noise)).max(LEAST);
         }
         self.frames += 1;
@@ -77,27 +100,35 @@ impl Estimator {
 
 /// Follows the noise of a line, as far as it is not speech.
 #[inline(always)]
-fn track(machine: impl Machine, power: f32, noise: &mut f32, presence: &mut f32) {
-    let slope = 0.5 * SPEECH / (1.0 + SPEECH);
-    let offset = -0.5 * 3.484_3; // ln(1 + SPEECH)
-    let ratio = power / *noise;
-    let now = 0.5 + 0.5 * tanh(machine, machine.mul_add(slope, ratio, offset));
-    *presence = PRESENCE_KEPT * *presence + (1.0 - PRESENCE_KEPT) * now;
-    let now = if *presence > CERTAIN { now.min(CERTAIN) } else { now };
-    let seen = machine.mul_add(now, *noise - power, power);
+fn track(machine: impl Machine, power: f32, voice: f32, noise: &mut f32) {
+    let prior = voice.clamp(PRIOR.0, PRIOR.1);
+    let against = (1.0 - prior) / prior * (1.0 + SPEECH);
+    let ratio = SPEECH / (1.0 + SPEECH) * power / *noise;
+    let presence = 1.0 / (1.0 + against * decay(machine, ratio));
+    let doubt = (1.0 - voice) * (1.0 - voice);
+    let presence = presence.min(1.0 - DOUBT * doubt * doubt);
+    let seen = machine.mul_add(presence, *noise - power, power);
     *noise = machine.mul_add(NOISE_KEPT, *noise - seen, seen).max(LEAST);
 }
 
-/// The squared gain, from the assumed signal to noise ratio and the measured one of signal and
-/// noise to noise.
+/// The squared gain of a line with so much power, noise, and speech in the frame before.
 #[inline(always)]
-fn gain(machine: impl Machine, assumed: f32, ratio: f32) -> f32 {
+fn gain(machine: impl Machine, power: f32, noise: f32, speech: f32, kept: f32) -> f32 {
+    let ratio = (power / noise).min(1000.0);
+    let assumed = kept * speech / noise + (1.0 - kept) * (ratio - 1.0).max(0.0);
+    let assumed = assumed.max(0.003);
     let wiener = assumed / (1.0 + assumed);
     let v = (wiener * ratio).max(1e-4);
-    // exp(E1(v)) = 1 + 0.561 exp(-0.83 v) / v to 3 %, exp by way of tanh.
-    let t = tanh(machine, 0.5 * 0.83 * v.min(15.0));
-    let decay = (1.0 - t) / (1.0 + t);
-    (wiener * wiener * (1.0 + 0.561 * decay / v)).min(1.0)
+    // exp(E1(v)) = 1 + 0.561 exp(-0.83 v) / v to 3 %.
+    let square = wiener * wiener * (1.0 + 0.561 * decay(machine, 0.83 * v) / v);
+    square.clamp(FLOOR * FLOOR, 1.0)
+}
+
+/// exp(-x) by way of tanh, for x from 0; no less than that of 12.5.
+#[inline(always)]
+fn decay(machine: impl Machine, x: f32) -> f32 {
+    let t = tanh(machine, 0.5 * x.min(12.5));
+    (1.0 - t) / (1.0 + t)
 }
 
 #[cfg(test)]
@@ -105,30 +136,49 @@ mod tests {
     use super::super::vector::Any;
     use super::*;
 
-    fn run(estimator: &mut Estimator, power: f32) -> f32 {
-        let mut lines = [power];
-        estimator.run(Any, &mut lines);
-        lines[0]
+    /// The gain of a line that the network lets through by `voice`.
+    fn run(estimator: &mut Estimator, power: f32, voice: f32) -> f32 {
+        let mut gains = [0.0];
+        estimator.after(Any, &[power], &[voice], &mut gains);
+        gains[0]
+    }
+
+    fn run_before(estimator: &Estimator, power: f32) -> f32 {
+        let mut gains = [0.0];
+        estimator.before(Any, &[power], &mut gains);
+        gains[0]
     }
 
     #[test]
     fn steady_noise_goes_to_the_floor_and_speech_above_it_stays() {
         let mut estimator = Estimator::new(1);
-        let noise: Vec<f32> = (0..200).map(|_| run(&mut estimator, 100.0)).collect();
+        let noise: Vec<f32> = (0..200).map(|_| run(&mut estimator, 100.0, 0.1)).collect();
         assert!((noise[199] - FLOOR).abs() < 0.05, "{}", noise[199]);
-        let speech: Vec<f32> = (0..10).map(|_| run(&mut estimator, 1e5)).collect();
+        assert!((run_before(&estimator, 100.0) - FLOOR).abs() < 0.05);
+        assert!(run_before(&estimator, 1e5) > 0.9, "the network hears speech at once");
+        let speech: Vec<f32> = (0..10).map(|_| run(&mut estimator, 1e5, 0.9)).collect();
         assert!(speech[0] > 0.9 && speech[9] > 0.99, "{speech:?}");
-        let after: Vec<f32> = (0..5).map(|_| run(&mut estimator, 100.0)).collect();
+        let after: Vec<f32> = (0..5).map(|_| run(&mut estimator, 100.0, 0.3)).collect();
         assert!(after[4] < 0.5, "{after:?}");
+    }
+
+    #[test]
+    fn a_second_of_speech_is_no_noise() {
+        let mut estimator = Estimator::new(1);
+        (0..100).for_each(|_| {
+            run(&mut estimator, 100.0, 0.1);
+        });
+        let last = (0..100).map(|_| run(&mut estimator, 10_000.0, 0.9)).last();
+        assert!(last > Some(0.95), "{last:?}");
     }
 
     #[test]
     fn louder_noise_is_noise_after_a_while() {
         let mut estimator = Estimator::new(1);
         (0..100).for_each(|_| {
-            run(&mut estimator, 100.0);
+            run(&mut estimator, 100.0, 0.1);
         });
-        let after = (0..300).map(|_| run(&mut estimator, 10_000.0)).last();
+        let after = (0..300).map(|_| run(&mut estimator, 10_000.0, 0.1)).last();
         assert!(after < Some(0.3), "{after:?}");
     }
 }

@@ -12,6 +12,7 @@ mod fade;
 mod features;
 mod floor;
 mod framing;
+mod input;
 mod network;
 #[cfg(test)]
 mod oracle_tests;
@@ -25,6 +26,7 @@ mod tests;
 mod tone_tests;
 mod tones;
 mod vector;
+mod voice;
 
 use fade::Fade;
 use floor::Floor;
@@ -46,7 +48,7 @@ const SILENCE_PEAK: u16 = 16;
 /// Frames of silence after which nothing of the speech before is left in the suppressor.
 const SILENT_FRAMES: u8 = 4;
 /// Frames that the suppressor needs before its output is whole again.
-const WARM_FRAMES: u8 = 3;
+const WARM_FRAMES: u8 = 4;
 
 /// Noise removal for one stream. Allocates only when it is made.
 pub struct Denoiser {

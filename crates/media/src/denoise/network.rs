@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! features ─▶ dense 24 ─▶ voice 24 ─┐
-//!     │            └──────┬─────────┤
+//!     │            └──────┬─────────┼─▶ dense 1 ─▶ voice or none
 //!     ├───────────────────┴▶ noise 48 ─┐
 //!     └──────────────────────▶ gain 96 ◀┘ ─▶ dense 22 ─▶ gains
 //! ```
@@ -36,6 +36,15 @@ static WEIGHTS: &[u8] = include_bytes!("weights/rnnoise.bin");
 
 static NETWORK: LazyLock<Network> = LazyLock::new(|| Network::read(WEIGHTS));
 
+/// What the network says of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    /// What of each band is speech, 0 to 1.
+    pub(super) gains: [f32; BANDS],
+    /// How probably somebody speaks, 0 to 1.
+    pub(super) voice: f32,
+}
+
 /// One stream's memory.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -50,6 +59,7 @@ struct Network {
     noise: Recurrent,
     gain: Recurrent,
     gains: Dense,
+    speaks: Dense,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,13 +96,9 @@ impl State {
         Self { voice: [0.0; VOICE], noise: [0.0; NOISE], gain: [0.0; GAIN] }
     }
 
-    /// Hears the next frame: what of each band is speech, 0 to 1.
+    /// Hears the next frame.
     #[inline(always)]
-    pub(super) fn run(
-        &mut self,
-        machine: impl Machine,
-        features: &[f32; FEATURES],
-    ) -> [f32; BANDS] {
+    pub(super) fn run(&mut self, machine: impl Machine, features: &[f32; FEATURES]) -> Heard {
         let network = &*NETWORK;
         let mut dense = [0.0; TILE];
         network.dense.run(machine, features, &mut dense);
@@ -105,7 +111,9 @@ impl State {
         network.gains.run(machine, &self.gain, &mut gains);
         let mut first = [0.0; BANDS];
         first.copy_from_slice(&gains[..BANDS]);
-        first
+        let mut voice = [0.0; TILE];
+        network.speaks.run(machine, &self.voice, &mut voice);
+        Heard { gains: first, voice: voice[0] }
     }
 }
 
@@ -267,9 +275,8 @@ impl Network {
             noise: reader.recurrent(DENSE + VOICE + FEATURES, NOISE),
             gain: reader.recurrent(VOICE + NOISE + FEATURES, GAIN),
             gains: reader.dense(GAIN, BANDS),
+            speaks: reader.dense(VOICE, 1),
         };
-        // What follows would tell how probably somebody speaks.
-        reader.dense(VOICE, 1);
         assert!(reader.0.is_empty(), "all weights are used");
         network
     }

@@ -12,7 +12,9 @@ const RATE_HZ: usize = 8000;
 /// Samples that are compared: 20 ms.
 const FRAME: usize = 160;
 /// Longest lag, 16 ms: 62.5 Hz.
-pub(super) const LAG_MAX: usize = 128;
+const LAG_MAX: usize = 128;
+/// Longest period that is found, samples of the network's rate: half a sample more than that lag.
+pub(super) const PERIOD_MAX: usize = LAG_MAX * FINE + FINE / 2;
 /// Shortest lag that is searched; shorter ones are found as its fractions.
 const LAG_SEARCHED: usize = 30;
 /// Shortest lag, 1.25 ms: 800 Hz.

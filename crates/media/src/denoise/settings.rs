@@ -24,6 +24,6 @@ impl DenoiseSettings {
 
 impl Default for DenoiseSettings {
     fn default() -> Self {
-        Self { attenuation_limit_db: 22 }
+        Self { attenuation_limit_db: 30 }
     }
 }

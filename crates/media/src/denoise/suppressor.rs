@@ -1,79 +1,109 @@
-//! RNNoise at a stream's own rate: one frame of 10 ms after the other.
+//! Speech out of noise at a stream's own rate: one frame of 10 ms after the other.
 //!
 //! ```text
-//! pcm ─▶ high pass ─▶ history ─▶ spectrum ─┬─▶ features ─▶ network ─▶ gains
-//!                        └─▶ pitch ─▶ spectrum a period ago ─┘           │
-//!                                          pcm ◀─ overlap ◀─ comb ◀──────┘
+//! pcm ─▶ high pass ─▶ history ─┬─▶ newest spectrum ──┬─▶ estimator ─▶ features ─▶ network
+//!                              │   a period before ──┘                     gains of bands
+//!                              └─▶ spectrum 5 ms ago ─▶ comb ─▶ estimator ─────┤
+//!                                                     gains of lines ─▶ × ◀────┘
+//!                                                               pcm ◀─ overlap
 //! ```
+//! The network is RNNoise's; the estimator is the light suppressor around it. What is heard is 5 ms
+//! behind what the network hears: it answers late to the beginning of a word.
 
 use realfft::num_complex::Complex32;
 
 use super::estimator::Estimator;
 use super::features::{Cepstra, Measured};
-use super::network::{self, BANDS};
-use super::pitch::{HISTORY, LAG_MAX, Pitch};
-use super::spectrum::{LINES_MAX, Room, Spectrum, WINDOW_MAX};
-use super::tones::{Signal, Tones};
+use super::input::{Copy, HighPass};
+use super::network;
+use super::pitch::{PERIOD_MAX, Pitch};
+use super::spectrum::{LINES_MAX, NETWORK_HZ, Room, Spectrum, WINDOW_MAX};
+use super::tones::{Lines, Signal, Tones};
 use super::vector::{self, Machine, Work};
+use super::voice::{comb, compare, powers};
 
-/// A gain falls to at most this share of itself from frame to frame: 10 dB in 22 ms.
-const RELEASE: f32 = 0.6;
-/// Samples at 8 kHz that the copy for the pitch gets with a frame.
-const COPIED: usize = 80;
+/// How far the network hears ahead of what is heard, in samples of its rate: 5 ms. 7 ms gave nothing
+/// more.
+const AHEAD: usize = NETWORK_HZ / 200;
+/// The network's gains are taken to this power: with less noise before it, it takes less out.
+const EMPHASIS: f32 = 1.2;
+/// Probability of a voice, of the network, below which all goes down, and by how much at most: what
+/// is left in pauses is neither steady nor in one band.
+const VOICE: f32 = 0.2;
+const PAUSE: f32 = 0.3;
+/// Share of that probability that stays from frame to frame.
+const VOICE_KEPT: f32 = 0.9;
 
 /// One stream's suppressor at the stream's own rate.
 pub(super) struct Suppressor {
     spectrum: &'static Spectrum,
     high_pass: HighPass,
-    /// The window's samples, and before them those of the longest lag.
+    /// The window's samples, before them those that are heard ahead, then those of the longest lag.
     history: Box<[f32]>,
     /// The same at 8 kHz, if it is not that.
     copy: Option<Box<Copy>>,
     overlap: Box<[f32]>,
     tones: Tones,
-    estimator: Option<Estimator>,
+    /// Lines of a tone in the last frame.
+    kept: Lines,
     pitch: Pitch,
     cepstra: Cepstra,
     network: network::State,
-    gains: [f32; BANDS],
+    around: Around,
 }
 
-/// The history at 8 kHz, for a stream of a higher rate.
-struct Copy {
-    history: [f32; HISTORY],
-    taps: Box<[f32]>,
+/// What is around the network.
+enum Around {
+    Chain {
+        estimator: Estimator,
+        /// How probably somebody speaks, lately.
+        voice: f32,
+    },
+    /// Nothing but what RNNoise has itself: a gain falls to at most 0.6 of itself from frame to
+    /// frame.
+    #[cfg(test)]
+    Plain { gains: [f32; network::BANDS] },
 }
 
 impl Suppressor {
     /// For a stream of one of [`super::RATES_HZ`].
     pub(super) fn new(rate_hz: u32) -> Option<Self> {
         let spectrum = Spectrum::of(rate_hz)?;
-        let longest = LAG_MAX * 6 / spectrum.factor;
-        let history = vec![0.0; longest + spectrum.window()].into();
+        let longest = lag(PERIOD_MAX, spectrum.factor);
+        let ahead = AHEAD / spectrum.factor;
+        let around = Around::Chain { estimator: Estimator::new(spectrum.lines()), voice: 0.0 };
         Some(Self {
             spectrum,
             high_pass: HighPass::new(spectrum.factor),
-            history,
+            history: vec![0.0; longest + ahead + spectrum.window()].into(),
             copy: (spectrum.factor < 6).then(|| Box::new(Copy::new(6 / spectrum.factor))),
             overlap: vec![0.0; spectrum.window() / 2].into(),
             tones: Tones::new(),
-            estimator: Some(Estimator::new(spectrum.lines())),
+            kept: Lines::NONE,
             pitch: Pitch::new(),
             cepstra: Cepstra::new(),
             network: network::State::new(),
-            gains: [0.0; BANDS],
+            around,
         })
     }
 
     /// The network alone.
     #[cfg(test)]
     pub(super) fn plain(rate_hz: u32) -> Option<Self> {
-        Some(Self { estimator: None, ..Self::new(rate_hz)? })
+        Some(Self { around: Around::Plain { gains: [0.0; network::BANDS] }, ..Self::new(rate_hz)? })
     }
 
-    /// Samples by which the output is late: the windows' overlap.
+    /// Samples by which the output is late: the windows' overlap and what is heard ahead.
     pub(super) fn delay(&self) -> usize {
-        self.overlap.len()
+        self.overlap.len() + self.ahead()
+    }
+
+    fn ahead(&self) -> usize {
+        match self.around {
+            Around::Chain { .. } => AHEAD / self.spectrum.factor,
+            #[cfg(test)]
+            Around::Plain { .. } => 0,
+        }
     }
 
     /// Cleans one frame, and tells what it is. A steady signal leaves `output` as it is when
@@ -115,63 +145,105 @@ impl<const WINDOW: usize, const LINES: usize> Work for Frame<'_, WINDOW, LINES> 
         let mut now = [Complex32::ZERO; LINES];
         let newest = of.history.len() - WINDOW;
         of.spectrum.analyse(&of.history[newest..], &mut room, &mut now);
-        let mut powers = [0.0; LINES];
-        of_lines(&now, &mut powers);
-        let noise = of.estimator.as_ref().map_or(0.0, Estimator::noise);
-        *tell = of.tones.hear(&powers, noise);
+        let mut lines = [0.0; LINES];
+        powers(&now, &mut lines);
+        let noise = match &of.around {
+            Around::Chain { estimator, .. } => estimator.noise(),
+            #[cfg(test)]
+            Around::Plain { .. } => 0.0,
+        };
+        *tell = of.tones.hear(&lines, noise);
         if *tell == Signal::Steady && passes {
             return;
         }
-        if *tell == Signal::Sound {
-            of.suppress::<WINDOW, LINES>(machine, &mut room, powers, &mut now);
-        } else {
-            of.gains = [1.0; BANDS];
+        // What is heard is between this frame and the last one: a tone of either is kept.
+        let kept = of.tones.lines();
+        let kept = kept.or(std::mem::replace(&mut of.kept, kept));
+        let heard = of.listen(machine, &mut room, &lines, &now);
+        let ahead = of.ahead();
+        if ahead > 0 {
+            of.spectrum.analyse(&of.history[newest - ahead..][..WINDOW], &mut room, &mut now);
+        }
+        if let Some((heard, period)) = heard {
+            let original = now;
+            of.suppress(machine, &mut room, heard, period, &mut now);
+            kept.each(|line| now[line] = original[line]);
         }
         of.spectrum.synthesise(&mut now, &mut room, &mut of.overlap, output);
     }
 }
 
 impl Suppressor {
-    /// Gives each line the gain that speech leaves it.
+    /// What the network says of the newest window, and the period of its voice; `None` when there
+    /// is nothing to hear.
+    #[inline(always)]
+    fn listen<const WINDOW: usize, const LINES: usize>(
+        &mut self,
+        machine: impl Machine,
+        room: &mut Room<WINDOW>,
+        lines: &[f32; LINES],
+        now: &[Complex32; LINES],
+    ) -> Option<(network::Heard, usize)> {
+        // Half of the estimator's gains, in decibels: all of them, and the network takes out less.
+        let mut shares = [1.0; LINES];
+        match &self.around {
+            Around::Chain { estimator, .. } => estimator.before(machine, lines, &mut shares),
+            #[cfg(test)]
+            Around::Plain { .. } => {}
+        }
+        let energy =
+            self.spectrum.sum(&std::array::from_fn::<_, LINES, _>(|k| shares[k] * lines[k]));
+        let own = || self.history.last_chunk().expect("at 8 kHz the history is longer");
+        let copied = self.copy.as_ref().map_or_else(own, |copy| &copy.history);
+        let period = self.pitch.find(machine, copied);
+        let mut before = [Complex32::ZERO; LINES];
+        self.look_back(period, 0, room, &mut before);
+        let (alike, _) = compare(self.spectrum, &energy, now, &before, |line| shares[line]);
+        let measured = Measured { energy: &energy, alike: &alike, period };
+        let features = self.cepstra.features(machine, &measured)?;
+        Some((self.network.run(machine, &features), period))
+    }
+
+    /// Gives each line of the window that is due the gain that speech leaves it.
     #[inline(always)]
     fn suppress<const WINDOW: usize, const LINES: usize>(
         &mut self,
         machine: impl Machine,
         room: &mut Room<WINDOW>,
-        mut lines: [f32; LINES],
+        heard: network::Heard,
+        period: usize,
         now: &mut [Complex32; LINES],
     ) {
         let spectrum = self.spectrum;
+        let mut lines = [0.0; LINES];
+        powers(now, &mut lines);
         let energy = spectrum.sum(&lines);
-        let mut estimated = lines;
-        match &mut self.estimator {
-            Some(estimator) => estimator.run(machine, &mut estimated),
-            None => estimated.fill(1.0),
-        }
-        let own = || self.history.first_chunk().expect("at 8 kHz the history is as long");
-        let copied = self.copy.as_ref().map_or_else(own, |copy| &copy.history);
-        let period = self.pitch.find(machine, copied);
         let mut before = [Complex32::ZERO; LINES];
-        self.look_back(period, room, &mut before);
-        of_lines(&before, &mut lines);
-        let energy_before = spectrum.sum(&lines);
-        for ((line, a), b) in lines.iter_mut().zip(&*now).zip(&before) {
-            *line = a.re * b.re + a.im * b.im;
-        }
-        let mut alike = spectrum.sum(&lines);
-        for ((alike, a), b) in alike.iter_mut().zip(&energy).zip(&energy_before) {
-            *alike /= (0.001 + a * b).sqrt();
-        }
+        self.look_back(period, self.ahead(), room, &mut before);
+        let (alike, energy_before) = compare(spectrum, &energy, now, &before, |_| 1.0);
         let measured = Measured { energy: &energy, alike: &alike, period };
-        let Some(features) = self.cepstra.features(machine, &measured) else { return };
-        let wanted = self.network.run(machine, &features);
-        for (held, wanted) in self.gains.iter_mut().zip(&wanted) {
-            *held = wanted.max(RELEASE * *held);
-        }
-        comb(spectrum, &wanted, &measured, &energy_before, now, &before);
-        spectrum.spread(&self.gains, &mut lines);
-        for ((now, gain), estimated) in now.iter_mut().zip(&lines).zip(&estimated) {
-            *now *= gain * estimated;
+        comb(spectrum, &heard.gains, &measured, &energy_before, now, &before);
+        match &mut self.around {
+            Around::Chain { estimator, voice } => {
+                *voice = heard.voice.max(VOICE_KEPT * *voice);
+                let all = (*voice / VOICE).clamp(PAUSE, 1.0);
+                let mut gains = [0.0; LINES];
+                spectrum.spread(&heard.gains.map(|gain| gain.powf(EMPHASIS)), &mut gains);
+                powers(now, &mut lines);
+                let mut estimated = [0.0; LINES];
+                estimator.after(machine, &lines, &gains, &mut estimated);
+                for ((now, gain), estimated) in now.iter_mut().zip(&gains).zip(&estimated) {
+                    *now *= all * gain * estimated;
+                }
+            }
+            #[cfg(test)]
+            Around::Plain { gains } => {
+                for (held, gain) in gains.iter_mut().zip(&heard.gains) {
+                    *held = gain.max(0.6 * *held);
+                }
+                spectrum.spread(gains, &mut lines);
+                now.iter_mut().zip(&lines).for_each(|(now, gain)| *now *= gain);
+            }
         }
     }
 
@@ -186,17 +258,19 @@ impl Suppressor {
         }
     }
 
-    /// The spectrum as it was a period, in samples of the network's rate, ago.
+    /// The spectrum of a window that ended `ago` samples ago as it was a period, in samples of the
+    /// network's rate, before that.
     #[inline(always)]
     fn look_back<const WINDOW: usize>(
         &self,
         period: usize,
+        ago: usize,
         room: &mut Room<WINDOW>,
         spectrum: &mut [Complex32],
     ) {
         let factor = self.spectrum.factor;
-        let lag = (period + factor / 2) / factor;
-        let start = self.history.len() - WINDOW - lag;
+        let lag = lag(period, factor);
+        let start = self.history.len() - ago - WINDOW - lag;
         self.spectrum.analyse(&self.history[start..][..WINDOW], room, spectrum);
         // What is left of the period is less than a sample: a turn of each line.
         let rest = period as f32 - (lag * factor) as f32;
@@ -212,105 +286,7 @@ impl Suppressor {
     }
 }
 
-/// Adds the sound a period ago where the network wants more of a voice than is there, and keeps
-/// each band's power.
-#[inline(always)]
-fn comb<const LINES: usize>(
-    spectrum: &Spectrum,
-    wanted: &[f32; BANDS],
-    measured: &Measured<'_>,
-    energy_before: &[f32; BANDS],
-    now: &mut [Complex32; LINES],
-    before: &[Complex32; LINES],
-) {
-    let Measured { energy, alike, period: _ } = *measured;
-    let voices: [f32; BANDS] = std::array::from_fn(|band| {
-        let (alike, gain) = (alike[band], wanted[band]);
-        let share = match alike > gain {
-            true => 1.0,
-            false => {
-                let (alike, gain) = (alike * alike, gain * gain);
-                alike * (1.0 - gain) / (0.001 + gain * (1.0 - alike))
-            }
-        };
-        (share.clamp(0.0, 1.0) * energy[band] / (1e-8 + energy_before[band])).sqrt()
-    });
-    let mut lines = [0.0; LINES];
-    spectrum.spread(&voices, &mut lines);
-    for ((now, before), voice) in now.iter_mut().zip(before).zip(&lines) {
-        *now += before * voice;
-    }
-    of_lines(now, &mut lines);
-    let louder = spectrum.sum(&lines);
-    let levels = std::array::from_fn(|band| (energy[band] / (1e-8 + louder[band])).sqrt());
-    spectrum.spread(&levels, &mut lines);
-    for (now, level) in now.iter_mut().zip(&lines) {
-        *now *= level;
-    }
-}
-
-/// The power of each line.
-#[inline(always)]
-fn of_lines(spectrum: &[Complex32], lines: &mut [f32]) {
-    for (line, x) in lines.iter_mut().zip(spectrum) {
-        *line = x.re * x.re + x.im * x.im;
-    }
-}
-
-/// Takes away what is below 24 Hz.
-struct HighPass {
-    feedback: [f64; 2],
-    memory: [f32; 2],
-}
-
-impl HighPass {
-    /// RNNoise's filter, its poles moved to where a rate `factor` times lower has them.
-    fn new(factor: usize) -> Self {
-        let (a, b) = (-1.99599_f64, 0.99600_f64);
-        let (radius, angle) = (b.sqrt(), (-0.5 * a / b.sqrt()).acos());
-        let (radius, angle) = (radius.powi(factor as i32), angle * factor as f64);
-        Self { feedback: [-2.0 * radius * angle.cos(), radius * radius], memory: [0.0; 2] }
-    }
-
-    fn run(&mut self, input: &[i16], output: &mut [f32]) {
-        let [a, b] = self.feedback;
-        let [mut first, mut second] = self.memory.map(f64::from);
-        for (x, y) in input.iter().zip(output) {
-            let x = f64::from(*x);
-            let out = x + first;
-            first = second + (-2.0 * x - a * out);
-            second = x - b * out;
-            *y = out as f32;
-        }
-        self.memory = [first as f32, second as f32];
-    }
-}
-
-impl Copy {
-    /// For a rate `factor` times 8 kHz.
-    fn new(factor: usize) -> Self {
-        let len = 4 * factor + 1;
-        let tap = |n: usize| {
-            let x = (n as f64 - (len - 1) as f64 / 2.0) / factor as f64;
-            let sinc = if x == 0.0 {
-                1.0
-            } else {
-                (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x)
-            };
-            sinc * (0.5 + 0.5 * (std::f64::consts::PI * x / 2.5).cos())
-        };
-        let sum: f64 = (0..len).map(tap).sum();
-        Self { history: [0.0; HISTORY], taps: (0..len).map(|n| (tap(n) / sum) as f32).collect() }
-    }
-
-    #[inline(always)]
-    fn hear(&mut self, machine: impl Machine, samples: &[f32]) {
-        let factor = (self.taps.len() - 1) / 4;
-        self.history.copy_within(COPIED.., 0);
-        let first = samples.len() - COPIED * factor + 1 - (self.taps.len() - 1);
-        for (n, y) in self.history[HISTORY - COPIED..].iter_mut().enumerate() {
-            let past = &samples[first + n * factor..][..self.taps.len()];
-            *y = vector::dot(machine, past, &self.taps);
-        }
-    }
+/// A period of the network's rate in whole samples of a rate `factor` times lower.
+const fn lag(period: usize, factor: usize) -> usize {
+    (period + factor / 2) / factor
 }

@@ -34,7 +34,9 @@ fn steady_noise_goes_down_to_the_floor() {
         let output = in_slices(&mut denoiser(rate), &input, rate as usize / 50);
         let last = 2 * rate as usize;
         let change = power_db(&output[last..]) - power_db(&input[last..]);
-        assert!((-23.0..-12.0).contains(&change), "{rate} Hz: {change} dB");
+        // At 48 kHz most of what is left is above 15 kHz.
+        let least = if rate == 48_000 { -12.0 } else { -20.0 };
+        assert!((-31.0..least).contains(&change), "{rate} Hz: {change} dB");
     }
 }
 

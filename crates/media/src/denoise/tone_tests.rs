@@ -148,6 +148,30 @@ fn n4_data_after_an_answer_pass_untouched() {
 }
 
 #[test]
+fn a_vowel_is_no_tone() {
+    // A woman's "oo" five times a second: nothing but two harmonics, whose pitch is never still.
+    let mut phase = 0.0;
+    let mut pcm: Vec<i16> = (0..40_000)
+        .map(|n| {
+            let time = f64::from(n) / f64::from(RATE);
+            phase += TAU * (230.0 + 45.0 * (TAU * 1.1 * time).sin()) / f64::from(RATE);
+            let loud = (TAU * 2.5 * time).sin().powi(2);
+            (loud * (3000.0 * phase.sin() + 4000.0 * (2.0 * phase).sin())) as i16
+        })
+        .collect();
+    noisy(&mut pcm, 400, 17);
+    let (out, _) = clean(RATE, &pcm);
+    // What is far above both, where there is only noise.
+    let hiss = |pcm: &[i16]| {
+        let weights = [1.0, -4.0, 6.0, -4.0, 1.0];
+        let high = pcm.windows(5).map(|x| x.iter().zip(weights).map(|(x, w)| w * f64::from(*x)));
+        high.map(|parts| parts.sum::<f64>().powi(2)).sum::<f64>()
+    };
+    let change = 10.0 * (hiss(&out[8000..]) / hiss(&pcm[8000..])).log10();
+    assert!(change < -8.0, "{change} dB");
+}
+
+#[test]
 fn noise_is_no_tone() {
     let mut pcm = vec![0; 80_000];
     noisy(&mut pcm, 3000, 13);
