@@ -101,6 +101,17 @@ impl Mouth {
         own == Some(self.payload) && opus == self.format.opus && from_rate == self.from_rate
     }
 
+    /// Prepares for this much loss on the way to the listener, per cent.
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
+    }
+
+    /// The loss it is prepared for, per cent.
+    #[cfg(test)]
+    pub(crate) fn expected_loss(&mut self) -> i32 {
+        self.encoder.expected_loss()
+    }
+
     /// The payload of its packets.
     pub(crate) fn payload(&self) -> &Payload {
         &self.payload

@@ -130,8 +130,18 @@ impl Encoder {
     /// Prepares for this much loss, per cent: what the peer's reports say. Only Opus cares.
     pub fn expect_loss(&mut self, percent: u8) {
         if let Self::Opus(encoder) = self {
+            let repeats = encoder.get_inband_fec().unwrap_or(false);
             // A refusal leaves the former value: nothing is worse than before.
-            let _ = encoder.set_packet_loss_perc(percent.min(100).into());
+            let _ = encoder.set_packet_loss_perc(prepared_for(percent, repeats));
+        }
+    }
+
+    /// The loss it is prepared for, per cent.
+    #[cfg(test)]
+    pub(crate) fn expected_loss(&mut self) -> i32 {
+        match self {
+            Self::Opus(encoder) => encoder.get_packet_loss_perc().unwrap_or(0),
+            Self::Pcmu | Self::Pcma | Self::L16 | Self::G722(_) => 0,
         }
     }
 }
@@ -140,6 +150,12 @@ fn compress(samples: &[i16], out: &mut [u8], to_law: impl Fn(i16) -> u8) {
     for (byte, sample) in out.iter_mut().zip(samples) {
         *byte = to_law(*sample);
     }
+}
+
+/// What libopus is told of a loss, per cent.
+fn prepared_for(percent: u8, repeats: bool) -> i32 {
+    let least = if repeats { REPEATED_FOR_LOSS_PERCENT } else { 0 };
+    percent.clamp(least, 100).into()
 }
 
 fn bandwidth_of(rate: u32) -> Bandwidth {
@@ -171,9 +187,7 @@ fn opus_encoder(format: &Format, settings: OpusSettings) -> opus::Result<opus::E
     encoder.set_signal(Signal::Voice)?;
     encoder.set_vbr(!wish.cbr)?;
     encoder.set_inband_fec(wish.fec)?;
-    let loss = settings.expected_loss_percent.min(100);
-    let loss = if wish.fec { loss.max(REPEATED_FOR_LOSS_PERCENT) } else { loss };
-    encoder.set_packet_loss_perc(loss.into())?;
+    encoder.set_packet_loss_perc(prepared_for(settings.expected_loss_percent, wish.fec))?;
     encoder.set_dtx(wish.dtx)?;
     Ok(encoder)
 }

@@ -466,6 +466,7 @@ impl Worker {
             stream.reports.peers = Some((middle, now));
         }
         stream.take_report(now, ntp, &incoming, sink);
+        self.expect_losses(slot.0);
     }
 
     fn housekeep(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {

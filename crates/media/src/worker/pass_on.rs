@@ -193,7 +193,11 @@ impl Stream {
         let fits = |mouth: &Mouth, rate| mouth.is_for(payloads, opus, rate);
         match from_rate {
             Some(rate) if self.mouth.as_ref().is_some_and(|mouth| fits(mouth, rate)) => {}
-            Some(rate) => self.mouth = Mouth::new(payloads, opus, rate).map(Box::new),
+            Some(rate) => {
+                self.mouth = Mouth::new(payloads, opus, rate).map(Box::new);
+                let loss = self.expected_loss();
+                self.mouth.iter_mut().for_each(|mouth| mouth.expect_loss(loss));
+            }
             None => {
                 self.mouth = None;
                 self.by_mouth = false;

@@ -21,12 +21,35 @@ pub(crate) struct Watch {
     worst_mos: Option<f64>,
     /// What the peer's first report said: highest sequence number, and losses.
     first: Option<(u32, i32)>,
+    /// Packets that had reached it by its last report, and those lost.
+    counted: (u64, u64),
+    /// Loss to be prepared for, per cent.
+    expected_loss: u8,
 }
 
 impl Default for Watch {
     fn default() -> Self {
         let monitor = || Monitor::new(Limits::default());
-        Self { from_peer: monitor(), to_peer: monitor(), worst_mos: None, first: None }
+        Self {
+            from_peer: monitor(),
+            to_peer: monitor(),
+            worst_mos: None,
+            first: None,
+            counted: (0, 0),
+            expected_loss: 0,
+        }
+    }
+}
+
+impl Watch {
+    /// Takes what has reached the peer and what has not, in all: what it loses is expected at once,
+    /// and for some reports after it has ended.
+    fn expect(&mut self, received: u64, lost: u64) {
+        let (received_before, lost_before) = std::mem::replace(&mut self.counted, (received, lost));
+        let lost = lost.saturating_sub(lost_before);
+        let sent = lost + received.saturating_sub(received_before);
+        let percent = (100 * lost).checked_div(sent).unwrap_or(0).min(100) as u8;
+        self.expected_loss = percent.max(self.expected_loss - self.expected_loss.div_ceil(4));
     }
 }
 
@@ -77,12 +100,22 @@ impl Stream {
             burst_ratio: 0.0,
             delay_ms: Conditions::delay(self.stats.round_trip_ms, jitter_ms, None),
         };
+        self.watch.expect(received, lost);
+        let loss = self.expected_loss();
+        if let Some(mouth) = &mut self.mouth {
+            mouth.expect_loss(loss);
+        }
         let change = self.watch.to_peer.observe(now, &counters);
         self.stats.remote_rating = self.watch.to_peer.rating();
         if let Some(change) = change {
             let direction = Direction::ToPeer;
             sink.event(MediaEvent::Quality { stream: self.id, direction, change });
         }
+    }
+
+    /// How much of what we send the peer is expected to lose, per cent.
+    pub(crate) fn expected_loss(&self) -> u8 {
+        self.watch.expected_loss
     }
 
     /// Packets of ours that the peer got and missed since its first report; never more than were

@@ -89,6 +89,11 @@ impl Coder {
         })
     }
 
+    /// Prepares for this much loss, per cent.
+    pub(super) fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
+    }
+
     /// What it speaks.
     pub(super) fn tongue(&self) -> Tongue {
         self.tongue

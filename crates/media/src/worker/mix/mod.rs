@@ -140,6 +140,23 @@ impl Worker {
         }
     }
 
+    /// A listener has told what reaches it: the coder that speaks to it prepares for the worst of its
+    /// users.
+    pub(super) fn expect_losses(&mut self, slot: usize) {
+        let Some(Some(listener)) = self.streams.get(slot) else { return };
+        let Some(seat) = listener.seat else { return };
+        let Some(conference) = self.conferences.get_mut(&listener.bridge) else { return };
+        let Conference { coders, seats: seated, .. } = &mut **conference;
+        let Some(coder) = coders.iter_mut().find(|coder| coder.users & (1 << seat) != 0) else {
+            return;
+        };
+        let losses = seats(coder.users).filter_map(|seat| match seated[seat] {
+            Seated::Stream(slot) => Some(self.streams.get(slot)?.as_ref()?.expected_loss()),
+            Seated::Nobody | Seated::Sound(_) | Seated::Gone => None,
+        });
+        coder.expect_loss(losses.max().unwrap_or(0));
+    }
+
     /// Mixes a tick of every call that has a mix.
     pub(super) fn tick_mixes(&mut self, now: Time, sink: &mut impl Sink) {
         for (bridge, conference) in &mut self.conferences {

@@ -119,6 +119,29 @@ fn what_reaches_the_peer_is_told_by_its_reports() {
 }
 
 #[test]
+fn opus_is_prepared_for_what_its_listener_loses() {
+    let (mut world, a, b) = World::call(&[OPUS], &[PCMU]);
+    let fec = crate::codec::OpusFormat::OURS;
+    world.configure(a, StreamConfig { opus: fec, ..config(CUSTOMER, &[OPUS]) });
+    let mut expected = Vec::new();
+    let (mut highest, mut lost) = (100, 0);
+    for n in 0..10u16 {
+        for packet in 250 * n..250 * (n + 1) {
+            world.pass(20);
+            world.rtp(b, AGENT, 0, packet);
+        }
+        highest += 250;
+        lost += if (3..5).contains(&n) { 50 } else { 0 };
+        world.receive(a, Channel::Rtcp, "192.0.2.1:4001", received(highest, lost, 0));
+        let stream = world.worker.streams[a.0].as_mut().unwrap();
+        expected.push(stream.mouth.as_mut().unwrap().expected_loss());
+    }
+    assert_eq!(expected[..5], [10, 10, 10, 20, 20], "at once, and never less than is worth it");
+    assert!(expected[5..].is_sorted_by(|a, b| a >= b) && expected[5] > 10, "{expected:?}");
+    assert_eq!(expected[9], 10);
+}
+
+#[test]
 fn a_peer_that_reports_nonsense_is_believed_no_more_than_was_sent() {
     let mut world = World::new();
     let a = world.open(0, config(CUSTOMER, &[PCMU]));
