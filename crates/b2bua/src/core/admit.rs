@@ -14,7 +14,7 @@ use sip::transport::Source;
 use super::announce::Announcing;
 use super::dial::Destination;
 use super::reach::{Found, Reach};
-use super::{CallState, Core};
+use super::{CallState, Core, Counted};
 use crate::io::{Event, Output};
 use crate::party::{self, Identity, Party};
 use crate::sip_leg::{Incoming, SipLeg};
@@ -231,7 +231,7 @@ impl Core {
         let reach = Reach { by: caller.clone(), ..reach };
         let mut done = Err(call::control::Refusal::NotFound);
         self.with_call(now, call, out, |state, now, commands| {
-            state.counted.push(caller);
+            state.counted.push(Counted { party: caller, leg: Some(leg) });
             let attempt = state.call.next_attempt();
             done = state.call.consult_by_leg(now, by, leg, callee, commands);
             let begun = state.call.attempts().iter().find(|one| one.id == attempt);
@@ -364,6 +364,38 @@ impl Core {
         }
     }
 
+    /// A leg is gone: it counts no more, whatever becomes of the call.
+    pub(super) fn uncount_leg(&mut self, call: call::CallId, leg: call::LegId) {
+        self.uncount_those(call, |counted, _| counted.leg == Some(leg));
+    }
+
+    /// Who asked for a call has left it.
+    pub(super) fn uncount_the_gone(&mut self, call: call::CallId) {
+        self.uncount_those(call, |counted, call| {
+            counted.leg.is_none() && call.of_party(counted.party.key()).is_none()
+        });
+    }
+
+    fn uncount_those(&mut self, call: call::CallId, is_over: impl Fn(&Counted, &Call) -> bool) {
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        let (machine, counted) = (&state.call, &mut state.counted);
+        let over: Vec<_> = counted.extract_if(.., |one| is_over(one, machine)).collect();
+        for one in over {
+            self.uncount(&one.party);
+        }
+    }
+
+    /// A leg takes the place of another, as far as limits are concerned.
+    pub(super) fn counts_instead(
+        &mut self,
+        call: call::CallId,
+        old: call::LegId,
+        new: call::LegId,
+    ) {
+        let counted = self.calls.get_mut(&call).into_iter().flat_map(|it| &mut it.counted);
+        counted.filter(|one| one.leg == Some(old)).for_each(|one| one.leg = Some(new));
+    }
+
     fn begin_call(
         &mut self,
         now: Time,
@@ -401,6 +433,7 @@ impl Core {
             destinations,
             auto_answer: false,
         };
+        let caller = Counted { party: caller, leg: Some(leg) };
         let state = CallState { announcing, ..CallState::new(call, now, from, to, caller, reach) };
         self.calls.insert(id, state);
         self.tell_created(now, id, out);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sip::message::{StatusCode, Uri};
 use sip::transport::Target;
 
-use super::Core;
+use super::{Core, Counted};
 use crate::config::Config;
 use crate::io::{Event, Output};
 use crate::party::{self, Party};
@@ -123,7 +123,7 @@ impl Core {
         let mut placed = Err(Cause::CONGESTION);
         for way in phones {
             let result = self.place(now, (call, attempt), callee.clone(), way, out);
-            placed = if placed.is_ok() { placed } else { result };
+            placed = if placed.is_ok() { placed } else { result.map(drop) };
         }
         placed
     }
@@ -150,14 +150,14 @@ impl Core {
             None => Err(Cause::NOT_FOUND),
         };
         match placed {
-            Ok(()) => {
+            Ok(leg) => {
                 if let Some(state) = self.calls.get_mut(&call) {
-                    state.counted.push(callee);
+                    state.counted.push(Counted { party: callee, leg: Some(leg) });
                 }
             }
             Err(_) => self.uncount(&callee),
         }
-        placed
+        placed.map(drop)
     }
 
     /// Places one leg; its INVITE leaves at once, or as soon as its host is looked up.
@@ -168,7 +168,7 @@ impl Core {
         party: Party,
         way: Way,
         out: &mut Vec<Output>,
-    ) -> Result<(), Cause> {
+    ) -> Result<LegId, Cause> {
         let codecs = self.codecs_to_offer(call, attempt, &party);
         if !super::codecs::has_audio(&codecs) {
             return Err(Cause::INCOMPATIBLE);
@@ -206,7 +206,7 @@ impl Core {
             Some(uri) => self.look_up(Asker::Leg(id), &uri, out),
             None => self.with_leg(now, id, out, |leg, cx| leg.send_invite(cx)),
         }
-        Ok(())
+        Ok(id)
     }
 
     /// Asks the shell where a URI leads, RFC 3263.

@@ -230,6 +230,7 @@ impl Core {
         work(state, now, &mut commands);
         state.forget_reaches();
         self.touch(call);
+        self.uncount_the_gone(call);
         self.commands(now, call, commands, out);
     }
 

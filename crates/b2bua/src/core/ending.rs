@@ -39,6 +39,7 @@ impl Core {
             false => self.ports.is_foreign(now, gone.media().ports),
         }
         let Some(state) = self.calls.get_mut(&gone.call()) else { return };
+        self.uncount_leg(gone.call(), leg);
         state.closing += 1;
         self.closing.insert(stream, (gone.call(), state.finished.len()));
         let of = state.call.leg(leg).map(|leg| leg.of.to_string()).unwrap_or_default();
@@ -77,8 +78,8 @@ impl Core {
         }
         self.wire.timers.disarm(Deadline::Refusal(call));
         if let Some(state) = self.calls.remove(&call) {
-            for party in &state.counted {
-                self.uncount(party);
+            for counted in &state.counted {
+                self.uncount(&counted.party);
             }
             if let Some(recording) = &state.recording {
                 out.push(Self::stop_recording(call, recording));
@@ -218,8 +219,8 @@ impl Core {
         }
         self.wire.timers.disarm(Deadline::Refusal(call));
         if let Some(state) = self.calls.remove(&call) {
-            for party in &state.counted {
-                self.uncount(party);
+            for counted in &state.counted {
+                self.uncount(&counted.party);
             }
             if let Some(recording) = &state.recording {
                 out.push(Self::stop_recording(call, recording));

@@ -152,8 +152,8 @@ struct CallState {
     /// Recordings of it that are complete, and how many there were.
     recordings: Vec<String>,
     recorded: u16,
-    /// Parties whose limits count this call.
-    counted: Vec<Party>,
+    /// What counts against limits, each until its leg is gone.
+    counted: Vec<Counted>,
     redirects: u8,
     /// Records of legs that are gone, and how many of them await their last figures.
     finished: Vec<(LegId, LegRecord)>,
@@ -165,6 +165,14 @@ impl Core {
     /// time at [`Time::ZERO`], for records only.
     pub fn new(config: Config, seed: [u8; 32], wall: WallTime) -> Self {
         let mut rng = Rng::new(seed);
+/// One of a party's calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Counted {
+    party: Party,
+    /// The leg that it is; `None`: a call that was asked for, as long as whoever asked takes part.
+    leg: Option<LegId>,
+}
+
         let media = &config.media;
         let ports = PortPool::new(media.port_min, media.port_max, media.port_quarantine);
         let transactions = crate::setup::transactions(&config, &mut rng);

@@ -6,7 +6,7 @@ use call::control::{MonitorMode, Refusal};
 use call::{Call, CallId, Cause, ParticipantId};
 
 use super::reach::Reach;
-use super::{CallState, Core};
+use super::{CallState, Core, Counted};
 use crate::api::{Actor, CommandResult, Refused, Reply, To};
 use crate::core::dial::Destination;
 use crate::io::Output;
@@ -49,7 +49,8 @@ impl Core {
             auto_answer: true,
         };
         let number = target.number.clone();
-        let mut state = CallState::new(call, now, from.clone(), number.clone(), own.clone(), phone);
+        let caller = Counted { party: own.clone(), leg: None };
+        let mut state = CallState::new(call, now, from.clone(), number.clone(), caller, phone);
         state.reaches.push(Reach {
             attempt: None,
             by: own,

@@ -335,6 +335,8 @@ impl Core {
 impl Core {
     /// Answers a phone that takes a call, with what it offers: its partner follows.
     fn answer_ringing(&mut self, now: Time, new: LegId, out: &mut Vec<Output>) -> bool {
+                } else {
+                    self.counts_instead(call, old, new);
         let Some(leg) = self.legs.get(&new) else { return false };
         let allowed = leg.party().codecs(&self.config);
         let codecs = match leg.offered() {

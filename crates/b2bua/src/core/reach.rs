@@ -8,7 +8,7 @@ use sip::message::StatusCode;
 
 use super::announce::Announcing;
 use super::dial::Destination;
-use super::{CallState, Core};
+use super::{CallState, Core, Counted};
 use crate::api::{DestinationType, Refused, To};
 use crate::numbers;
 use crate::party::{Identity, Party};
@@ -221,7 +221,7 @@ impl CallState {
         started: Time,
         from: Identity,
         to: String,
-        caller: Party,
+        caller: Counted,
         reach: Reach,
     ) -> Self {
         Self {

@@ -51,10 +51,9 @@ impl Core {
         let Some(way) = leg.way_anew() else { return false };
         let attempt = self.calls.get(&call).and_then(|state| state.call.attempt_for(id));
         let placed = attempt.map(|attempt| self.place(now, (call, attempt), party, way, out));
-        if placed.is_none_or(|placed| placed.is_err()) {
-            return false;
-        }
-        if let Some(new) = self.legs.get_mut(&LegId(self.next_leg)) {
+        let Some(Ok(new)) = placed else { return false };
+        self.counts_instead(call, id, new);
+        if let Some(new) = self.legs.get_mut(&new) {
             new.replaces(rebinds);
         }
         self.lose_leg(now, id, Cause::CONGESTION, out);

@@ -356,3 +356,66 @@ fn n3_noise_removal_is_switched_in_either_direction_and_shown() {
     assert!(of(&mut world, "1001").noise_suppression.enabled, "what the agent says");
     world.finish();
 }
+
+/// Calls that count against the limit of a trunk.
+fn counted(world: &mut World, trunk: &str) -> usize {
+    let Ok(Reply::Trunks(trunks)) = world.ask(Actor::Admin, Command::Trunks) else {
+        panic!("no list");
+    };
+    trunks.iter().find(|one| one.name == trunk).map_or(0, |one| one.calls)
+}
+
+#[test]
+fn b7_a_consulted_number_counts_against_its_trunk_until_its_leg_ends() {
+    let mut world = talking();
+    assert_eq!(counted(&mut world, "carrier"), 1);
+    for _ in 0..3 {
+        world.plan("carrier", Answering::after(1000));
+        let act = Act::Consult { to: number("01711234"), hold_participants: true };
+        world.act("1001", act).unwrap();
+        world.run_for(seconds(5));
+        assert_eq!(counted(&mut world, "carrier"), 2);
+        world.act("1001", Act::ConsultEnd).unwrap();
+        world.run_for(seconds(3));
+        assert_eq!(counted(&mut world, "carrier"), 1, "the call goes on, the consult is over");
+    }
+    // One that is refused counts no longer either.
+    world.plan("carrier", Answering::refuse(500, 486));
+    world.act("1001", Act::Consult { to: number("01711234"), hold_participants: true }).unwrap();
+    world.run_for(seconds(5));
+    assert_eq!(counted(&mut world, "carrier"), 1);
+    world.finish();
+}
+
+#[test]
+fn b7_who_has_left_a_call_may_make_another() {
+    for by_api in [false, true] {
+        let mut world = World::with(1, Link::GOOD, |config| {
+            config.extensions.iter_mut().for_each(|extension| extension.calls_max = 1);
+        });
+        world.register();
+        world.plan("1001", Answering::after(500)); // when the call is made by the API
+        world.plan("1003", Answering::after(500));
+        match by_api {
+            true => {
+                let command = Command::Outdial { extension: None, to: agent("1003"), route: None };
+                world.ask(Actor::Agent { extension: "1001".to_owned() }, command).unwrap();
+            }
+            false => world.call("1001", Placing::to("1003")),
+        }
+        world.run_for(seconds(3));
+        let refusals = |world: &World| answers(world, "1001", "INVITE").contains(&503);
+        world.call("1001", Placing::to("1004"));
+        world.run_for(seconds(3));
+        assert!(refusals(&world), "one at a time");
+        world.plan("1002", Answering::after(500));
+        world.act("1001", Act::Transfer { to: agent("1002"), on_failure: None }).unwrap();
+        world.run_for(seconds(3));
+        assert!(!world.has_call("1001") && world.has_call("1002"), "the call goes on without");
+        world.plan("1004", Answering::after(500));
+        world.call("1001", Placing::to("1004"));
+        world.run_for(seconds(3));
+        assert!(world.has_call("1001") && world.has_call("1004"));
+        world.finish();
+    }
+}
