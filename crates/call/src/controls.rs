@@ -160,7 +160,9 @@ impl Call {
                 Facing::Consulted | Facing::Main => Err(Refusal::InvalidState),
             };
         }
-        when(me.holds && self.attempt_of(me.id).is_none())
+        // S11: or its phone holds, and can be told not to.
+        let by_phone = self.lines(me.id).any(|line| line.holds && line.driven);
+        when((me.holds || by_phone) && self.attempt_of(me.id).is_none())
     }
 
     fn may_mute(&self, me: &Participant, mute: bool) -> Allowed {

@@ -25,7 +25,8 @@ impl Call {
         self.release_legs(by, Cause::NORMAL, out);
     }
 
-    /// Back to the others; true: once the own phone has been answered (I3).
+    /// Back to the others; true: once the own phone has been answered (I3), or has taken back what it
+    /// holds (S11).
     pub(crate) fn resume(&mut self, by: ParticipantId, out: &mut Vec<Output>) -> bool {
         if let Some(consult) = &mut self.consult
             && consult.initiator == by
@@ -40,6 +41,9 @@ impl Call {
         if self.lines(by).next().is_none() {
             self.attempt(Purpose::Retrieve, by, None, 1, out);
             return true;
+        }
+        if self.participant(by).is_some_and(|one| !one.holds) {
+            return true; // what its phone then says is told
         }
         self.retrieved(by, out);
         false
@@ -72,7 +76,14 @@ impl Call {
         if self.follow_phone(leg, of, out) {
             return;
         }
-        let is_told = self.is_up() && self.participant(of).is_some_and(|one| one.joined.is_some());
+        let consults = self.consult.is_some_and(|consult| consult.initiator == of);
+        let one = self.participant_mut(of);
+        // The phone follows a hold by command, or takes the call back from one: one state (H3). What
+        // was held before a consult is so again after it.
+        let was_held = one.as_ref().is_some_and(|one| one.holds && !consults);
+        let has_joined = one.as_ref().is_some_and(|one| one.joined.is_some());
+        one.filter(|_| was_held && !holds).into_iter().for_each(|one| one.holds = false);
+        let is_told = self.is_up() && has_joined && !(holds && was_held);
         if is_told {
             self.tell(if holds { What::Held } else { What::Resumed }, Some(of), out);
         }

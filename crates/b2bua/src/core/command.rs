@@ -6,7 +6,8 @@ use call::control::Refusal;
 
 use super::Core;
 use crate::api::{
-    Actor, Command, CommandResult, Refused, RegistrationSnapshot, Reply, RequestId, TrunkSnapshot,
+    Act, Actor, Command, CommandResult, Refused, RegistrationSnapshot, Reply, RequestId,
+    TrunkSnapshot,
 };
 use crate::io::Output;
 use crate::party::Party;
@@ -45,7 +46,12 @@ impl Core {
             Command::Act { interaction, participant, act } => {
                 let call = self.seen_by(actor, &interaction)?;
                 let by = self.acting(actor, call, participant.as_deref())?;
-                self.act(now, call, by, act, out)
+                let holds = matches!(act, Act::Hold { release_line: false });
+                let reply = self.act(now, call, by, act, out)?;
+                if holds {
+                    self.hold_phone(now, call, by, out);
+                }
+                Ok(reply)
             }
             Command::Outdial { extension, to, route } => {
                 self.outdial(now, actor, extension.as_deref(), &to, route.as_deref(), out)

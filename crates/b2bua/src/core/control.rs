@@ -141,6 +141,7 @@ impl Core {
         to: &To,
         hold_others: bool,
         out: &mut Vec<Output>,
+        self.wake_phone(now, call, by, out);
     ) -> CommandResult {
         let found = self.target(call, by, to)?;
         let from = self.calls.get(&call).map(|state| state.identity(by, &self.config));

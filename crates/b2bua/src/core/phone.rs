@@ -262,7 +262,7 @@ impl Core {
         for leg in ringing {
             let mut asked = false;
             self.with_leg(now, leg, out, |leg, cx| {
-                asked = leg.can_be_driven() && leg.drive(&Package::Talk, cx);
+                asked = leg.drive(&Package::Talk, cx);
             });
             if asked {
                 let shown = self.show(now, call).ok_or(Refusal::NotFound)?;
@@ -273,7 +273,28 @@ impl Core {
         Err(Refused::new(Refusal::InvalidState, why))
     }
 
-    /// A call resumed by command, whose phone holds by itself: the phone is asked to go on (S11).
+    /// A call held by the API: where its phone knows the event, it is asked to hold too, so that it
+    /// shows so and its own key takes the call back (S11). The others are on hold whatever it does. Who
+    /// has dialled a code would dial none to a phone that holds: it is not asked then.
+    pub(super) fn hold_phone(
+        &mut self,
+        now: Time,
+        call: CallId,
+        who: ParticipantId,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(state) = self.calls.get(&call) else { return };
+        let open = state.call.legs().iter().filter(|leg| leg.of == who && !leg.holds);
+        let open: Vec<_> = open.map(|leg| leg.leg).collect();
+        for leg in open {
+            self.with_leg(now, leg, out, |leg, cx| {
+                let _ = leg.is_up() && leg.drive(&Package::Hold, cx);
+            });
+        }
+    }
+
+    /// A call resumed by command, or a consult begun, whose phone holds by itself or is about to: the
+    /// phone is asked to go on (S11).
     pub(super) fn wake_phone(
         &mut self,
         now: Time,
@@ -282,11 +303,12 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let Some(state) = self.calls.get(&call) else { return };
-        let held = state.call.legs().iter().filter(|leg| leg.of == who && leg.holds);
-        let held: Vec<_> = held.map(|leg| leg.leg).collect();
-        for leg in held {
+        let own = state.call.legs().iter().filter(|leg| leg.of == who);
+        let own: Vec<_> = own.map(|leg| (leg.leg, leg.holds)).collect();
+        for (leg, holds) in own {
             self.with_leg(now, leg, out, |leg, cx| {
-                let _ = leg.can_be_driven() && leg.drive(&Package::Talk, cx);
+                let is_asleep = leg.is_up() && (holds || leg.is_to_hold());
+                let _ = is_asleep && leg.drive(&Package::Talk, cx);
             });
         }
     }

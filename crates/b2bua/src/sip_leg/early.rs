@@ -140,7 +140,7 @@ impl SipLeg {
             configured: None,
             found: Found::default(),
             held: false,
-            driven: false,
+            driven: super::event::Driven::default(),
             final_status: 0,
             codec: None,
             no_media: false,
@@ -267,6 +267,7 @@ impl SipLeg {
         let mut up = Up::new(early.dialog, Some(unacked));
         up.reliable = Some(early.reliable);
         self.state = State::Up(Box::new(up));
+        self.learn_events(&early.invite.headers, cx);
         if !offering {
             self.note_hold(cx);
             self.report(cx, Report::Agreed);

@@ -11,6 +11,16 @@ use super::up::Up;
 use super::{Cx, Failure, Report, SipLeg, State, Timer, introduce};
 use crate::wire::{Owner, Purpose};
 
+/// How its phone can be driven by NOTIFY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Driven {
+    /// Whether it knows these events.
+    talk: bool,
+    hold: bool,
+    /// Whether the last that it was asked for was to hold.
+    is_to_hold: bool,
+}
+
 /// A REFER that waits for the core's verdict, or whose progress is told.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "boxed where it is kept")]
@@ -247,19 +257,19 @@ impl SipLeg {
         }
     }
 
-    /// Whether the phone has said that it can be driven by [`Self::drive`].
-    pub(crate) fn can_be_driven(&self) -> bool {
-        self.driven
+    /// Whether we have asked the phone to hold, and not to go on since: it may be about to.
+    pub(crate) fn is_to_hold(&self) -> bool {
+        self.driven.is_to_hold
     }
 
     /// Takes the phone's handset up (`talk`: answers, or retrieves from hold) or puts the call on
     /// hold, by an in-dialog NOTIFY (S11). What the phone then does comes back as signalling of its
-    /// own. False: it can't be asked.
+    /// own. False: it can't be asked, for it has not said that it knows the event (RFC 6665 §4.4.4).
     pub(crate) fn drive(&mut self, package: &Package, cx: &mut Cx<'_>) -> bool {
         let event = match package {
-            Package::Talk => "talk",
-            Package::Hold => "hold",
-            Package::Refer(_) | Package::Other(_) => return false,
+            Package::Talk if self.driven.talk => "talk",
+            Package::Hold if self.driven.hold => "hold",
+            Package::Talk | Package::Hold | Package::Refer(_) | Package::Other(_) => return false,
         };
         let contact = self.contact(cx.config);
         let peer = self.peer.clone();
@@ -274,23 +284,27 @@ impl SipLeg {
         introduce(&mut request.headers, &contact);
         request.headers.set(Name::Event, event);
         request.headers.set(Name::SubscriptionState, "active");
-        match target {
+        let sent = match target {
             Some(target) => {
                 let owner = Owner::Leg(self.id, Purpose::Notify);
                 cx.wire.request(cx.now, request, target, owner).is_some()
             }
             None => self.send_inside(request, cx).is_some(),
-        }
+        };
+        self.driven.is_to_hold = sent && *package == Package::Hold;
+        sent
     }
 
     /// Takes note of what the phone says of itself.
     pub(super) fn learn_events(&mut self, headers: &Headers, cx: &mut Cx<'_>) {
-        let [talk, _] = REMOTE_CONTROL;
-        if headers.has(Name::AllowEvents)
-            && headers.has_token(Name::AllowEvents, talk) != self.driven
-        {
-            self.driven = !self.driven;
-            self.tell(cx, LegEvent::Driven(self.driven));
+        if !headers.has(Name::AllowEvents) {
+            return;
+        }
+        let [talk, hold] = REMOTE_CONTROL.map(|event| headers.has_token(Name::AllowEvents, event));
+        let could_talk = self.driven.talk;
+        self.driven = Driven { talk, hold, ..self.driven };
+        if talk != could_talk {
+            self.tell(cx, LegEvent::Driven(talk));
         }
     }
 }

@@ -39,6 +39,7 @@ use sip::transaction::TransactionId;
 use sip::transport::{Source, Target};
 
 use self::early::Early;
+use self::event::Driven;
 use self::leave::Leaving;
 pub(crate) use self::leave::ack_and_bye;
 use self::placing::Placing;
@@ -182,8 +183,7 @@ pub(crate) struct SipLeg {
     /// What has become of its stream's path.
     found: Found,
     held: bool,
-    /// Whether its phone can be driven by NOTIFY.
-    driven: bool,
+    driven: Driven,
     final_status: u16,
     /// Codec used last, for the record.
     codec: Option<Box<str>>,

@@ -116,7 +116,7 @@ impl SipLeg {
             configured: None,
             found: Found::default(),
             held: false,
-            driven: false,
+            driven: super::event::Driven::default(),
             final_status: 0,
             codec: None,
             no_media: false,

@@ -143,3 +143,41 @@ fn a_held_call_can_be_consulted_on() {
     bench.answer(agent(2));
     assert_eq!(bench.voices(agent(1)), [agent(2)]);
 }
+
+#[test]
+fn h3_the_phone_takes_back_what_was_held_by_command() {
+    let mut bench = Bench::talking();
+    let leg = bench.leg(agent(1));
+    bench.does(agent(1), Command::Hold);
+    bench.event(leg, LegEvent::Held(true));
+    assert_eq!(bench.hears(CUSTOMER), Hears::Hold);
+    bench.event(leg, LegEvent::Held(false));
+    assert_eq!(bench.voices(CUSTOMER), [agent(1)]);
+    assert_eq!(bench.refused(agent(1), Command::Resume), Refusal::InvalidState);
+}
+
+#[test]
+fn h3_a_hold_before_a_consult_outlasts_what_the_phone_does_during_it() {
+    let mut bench = Bench::talking();
+    let leg = bench.leg(agent(1));
+    bench.does(agent(1), Command::Hold);
+    bench.event(leg, LegEvent::Held(true));
+    bench.does(agent(1), consult(agent(2), true));
+    bench.event(leg, LegEvent::Held(false));
+    bench.answer(agent(2));
+    assert_eq!(bench.voices(agent(1)), [agent(2)]);
+    assert_eq!(bench.hears(CUSTOMER), Hears::Hold);
+}
+
+#[test]
+fn s11_only_a_phone_that_can_be_driven_is_taken_back_by_command() {
+    let mut bench = Bench::talking();
+    let leg = bench.leg(agent(1));
+    bench.event(leg, LegEvent::Held(true));
+    assert_eq!(bench.refused(agent(1), Command::Resume), Refusal::InvalidState);
+    bench.event(leg, LegEvent::Driven(true));
+    bench.does(agent(1), Command::Resume);
+    assert_eq!(bench.hears(CUSTOMER), Hears::Hold, "until the phone has done it");
+    bench.event(leg, LegEvent::Held(false));
+    assert_eq!(bench.voices(CUSTOMER), [agent(1)]);
+}
