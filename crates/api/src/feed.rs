@@ -15,7 +15,6 @@ use b2bua::api::{
 use b2bua::io::{Event, RecordingChange};
 use base::WallTime;
 use call::CallId;
-use media::quality::Direction;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -252,34 +251,13 @@ impl Feed {
                 let data = json!({ "limit": limit });
                 state.push("interaction.limitReached", None, Vec::new(), data);
             }
-            Event::Quality { call, leg, party, direction, is_degraded, mos, figures } => {
-                let (id, seen_by) = state.place_of(call);
-                let data = json!({
-                    "legId": leg.0.to_string(),
-                    "party": party,
-                    "direction": match direction {
-                        Direction::FromPeer => "fromPeer",
-                        Direction::ToPeer => "toPeer",
-                    },
-                    "degraded": is_degraded,
-                    "mos": (mos * 100.0).round() / 100.0,
-                    "figures": figures,
-                });
-                state.store(
-                    crate::wall(),
-                    "leg.quality".into(),
-                    None,
-                    id,
-                    seen_by,
-                    Data::Other(data),
-                );
-            }
             Event::Recording { call, change } => {
                 let (id, seen_by) = state.place_of(call);
                 let (kind, data) = recording(change);
                 state.store(crate::wall(), kind.into(), None, id, seen_by, Data::Other(data));
             }
-            Event::Banned { .. } | Event::Poisoned { .. } => return,
+            // Of quality the interaction tells.
+            Event::Quality { .. } | Event::Banned { .. } | Event::Poisoned { .. } => return,
         }
         while state.ring.len() > self.kept_max {
             state.ring.pop_front();

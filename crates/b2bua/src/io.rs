@@ -205,7 +205,8 @@ pub enum Event {
     /// Something happened to an interaction; told when [`crate::config::Config::interactions`] says
     /// that somebody listens.
     Interaction(Box<InteractionEvent>),
-    /// One direction of a leg's audio sounds bad, or well again (`leg.quality`).
+    /// One direction of a leg's audio sounds bad, or well again; for the log. Who listens to
+    /// interactions is told of it there (`leg.quality`).
     Quality {
         /// The call.
         call: CallId,

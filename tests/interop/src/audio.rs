@@ -57,6 +57,11 @@ impl Audio {
         self.send(&packet, to);
     }
 
+    /// Leaves the next packet out, as if it were lost.
+    pub fn lose(&mut self) {
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
     /// Reports to a port of RTCP, from its own port for reports or else from that of its audio.
     pub fn report(&self, to: SocketAddr) {
         let socket = self.reports.as_ref().unwrap_or(&self.socket);

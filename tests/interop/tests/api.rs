@@ -1,9 +1,13 @@
 //! The API in front of the running server, with real calls: what it lists, drives and tells.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use interop::audio::Audio;
+use interop::client::Client;
 use interop::web::{ADMIN, AGENT_1001, AGENT_1002, SUPERVISOR};
-use interop::{Ended, Server, Setup, Talk, eventually};
+use interop::{CUSTOMER, Ended, PHONE, Server, Setup, Talk, eventually};
 
 fn server() -> Server {
     Server::start(&Setup::with_api())
@@ -191,6 +195,41 @@ fn top_prints_the_call_once() {
     );
     assert!(table.lines().any(|line| line.contains("1001") && line.contains("PCMU")), "{table}");
     assert!(table.lines().any(|line| line.starts_with("carrier")), "{table}");
+    talk.hang_up();
+    server.stop();
+}
+
+/// Half of what the customer says is lost: after some seconds the agent's program is told.
+#[test]
+fn a_leg_that_sounds_bad_is_told_by_the_event_stream() {
+    let server = server();
+    let mut phone = Client::at(PHONE, server.sip());
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    let (mut one, two) = (Audio::at(CUSTOMER, 0x11), Audio::at(PHONE, 0x22));
+    let customer = Client::at(CUSTOMER, server.sip());
+    let (talk, [place, _]) = Talk::with_audio(customer, phone, "+4930100", [&one, &two]);
+    let mut events = server.web(AGENT_1001).events(None);
+    let over = AtomicBool::new(false);
+    let told = thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..1000 {
+                one.say(place);
+                one.lose();
+                thread::sleep(Duration::from_millis(40));
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let told = events.until("leg.quality");
+        over.store(true, Ordering::Relaxed);
+        told
+    });
+    let data = &told["data"];
+    assert_eq!((&data["party"], &data["direction"]), (&"customer".into(), &"fromPeer".into()));
+    assert_eq!((&data["degraded"], &told["agentId"]), (&true.into(), &"1001".into()));
+    assert!(data["mos"].as_f64().is_some_and(|mos| mos < 3.5), "{told}");
+    assert_eq!(data["interaction"]["id"], told["interactionId"]);
     talk.hang_up();
     server.stop();
 }

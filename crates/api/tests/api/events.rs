@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use b2bua::api::{Command, EventKind, Reply};
+use b2bua::api::{Command, EventKind, QualityData, QualityDirection, Reply};
 use b2bua::io::Event;
 use call::control::Refusal;
 use futures_util::{SinkExt, StreamExt};
@@ -192,15 +192,19 @@ fn a_leg_that_turns_bad_is_told_to_its_agent() {
         next(&mut other).await;
         created(&world, "1a-7", "1001");
         created(&world, "1a-17", "1002");
-        world.teller.event(Event::Quality {
-            call: call::CallId(7),
-            leg: call::LegId(3),
+        let bad = interaction("1a-7", "connected", &["1001"]);
+        let Event::Interaction(mut event) = event(EventKind::LegQuality, bad) else {
+            panic!("no event of an interaction")
+        };
+        event.data.quality = Some(QualityData {
+            leg_id: "3".into(),
             party: "carrier".into(),
-            direction: media::quality::Direction::FromPeer,
-            is_degraded: true,
-            mos: 2.346,
+            direction: QualityDirection::FromPeer,
+            degraded: true,
+            mos: 2.35,
             figures: None,
         });
+        world.teller.event(Event::Interaction(event));
         next(&mut agent).await;
         let told = next(&mut agent).await;
         assert_eq!(
@@ -210,6 +214,7 @@ fn a_leg_that_turns_bad_is_told_to_its_agent() {
         let data = &told["data"];
         assert_eq!((&data["legId"], &data["mos"]), (&"3".into(), &2.35.into()));
         assert_eq!((&data["direction"], &data["degraded"]), (&"fromPeer".into(), &true.into()));
+        assert_eq!(data["interaction"]["id"], "1a-7");
         // The other agent has heard of its own call and of nothing else.
         assert_eq!(next(&mut other).await["interactionId"], "1a-17");
         let silence = tokio::time::timeout(Duration::from_millis(300), other.next()).await;

@@ -108,6 +108,7 @@ pub(crate) fn event(kind: EventKind, interaction: InteractionSnapshot) -> Event 
         automatic: None,
         mode: None,
         key: None,
+        quality: None,
     };
     let time = WallTime(1_767_225_600_000);
     Event::Interaction(Box::new(InteractionEvent { time, kind, agent_id: None, data }))

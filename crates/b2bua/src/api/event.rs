@@ -1,6 +1,7 @@
 //! What happens to interactions, as the event stream tells it. The API adds sequence number and id.
 
 use base::WallTime;
+use call::record::LegQuality;
 use serde::{Deserialize, Serialize};
 
 use super::{InteractionSnapshot, MonitorMode};
@@ -45,6 +46,37 @@ pub struct EventData {
     /// The key that was pressed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<char>,
+    /// How a leg sounds now (`leg.quality`).
+    #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
+    pub quality: Option<QualityData>,
+}
+
+/// How one direction of a leg sounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QualityData {
+    /// Which leg.
+    pub leg_id: String,
+    /// Its extension or trunk.
+    pub party: String,
+    /// Which way.
+    pub direction: QualityDirection,
+    /// Bad now, or well again.
+    pub degraded: bool,
+    /// Score of the last second, 1–4.5, to two decimals.
+    pub mos: f64,
+    /// The leg's figures so far, as of its last report.
+    pub figures: Option<LegQuality>,
+}
+
+/// Whose ears are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum QualityDirection {
+    /// What its far end says, as we hear it.
+    FromPeer,
+    /// What it hears of us.
+    ToPeer,
 }
 
 /// The `type` of an event.

@@ -18,7 +18,7 @@ use call::control::{Refusal, Verb};
 use media::denoise::DenoiseSettings;
 use serde::{Deserialize, Serialize};
 
-pub use self::event::{EventData, EventKind, InteractionEvent};
+pub use self::event::{EventData, EventKind, InteractionEvent, QualityData, QualityDirection};
 pub use self::snapshot::{
     InteractionSnapshot, InteractionState, LegSnapshot, NoiseSnapshot, ParticipantRole,
     ParticipantSnapshot, ParticipantState, QualitySnapshot, RecordingState, SegmentSnapshot,

@@ -239,7 +239,7 @@ impl Core {
             }
             MediaEvent::Stats { stream, stats } => self.measured(leg_of(stream), &stats),
             MediaEvent::Quality { stream, direction, change } => {
-                self.quality_changed(leg_of(stream), direction, change, out);
+                self.quality_changed(now, leg_of(stream), direction, change, out);
             }
             // ATTACKS 34: what is heard; told at most once a second by each worker.
             MediaEvent::Overrun { worker, late_us } if late_us >= LATE_US => {

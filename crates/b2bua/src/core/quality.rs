@@ -1,11 +1,13 @@
 //! How legs sound: the figures of their streams, and what is told when one turns bad or well again.
 
+use base::Time;
 use call::LegId;
 use call::record::LegQuality;
 use media::command::StreamStats;
 use media::quality::{Direction, QualityChange};
 
 use super::Core;
+use crate::api::{QualityData, QualityDirection};
 use crate::io::{Event, Output};
 
 impl Core {
@@ -25,6 +27,7 @@ impl Core {
     /// A leg sounds bad, or well again.
     pub(super) fn quality_changed(
         &self,
+        now: Time,
         leg: LegId,
         direction: Direction,
         change: QualityChange,
@@ -35,15 +38,30 @@ impl Core {
             QualityChange::Degraded(rating) => (true, rating),
             QualityChange::Recovered(rating) => (false, rating),
         };
+        let (call, party) = (this.call(), this.party().name(&self.config).to_owned());
+        let quality = QualityData {
+            leg_id: leg.0.to_string(),
+            party: party.clone(),
+            direction: match direction {
+                Direction::FromPeer => QualityDirection::FromPeer,
+                Direction::ToPeer => QualityDirection::ToPeer,
+            },
+            degraded: is_degraded,
+            mos: (rating.mos * 100.0).round() / 100.0,
+            figures: this.quality,
+        };
+        let state = self.calls.get(&call);
+        let who = state.and_then(|state| state.call.leg(leg)).map(|leg| leg.of);
         out.push(Output::Event(Event::Quality {
-            call: this.call(),
+            call,
             leg,
-            party: this.party().name(&self.config).to_owned(),
+            party,
             direction,
             is_degraded,
             mos: rating.mos,
             figures: this.quality.map(Box::new),
         }));
+        self.tell_quality(now, call, who, quality, out);
     }
 }
 

@@ -4,7 +4,7 @@ use base::Time;
 use call::{CallId, Cause, Happening, ParticipantId, What};
 
 use super::{CallState, Core};
-use crate::api::{EventData, EventKind, InteractionEvent, InteractionState};
+use crate::api::{EventData, EventKind, InteractionEvent, InteractionState, QualityData};
 use crate::io::{Event, Output};
 use crate::party::Party;
 
@@ -15,11 +15,12 @@ struct Telling {
     cause: Option<Cause>,
     automatic: Option<bool>,
     key: Option<char>,
+    quality: Option<QualityData>,
 }
 
 impl Telling {
     fn new(kind: EventKind, who: Option<ParticipantId>) -> Self {
-        Self { kind, who, cause: None, automatic: None, key: None }
+        Self { kind, who, cause: None, automatic: None, key: None, quality: None }
     }
 }
 
@@ -66,6 +67,19 @@ impl Core {
         }
     }
 
+    /// A leg of somebody sounds bad, or well again.
+    pub(super) fn tell_quality(
+        &self,
+        now: Time,
+        call: CallId,
+        who: Option<ParticipantId>,
+        quality: QualityData,
+        out: &mut Vec<Output>,
+    ) {
+        let telling = Telling::new(EventKind::LegQuality, who);
+        self.tell_event(now, call, Telling { quality: Some(quality), ..telling }, out);
+    }
+
     /// An interaction is over because its participants are in another one now (F15).
     pub(super) fn tell_joined(
         &self,
@@ -90,6 +104,7 @@ impl Core {
             automatic: None,
             mode: None,
             key: None,
+            quality: None,
         };
         let time = self.clock.wall(now);
         let event = InteractionEvent { time, kind: EventKind::Ended, agent_id: None, data };
@@ -144,6 +159,7 @@ impl Core {
             automatic: telling.automatic,
             mode,
             key: telling.key,
+            quality: telling.quality,
         };
         let (time, kind) = (self.clock.wall(now), telling.kind);
         let event = InteractionEvent { time, kind, agent_id, data };
