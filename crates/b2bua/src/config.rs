@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use sip::auth::Algorithm;
 use sip::transport::Transport;
 
+pub use crate::feature::{CODE_KEYS, Feature, FeatureCodes};
+
 /// Everything the core needs to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -42,6 +44,8 @@ pub struct Config {
     pub entry_points: Vec<EntryPoint>,
     /// What may be done with calls.
     pub interactions: InteractionPolicy,
+    /// What agents may dial during them.
+    pub feature_codes: FeatureCodes,
 }
 
 /// What may be done with calls, and who is told.

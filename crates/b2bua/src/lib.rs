@@ -5,6 +5,7 @@ pub mod api;
 pub mod config;
 mod core;
 mod directory;
+mod feature;
 pub mod io;
 pub mod numbers;
 mod pairs;

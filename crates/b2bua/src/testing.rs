@@ -7,7 +7,7 @@ use base::Redacted;
 use sip::transport::Transport;
 
 use crate::config::{
-    Algorithm, CallerIdStyle, Config, DtmfForm, EntryPoint, Extension, HoldSound,
+    Algorithm, CallerIdStyle, Config, DtmfForm, EntryPoint, Extension, FeatureCodes, HoldSound,
     InteractionPolicy, Listen, MediaConfig, Network, NoisePolicy, NumberRules, RegistrarConfig,
     Ringback, Route, SecurityConfig, SipLimits, SrtpPolicy, Trunk,
 };
@@ -82,6 +82,7 @@ pub fn config() -> Config {
         routes: vec![route("out")],
         entry_points: vec![entry_point()],
         interactions: InteractionPolicy::default(),
+        feature_codes: FeatureCodes::default(),
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) enum Deadline {
     Leg(LegId, crate::sip_leg::Timer),
     /// When the caller of a call has heard for long enough why it is refused.
     Refusal(CallId),
+    /// When what an agent dials on a leg is complete.
+    Code(LegId),
     /// When a trunk is asked whether it lives.
     TrunkOptions(usize),
     /// When a trunk registration is renewed.

@@ -36,7 +36,7 @@ fn config(trunk: DtmfForm, phone: DtmfForm) -> Config {
 /// The customer presses a key in RTP.
 fn press(world: &mut World, key: char, form: Form) {
     let event = event(key);
-    world.input(Input::Media(MediaEvent::Dtmf { stream: CUSTOMER, event, form }));
+    world.input(Input::Media(MediaEvent::Dtmf { stream: CUSTOMER, event, form, kept: false }));
 }
 
 /// The customer presses a key by SIP INFO.

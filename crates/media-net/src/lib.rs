@@ -200,6 +200,7 @@ impl MediaNet {
             MediaCommand::Move { stream, bridge } => return self.relocate(*stream, *bridge),
             MediaCommand::Configure { stream, .. }
             | MediaCommand::Press { stream, .. }
+            | MediaCommand::PassKeys { stream }
             | MediaCommand::Announce { stream, .. }
             | MediaCommand::Hush { stream }
             | MediaCommand::Hear { listener: stream, .. } => {

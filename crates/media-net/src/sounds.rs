@@ -14,8 +14,14 @@ use crate::thread::Inbox;
 use crate::wav;
 
 /// What is played besides music on hold: the tones of calls, and beeps.
-const TONES: [ToneKind; 5] =
-    [ToneKind::Ringback, ToneKind::Busy, ToneKind::Congestion, ToneKind::Recording, ToneKind::Beep];
+const TONES: [ToneKind; 6] = [
+    ToneKind::Dial,
+    ToneKind::Ringback,
+    ToneKind::Busy,
+    ToneKind::Congestion,
+    ToneKind::Recording,
+    ToneKind::Beep,
+];
 
 /// The way to the sounds of a running engine.
 #[derive(Clone)]

@@ -403,6 +403,11 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                     self.worker.press(slot, event);
                 }
             }
+            MediaCommand::PassKeys { stream } => {
+                if let Some(&slot) = self.slots.get(&stream) {
+                    self.worker.pass_keys(slot);
+                }
+            }
             MediaCommand::Announce { stream, sound } => match self.slots.get(&stream) {
                 Some(&slot) => self.worker.announce(slot, sound, &mut self.rim),
                 None => self.rim.event(MediaEvent::Announced { stream, sound }),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::OpusFormat;
 use crate::denoise::DenoiseSettings;
 use crate::dtls::Peer;
-use crate::dtmf::{DtmfEvent, Form};
+use crate::dtmf::{Digits, DtmfEvent, Form};
 use crate::ice::Credentials;
 use crate::path::Event as PathEvent;
 use crate::quality::{Direction, QualityChange, Rating, Summary};
@@ -90,6 +90,11 @@ pub enum MediaCommand {
         stream: StreamId,
         /// Which key, and how.
         event: DtmfEvent,
+    },
+    /// Let the keys of a peer pass again, after those that were kept ([`Keys::kept`]).
+    PassKeys {
+        /// Whose.
+        stream: StreamId,
     },
     /// Play a sound once to one listener, after those that wait. What it hears otherwise is left out
     /// meanwhile. Told by [`MediaEvent::Announced`] when it is over.
@@ -174,6 +179,10 @@ pub struct Keys {
     pub form: KeyForm,
     /// Whether tones among what it says are keys.
     pub in_band: bool,
+    /// Keys of the peer that are for the core: nobody hears one of them, nor what is pressed after
+    /// it, until [`MediaCommand::PassKeys`].
+    #[serde(default)]
+    pub kept: Digits,
 }
 
 /// How a peer gets the keys that others press.
@@ -329,6 +338,9 @@ pub enum MediaEvent {
         event: DtmfEvent,
         /// How the peer told it.
         form: Form,
+        /// Whether nobody heard it ([`Keys::kept`]): it is for the core to press it on.
+        #[serde(default)]
+        kept: bool,
     },
     /// A sound is over that was to be played once: it has been played, was cut short, or is none that
     /// can be played.

@@ -71,6 +71,16 @@ impl Dialer {
         matches!(self.voice, Voice::Events(_))
     }
 
+    /// Whether this signal is for the dialer although named events are passed on by themselves: it
+    /// is busy, and what is passed on beside it would be lost.
+    pub(crate) fn queues(&self, signal: Signal) -> bool {
+        match (&self.voice, signal) {
+            (Voice::Events(events), Signal::End(_)) => events.is_open(),
+            (Voice::Events(_), Signal::Start { .. } | Signal::Press(_)) => !self.is_idle(),
+            (Voice::Tones { .. }, _) => false,
+        }
+    }
+
     /// Takes a key that goes down, comes up, or both.
     pub(crate) fn signal(&mut self, signal: Signal) {
         match (&mut self.voice, signal) {

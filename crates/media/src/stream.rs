@@ -23,7 +23,7 @@ use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::sound::Playlist;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
-use crate::worker::{Channel, Early, Joining, Played, Sink, Slot, Source, Watch};
+use crate::worker::{Channel, Early, Joining, Kept, Played, Sink, Slot, Source, Watch};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -82,6 +82,8 @@ pub(crate) struct Stream {
     pub(crate) keys: Option<(u32, EventReceiver)>,
     /// The key whose tones are heard among what the peer says.
     pub(crate) tone: Option<Tone>,
+    /// Keys of the peer that nobody hears.
+    pub(crate) kept: Kept,
     /// Presses keys towards the peer.
     pub(crate) dialer: Option<Box<Dialer>>,
     /// Whether it does so now.
@@ -196,6 +198,7 @@ impl Stream {
             was_played: false,
             keys: None,
             tone: None,
+            kept: Kept::default(),
             dialer: None,
             is_dialling: false,
             dialled: 0,

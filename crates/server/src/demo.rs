@@ -47,6 +47,17 @@ port_max = 10999
 [security]
 digest_algorithms = [\"MD5\"]
 
+# What is dialled during a call: *2 and *3 with a number and # transfer and consult.
+[feature_codes]
+transfer = \"*2\"
+consult = \"*3\"
+toggle = \"*4\"
+conference = \"*5\"
+hold = \"*6\"
+end_consult = \"*7\"
+exit_conference = \"*8\"
+record = \"*1\"
+
 [api]
 listen = \"127.0.0.1:8080\"
 ";
@@ -176,6 +187,7 @@ mod tests {
         assert!(core.listen.iter().all(|listen| listen.address.ip().is_loopback()));
         assert_eq!(core.extensions.len(), NUMBERS.len());
         assert!(core.trunks.is_empty());
+        assert_eq!(core.feature_codes, b2bua::config::FeatureCodes::usual());
         let passwords: std::collections::BTreeSet<_> =
             core.extensions.iter().map(|e| e.password.reveal().clone()).collect();
         assert_eq!(passwords.len(), NUMBERS.len());

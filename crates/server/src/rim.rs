@@ -70,6 +70,7 @@ impl Rim {
             // A key or a recording that is lost costs no call.
             MediaCommand::Close { .. }
             | MediaCommand::Press { .. }
+            | MediaCommand::PassKeys { .. }
             | MediaCommand::Announce { .. }
             | MediaCommand::Hush { .. }
             | MediaCommand::Record { .. }

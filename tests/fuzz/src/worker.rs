@@ -12,6 +12,7 @@ use media::command::{
     Remote, Sources, StreamConfig, StreamId,
 };
 use media::denoise::DenoiseSettings;
+use media::dtmf::{Digit, Digits};
 use media::player::Music;
 use media::rtp::{DATAGRAM_MAX, is_rtcp, parse};
 use media::stream::Numbers;
@@ -295,6 +296,10 @@ fn config(reader: &mut Reader<'_>) -> StreamConfig {
         keys: Keys {
             form: *reader.pick(&[KeyForm::Agreed, KeyForm::Events, KeyForm::Signalled]),
             in_band: reader.one_in(2),
+            kept: match reader.one_in(2) {
+                true => Digit::from_event(10).into_iter().collect(),
+                false => Digits::default(),
+            },
         },
         opus: OpusFormat {
             max_playback_rate: [8000, 16_000, 48_000][reader.below(3)],

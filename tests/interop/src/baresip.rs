@@ -6,12 +6,15 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::table::Ear;
 use crate::{Child, Server, eventually, password, tone};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// From one key to the next.
+const KEY: Duration = Duration::from_millis(300);
 
 /// A running baresip.
 #[derive(Debug)]
@@ -106,6 +109,26 @@ impl Baresip {
     pub fn dial(&mut self, number: &str) {
         let uri = format!("sip:{number}@{}{}", self.server, self.suffix);
         self.command("dial", &uri);
+    }
+
+    /// Presses keys, one after another.
+    pub fn press(&mut self, keys: &str) {
+        for key in keys.chars() {
+            self.command("sndcode", &key.to_string());
+            sleep(KEY);
+        }
+    }
+
+    /// The keys it has been told of since anybody last waited for an event.
+    pub fn keys_by_now(&mut self) -> String {
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = self.control.read(&mut buffer) {
+            self.events.push_str(&String::from_utf8_lossy(&buffer[..len]));
+        }
+        let events = std::mem::take(&mut self.events);
+        let keys = events.split('}').filter(|event| event.contains(r#""CALL_DTMF_START""#));
+        let key = |event: &str| event.split(r#""param":""#).nth(1)?.chars().next();
+        keys.filter_map(key).collect()
     }
 
     /// Waits for an event such as `CALL_ESTABLISHED`, and forgets those before it.

@@ -106,11 +106,18 @@ pub fn level(samples: &[f64]) -> f64 {
 
 /// Longest stretch, in seconds, in which the tone of `frequency` is most of what is heard.
 pub fn longest(samples: &[f64], rate: f64, frequency: f64) -> f64 {
+    chord(samples, rate, &[frequency])
+}
+
+/// Longest stretch, in seconds, in which these tones are heard at once and are most of it.
+pub fn chord(samples: &[f64], rate: f64, frequencies: &[f64]) -> f64 {
     let window = (rate * 0.05) as usize;
     let (mut best, mut run) = (0usize, 0usize);
     for part in samples.chunks_exact(window) {
-        let tone = amplitude(part, rate, frequency) / 2f64.sqrt();
-        run = if tone > 0.02 && tone > 0.7 * level(part) { run + 1 } else { 0 };
+        let tones = frequencies.iter().map(|hz| amplitude(part, rate, *hz) / 2f64.sqrt());
+        let quietest = tones.clone().fold(f64::INFINITY, f64::min);
+        let all = tones.map(|tone| tone * tone).sum::<f64>().sqrt();
+        run = if quietest > 0.02 && all > 0.7 * level(part) { run + 1 } else { 0 };
         best = best.max(run);
     }
     best as f64 * 0.05
@@ -153,5 +160,7 @@ mod tests {
         assert!(amplitude(&both, rate, 650.0) < 0.01);
         assert!(longest(&both, rate, 400.0) > 0.9);
         assert!(longest(&both, rate, 900.0) < 0.1);
+        assert!(chord(&both, rate, &[400.0, 900.0]) > 0.9);
+        assert!(chord(&both, rate, &[400.0, 650.0]) < 0.1);
     }
 }

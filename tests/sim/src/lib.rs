@@ -11,6 +11,7 @@ mod attacker;
 mod check;
 mod description;
 mod digest;
+mod keys;
 mod media;
 mod net;
 mod operation;

@@ -32,6 +32,12 @@ pub(crate) struct Media {
     pub(crate) recordings: BTreeMap<RecordingId, BTreeSet<StreamId>>,
     /// Keys pressed towards peers.
     pub(crate) presses: usize,
+    /// Streams whose peers' keys nobody hears.
+    pub(crate) kept: BTreeSet<StreamId>,
+    /// Keys that the peer of a stream has heard.
+    pub(crate) keys: BTreeMap<StreamId, String>,
+    /// Sounds that it was told once.
+    pub(crate) told: BTreeMap<StreamId, Vec<String>>,
     /// Whether somebody drives calls by the API: a recording may begin while a line is released.
     pub(crate) is_driven: bool,
     /// Recordings ever.
@@ -45,6 +51,7 @@ const QUARANTINE: Duration = Duration::from_secs(30);
 impl Media {
     /// Does what the core asks; what the engine would say to it.
     pub(crate) fn command(&mut self, now: Time, command: MediaCommand) -> Option<MediaEvent> {
+        self.note_keys(&command);
         match command {
             MediaCommand::Open { stream, bridge, local, .. } => {
                 self.open(now, stream, bridge, local.rtp)
@@ -85,6 +92,12 @@ impl Media {
                     self.wrong.push(format!("{stream} gets a key but is not open"));
                 }
                 self.presses += 1;
+                None
+            }
+            MediaCommand::PassKeys { stream } => {
+                if !self.streams.contains_key(&stream) {
+                    self.wrong.push(format!("keys of {stream} pass but it is not open"));
+                }
                 None
             }
             MediaCommand::Announce { stream, sound } => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base::Rng;
+use media::command::StreamId;
 
 use crate::attacker::{ATTACKS, Attack, FORBIDDEN};
 use crate::net::Link;
@@ -29,6 +30,10 @@ pub enum Operation {
     AudioLost,
     /// Somebody asks for something by the API, drawn from this seed.
     Ask(u64),
+    /// Somebody begins to dial during a call, drawn from this seed.
+    Dial(u64),
+    /// The peer of a stream presses a key.
+    Press(StreamId, char),
     /// Every call still up is hung up by its caller.
     HangUpAll,
     /// Phones renew their registrations no more.
@@ -88,6 +93,15 @@ impl Operation {
             (Duration::from_secs(5) + Duration::from_millis(ms), Self::Ask(rng.next_u64()))
         };
         (0..count).map(|_| one(rng)).collect()
+    }
+
+    /// Feature codes by the phones all the while.
+    pub(crate) fn codes(rng: &mut Rng) -> Vec<(Duration, Self)> {
+        let one = |rng: &mut Rng| {
+            let ms = rng.below(PLAY.as_millis() as u64 + 30_000);
+            (Duration::from_secs(5) + Duration::from_millis(ms), Self::Dial(rng.next_u64()))
+        };
+        (0..40).map(|_| one(rng)).collect()
     }
 
     fn call(rng: &mut Rng) -> Self {

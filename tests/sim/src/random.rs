@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use b2bua::config::RecordingPolicy;
+use b2bua::config::{FeatureCodes, RecordingPolicy};
 use base::Rng;
 
 use crate::net::Link;
@@ -65,6 +65,9 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
     let asks_phones = rng.chance(25);
     let mut world = World::with(seed, link, |config| {
         config.interactions.events = verbs;
+        if verbs {
+            config.feature_codes = FeatureCodes::usual();
+        }
         config.media.transcode = seed.is_multiple_of(2);
         config.media.recording = seed.is_multiple_of(3).then_some(RecordingPolicy {
             automatic: !verbs || seed.is_multiple_of(6),
@@ -97,6 +100,7 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
     let mut operations = Operation::random(&mut rng);
     if verbs {
         operations.extend(Operation::verbs(&mut rng));
+        operations.extend(Operation::codes(&mut rng));
     }
     for (after, operation) in operations {
         world.schedule(after, operation);

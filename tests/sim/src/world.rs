@@ -300,6 +300,19 @@ impl World {
                 self.asks = true;
                 self.ask_at_random(seed);
             }
+            Operation::Dial(seed) => {
+                self.asks = true;
+                self.media.is_driven = true;
+                let pace = Duration::from_millis(150);
+                let keys = self.dial_at_random(seed).into_iter().zip(0..);
+                keys.for_each(|((stream, key), n)| {
+                    self.schedule(pace * n, Operation::Press(stream, key));
+                });
+            }
+            Operation::Press(stream, key) if self.media.streams.contains_key(&stream) => {
+                self.press_in(stream, key);
+            }
+            Operation::Press(..) => {}
             Operation::StopRegistering => {
                 self.agents.iter_mut().for_each(Agent::stop_registering);
             }
@@ -412,7 +425,7 @@ impl World {
     }
 
     /// Replaces the core by what its snapshot brings back.
-    fn restore(&mut self) {
+    pub fn restore(&mut self) {
         let saved = serde_json::to_string(&self.core).expect("the core can be saved");
         let restored: Core = serde_json::from_str(&saved).expect("and restored");
         assert!(restored == self.core, "seed {}: a restored core differs", self.seed);

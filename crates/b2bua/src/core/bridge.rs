@@ -10,16 +10,18 @@ use base::Time;
 use call::hearing::{self, Hears};
 use call::{AttemptId, CallId, Cause, LegId};
 use media::command::{
-    CallTone, Hear, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote,
+    CallTone, Hear, Keys, LocalPorts, MediaCommand, MediaEvent, NoiseRemoval, Payload, Remote,
     StreamConfig, StreamId,
 };
-use media::dtmf::{DtmfEvent, Form};
+use media::dtmf::Digits;
+use media::sound::SoundId;
 use sdp::{Codec, Order};
 use sip::message::StatusCode;
 
 use super::codecs::{has_audio, media_codec};
-use super::{CallState, Core, noise};
+use super::{CallState, Core, codes, noise};
 use crate::config::HoldSound;
+use crate::feature::Key;
 use crate::io::Output;
 use crate::party::Party;
 use crate::sip_leg::{MediaPlace, SipLeg, keying};
@@ -193,7 +195,9 @@ impl Core {
             let Some(leg) = self.legs.get_mut(&leg) else { continue };
             let switched = state.switched(leg.id());
             let noise = noise::removal(&self.config, leg.party(), listener.as_ref(), switched);
-            if let Some(config) = leg.stream_config(&mut state.codecs, &self.config, noise) {
+            let kept = codes::kept_keys(&self.config, &state.call, leg);
+            let new = leg.stream_config(&mut state.codecs, &self.config, noise, kept);
+            if let Some(config) = new {
                 let stream = Self::stream_of(leg.id());
                 out.push(Output::Media(MediaCommand::Configure {
                     stream,
@@ -232,10 +236,12 @@ impl Core {
             }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
             MediaEvent::Path { stream, event } => self.path(now, leg_of(stream), &event, out),
-            MediaEvent::Announced { stream, sound: _ } => self.announced(now, stream, out),
+            MediaEvent::Announced { stream, sound: SoundId::Recording(_) } => {
+                self.announced(now, stream, out);
+            }
             MediaEvent::Recording(event) => Self::recording_told(event, out),
-            MediaEvent::Dtmf { stream, event, form } => {
-                self.key_told(now, leg_of(stream), form, event, out);
+            MediaEvent::Dtmf { stream, event, form, kept } => {
+                self.key_told(now, leg_of(stream), form, Key { event, is_ours: kept }, out);
             }
             MediaEvent::Stats { stream, stats } => self.measured(leg_of(stream), &stats),
             MediaEvent::Quality { stream, direction, change } => {
@@ -248,42 +254,9 @@ impl Core {
             MediaEvent::Overrun { worker, late_us } => {
                 tracing::debug!(worker, late_us, "a media worker is a little late");
             }
-            MediaEvent::FirstPacket { .. } | MediaEvent::RtpResumed { .. } => {}
-        }
-    }
-
-    /// A leg told of a key: its partner gets it in the form of its own leg. What was told in RTP, the
-    /// engine has passed on already, unless the partner is told by SIP INFO.
-    pub(super) fn key_told(
-        &mut self,
-        now: Time,
-        leg: LegId,
-        form: Form,
-        event: DtmfEvent,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(this) = self.legs.get_mut(&leg) else { return };
-        let call = this.call();
-        let Some(event) = this.take_key(now, form, event) else { return };
-        tracing::debug!(%leg, ?form, "key");
-        // A better form may be known now.
-        self.touch(call);
-        let who = self.calls.get(&call).and_then(|state| state.call.leg(leg)).map(|leg| leg.of);
-        if let Some(who) = who {
-            self.tell_key(now, call, who, event.digit.to_char(), out);
-        }
-        let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
-        let Some(partner) = partner.and_then(|partner| self.legs.get(&partner)) else { return };
-        let (partner, body) = (partner.id(), partner.party().dtmf(&self.config).info());
-        match (body, form) {
-            (Some(body), _) => {
-                self.with_leg(now, partner, out, |leg, cx| leg.tell_key(body, event, cx));
-            }
-            (None, Form::Info) => {
-                let stream = Self::stream_of(partner);
-                out.push(Output::Media(MediaCommand::Press { stream, event }));
-            }
-            (None, Form::Events | Form::InBand) => {}
+            MediaEvent::Announced { .. }
+            | MediaEvent::FirstPacket { .. }
+            | MediaEvent::RtpResumed { .. } => {}
         }
     }
 }
@@ -334,6 +307,7 @@ impl SipLeg {
         codecs: &mut Vec<Codec>,
         config: &crate::config::Config,
         noise_removal: Option<NoiseRemoval>,
+        kept: Digits,
     ) -> Option<StreamConfig> {
         let negotiation = self.negotiation()?;
         let agreed = negotiation.agreed()?;
@@ -369,7 +343,7 @@ impl SipLeg {
             noise_removal: noise_removal
                 .map(|noise| NoiseRemoval { enabled: noise.enabled && !plays_music, ..noise }),
             voip_metrics: agreed.voip_metrics,
-            keys: self.keys(config),
+            keys: Keys { kept, ..self.keys(config) },
             opus: self.opus_wish(),
         };
         self.configured(new)

@@ -4,8 +4,6 @@
 use base::Time;
 use call::control::{OnFailure, Refusal};
 use call::{CallId, Callee, Command, ParticipantId, Progress};
-use media::command::MediaCommand;
-use media::dtmf::{Digit, DtmfEvent};
 
 use super::Core;
 use super::noise::Switched;
@@ -13,9 +11,6 @@ use super::reach::{Found, Reach};
 use crate::api::{Act, Actor, CommandResult, NoiseDirection, Refused, Reply, To};
 use crate::io::Output;
 use crate::party::{Identity, Party};
-
-/// Keys pressed by one command.
-const KEYS_MAX: usize = 32;
 
 impl Core {
     /// In whose name `actor` acts: an agent in the own, others in that of the participant they name
@@ -141,12 +136,12 @@ impl Core {
         to: &To,
         hold_others: bool,
         out: &mut Vec<Output>,
-        self.wake_phone(now, call, by, out);
     ) -> CommandResult {
         let found = self.target(call, by, to)?;
         let from = self.calls.get(&call).map(|state| state.identity(by, &self.config));
         let (callee, reach) = self.prepared(call, by, found, from.unwrap_or_default());
         let command = Command::Consult { callee, hold_others };
+        self.wake_phone(now, call, by, out);
         self.command_call(now, call, by, command, Some(reach), out)
     }
 
@@ -222,32 +217,6 @@ impl Core {
             auto_answer: false,
         };
         (callee, (reach, name))
-    }
-
-    /// Presses keys towards whomever a participant talks to.
-    fn press(
-        &self,
-        now: Time,
-        call: CallId,
-        by: ParticipantId,
-        keys: &str,
-        out: &mut Vec<Output>,
-    ) -> CommandResult {
-        let digits: Option<Vec<Digit>> = keys.chars().map(Digit::from_char).collect();
-        let digits = digits.filter(|keys| !keys.is_empty() && keys.len() <= KEYS_MAX);
-        let digits = digits.ok_or_else(|| {
-            Refused::new(Refusal::Validation, "keys are 1 to 32 of 0–9, *, #, A–D")
-        })?;
-        let state = self.calls.get(&call).ok_or(Refusal::NotFound)?;
-        let heard = state.call.heard_by_others(by);
-        for digit in digits {
-            for leg in &heard {
-                let event = DtmfEvent::new(digit);
-                let stream = Self::stream_of(*leg);
-                out.push(Output::Media(MediaCommand::Press { stream, event }));
-            }
-        }
-        self.done(now, call)
     }
 
     fn switch_noise(

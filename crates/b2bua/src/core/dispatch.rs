@@ -10,6 +10,7 @@ use sip::transaction::{Event as Transaction, TransactionId};
 use sip::transport::Source;
 
 use super::{CallState, Core, DialogKey};
+use crate::feature::Key;
 use crate::io::Output;
 use crate::party::Party;
 use crate::sip_leg::{Cx, Failure, Report, SipLeg};
@@ -229,8 +230,8 @@ impl Core {
         let mut commands = Vec::new();
         work(state, now, &mut commands);
         state.forget_reaches();
-        self.touch(call);
         self.uncount_the_gone(call);
+        self.touch(call);
         self.commands(now, call, commands, out);
     }
 
@@ -321,7 +322,10 @@ impl Core {
             Report::Offered { can_wait } => return self.offered(now, leg, can_wait, out),
             Report::Agreed => return self.agreed(now, leg, out),
             Report::OfferFailed => return self.offer_failed(now, leg, out),
-            Report::Key(event) => return self.key_told(now, leg, Form::Info, event, out),
+            Report::Key(event) => {
+                let key = Key { event, is_ours: true };
+                return self.key_told(now, leg, Form::Info, key, out);
+            }
             Report::Referred(refer) => return self.referred(now, leg, &refer, out),
             Report::Redirected { contacts, cause } => {
                 return self.redirected(now, leg, &contacts, cause, out);

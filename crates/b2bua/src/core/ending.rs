@@ -32,14 +32,15 @@ impl Core {
         self.dialogs.remove(&gone.key());
         self.referring.remove(&leg);
         gone.disarm_all(&mut self.wire.timers);
+        self.forget_code(leg);
         let stream = Self::stream_of(leg);
         out.push(Output::Media(MediaCommand::Close { stream }));
         match gone.has_media() {
             true => self.ports.give_back(now, gone.media().ports),
             false => self.ports.is_foreign(now, gone.media().ports),
         }
-        let Some(state) = self.calls.get_mut(&gone.call()) else { return };
         self.uncount_leg(gone.call(), leg);
+        let Some(state) = self.calls.get_mut(&gone.call()) else { return };
         state.closing += 1;
         self.closing.insert(stream, (gone.call(), state.finished.len()));
         let of = state.call.leg(leg).map(|leg| leg.of.to_string()).unwrap_or_default();

@@ -12,11 +12,13 @@ mod admit;
 mod announce;
 mod bridge;
 mod codecs;
+mod codes;
 mod command;
 mod control;
 mod dial;
 mod dispatch;
 mod ending;
+mod keys;
 mod merge;
 mod noise;
 mod outdial;
@@ -50,6 +52,7 @@ use self::reach::Reach;
 use self::recording::Recording;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::feature::Entry;
 use crate::io::{Event, Input, Output};
 use crate::party::{Identity, Party};
 use crate::ports::PortPool;
@@ -78,6 +81,8 @@ pub struct Core {
     invites: BTreeMap<sip::transaction::TransactionId, LegId>,
     /// Legs whose far end has asked for a transfer that goes on: told how it fares.
     referring: BTreeSet<LegId>,
+    /// What agents are dialling during their calls.
+    codes: BTreeMap<LegId, Entry>,
     /// Streams being closed: their call, and the leg's place in its record.
     closing: BTreeMap<StreamId, (CallId, usize)>,
     ports: PortPool,
@@ -160,11 +165,6 @@ struct CallState {
     closing: usize,
 }
 
-impl Core {
-    /// An idle core. `seed` comes from the operating system's random source; `wall` is the wall
-    /// time at [`Time::ZERO`], for records only.
-    pub fn new(config: Config, seed: [u8; 32], wall: WallTime) -> Self {
-        let mut rng = Rng::new(seed);
 /// One of a party's calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Counted {
@@ -173,6 +173,11 @@ struct Counted {
     leg: Option<LegId>,
 }
 
+impl Core {
+    /// An idle core. `seed` comes from the operating system's random source; `wall` is the wall
+    /// time at [`Time::ZERO`], for records only.
+    pub fn new(config: Config, seed: [u8; 32], wall: WallTime) -> Self {
+        let mut rng = Rng::new(seed);
         let media = &config.media;
         let ports = PortPool::new(media.port_min, media.port_max, media.port_quarantine);
         let transactions = crate::setup::transactions(&config, &mut rng);
@@ -196,6 +201,7 @@ struct Counted {
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
             referring: BTreeSet::new(),
+            codes: BTreeMap::new(),
             closing: BTreeMap::new(),
             ports,
             rate: Rate::new(config.sip.calls_per_second_max, Duration::from_secs(1)),
@@ -253,6 +259,7 @@ struct Counted {
             && self.dialogs.is_empty()
             && self.invites.is_empty()
             && self.referring.is_empty()
+            && self.codes.is_empty()
             && self.wire.transactions.is_empty()
             && self.wire.owners.is_empty()
             && self.extensions.iter().all(|extension| extension.calls == 0)
@@ -371,6 +378,7 @@ struct Counted {
             Deadline::TrunkRegister(trunk) => self.register_at_trunk(now, trunk),
             Deadline::TrunkResolve(trunk) => self.resolve_trunk(now, trunk, out),
             Deadline::Refusal(call) => self.refusal_is_over(now, call, out),
+            Deadline::Code(leg) => self.dials_no_more(now, leg, out),
             Deadline::Drain => self.drain_is_over(now, out),
         }
     }

@@ -174,7 +174,7 @@ impl Core {
     }
 
     /// The call and the participant that a leg belongs to.
-    fn place_of(&self, leg: LegId) -> Option<(CallId, ParticipantId)> {
+    pub(super) fn place_of(&self, leg: LegId) -> Option<(CallId, ParticipantId)> {
         let call = self.legs.get(&leg)?.call();
         Some((call, self.calls.get(&call)?.call.leg(leg)?.of))
     }
@@ -335,6 +335,8 @@ impl Core {
                 if done.is_err() {
                     let cause = call::Cause::DECLINED;
                     self.with_leg(now, new, out, |leg, cx| leg.release(cause, false, cx));
+                } else {
+                    self.counts_instead(call, old, new);
                 }
             }
             Taking::Ringing(..) => {
@@ -357,8 +359,6 @@ impl Core {
 impl Core {
     /// Answers a phone that takes a call, with what it offers: its partner follows.
     fn answer_ringing(&mut self, now: Time, new: LegId, out: &mut Vec<Output>) -> bool {
-                } else {
-                    self.counts_instead(call, old, new);
         let Some(leg) = self.legs.get(&new) else { return false };
         let allowed = leg.party().codecs(&self.config);
         let codecs = match leg.offered() {

@@ -405,7 +405,7 @@ impl SipLeg {
         let has_events =
             self.agreed_codecs().is_some_and(|it| it.iter().any(Codec::is_telephone_event));
         let in_band = may_be_tones && !has_events && !self.intake.knows_better_than(Form::InBand);
-        Keys { form, in_band }
+        Keys { form, in_band, ..Keys::default() }
     }
 
     /// What its far end wants of Opus.

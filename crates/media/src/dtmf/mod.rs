@@ -14,6 +14,7 @@ pub mod info;
 mod queue;
 mod receive;
 mod send;
+mod set;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ pub use detect::ToneDetector;
 pub use generate::ToneGenerator;
 pub use receive::{EventReceiver, LOST_END};
 pub use send::{EventPacket, EventSender};
+pub use set::Digits;
 
 /// Shortest tone every receiver must hear, milliseconds (ITU-T Q.24); shorter ones are lengthened.
 pub const TONE_MIN_MS: u32 = 40;

@@ -62,6 +62,11 @@ impl Presses {
         }
     }
 
+    /// Whether a key is down that nobody has let go.
+    pub(super) fn is_open(&self) -> bool {
+        self.current.iter().chain(&self.waiting).any(|wanted| wanted.open)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.current.is_none() && self.waiting.is_empty()
     }

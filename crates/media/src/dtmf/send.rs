@@ -91,6 +91,11 @@ impl EventSender {
         matches!(self.state, State::Idle) && self.presses.is_empty()
     }
 
+    /// Whether a key is down since [`Self::start`].
+    pub fn is_open(&self) -> bool {
+        self.presses.is_open()
+    }
+
     /// What to send for the `ptime` units from RTP timestamp `now` on. To be called once per packet
     /// time; no speech goes beside a packet. `None` = speech goes.
     pub fn poll(&mut self, now: u32, ptime: u32) -> Option<EventPacket> {

@@ -18,7 +18,15 @@ impl Worker {
         self.dial(slot.0, Signal::Press(event));
     }
 
-    /// Takes the events of a packet; the listeners that cannot get the packet hear tones.
+    /// Lets the keys of a peer pass again.
+    pub fn pass_keys(&mut self, slot: Slot) {
+        if let Some(stream) = stream(&mut self.streams, slot.0) {
+            stream.kept.pass();
+        }
+    }
+
+    /// Takes the events of a packet; the listeners that cannot get the packet hear tones. Whether
+    /// nobody may get it.
     pub(super) fn take_events(
         &mut self,
         now: Time,
@@ -26,11 +34,11 @@ impl Worker {
         taken: &Taken,
         datagram: &[u8],
         sink: &mut impl Sink,
-    ) {
+    ) -> bool {
         if taken.codec != Codec::TelephoneEvent {
-            return;
+            return false;
         }
-        let Some(speaker) = stream(&mut self.streams, source.0) else { return };
+        let Some(speaker) = stream(&mut self.streams, source.0) else { return false };
         let header = taken.packet.header;
         let payload = &datagram[taken.packet.payload.clone()];
         let known = speaker.keys.take().filter(|(clock_rate, _)| *clock_rate == taken.clock_rate);
@@ -42,7 +50,9 @@ impl Worker {
         if is_down && !self.pressing.contains(&source.0) {
             self.pressing.push(source.0);
         }
-        self.tell(source.0, Form::Events, signals, sink);
+        let told = self.tell(now, source.0, Form::Events, signals, sink);
+        let speaker = stream(&mut self.streams, source.0);
+        speaker.is_some_and(|it| it.kept.keeps(header.timestamp, clock_rate, told))
     }
 
     /// Takes the keys whose tones are in what a peer says; they are told as those of events are.
@@ -68,7 +78,7 @@ impl Worker {
         if speaker.tone.is_some() && !self.sounding.contains(&source.0) {
             self.sounding.push(source.0);
         }
-        self.tell(source.0, Form::InBand, signals, sink);
+        self.tell(now, source.0, Form::InBand, signals, sink);
     }
 
     /// Ends tones that broke off with the stream, or with what listened to them.
@@ -95,7 +105,7 @@ impl Worker {
                 duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
                 volume_dbm0: tone.volume_dbm0,
             }));
-            self.tell(slot, Form::InBand, signals, sink);
+            self.tell(now, slot, Form::InBand, signals, sink);
         }
     }
 
@@ -113,7 +123,7 @@ impl Worker {
                 self.pressing.swap_remove(i);
                 let mut signals = Signals::default();
                 ended.into_iter().for_each(|signal| signals.push(signal));
-                self.tell(slot, Form::Events, signals, sink);
+                self.tell(now, slot, Form::Events, signals, sink);
             } else if stream(&mut self.streams, slot).is_none() {
                 self.pressing.swap_remove(i);
             }
@@ -129,32 +139,52 @@ impl Worker {
     }
 
     /// Tells the core, and the listeners that do not get the keys with what they hear: tones those
-    /// without events, events those who hear tones that are cut off.
-    fn tell(&mut self, source: usize, form: Form, signals: Signals, sink: &mut impl Sink) {
+    /// without events, events those who hear tones that are cut off. Whether one of them is kept:
+    /// the core alone is told of that.
+    fn tell(
+        &mut self,
+        now: Time,
+        source: usize,
+        form: Form,
+        signals: Signals,
+        sink: &mut impl Sink,
+    ) -> bool {
+        let mut keeps = false;
         for signal in signals {
-            let Some(Some(speaker)) = self.streams.get(source) else { return };
+            let Some(speaker) = stream(&mut self.streams, source) else { return keeps };
+            let kept = speaker.kept.takes(now, speaker.config.keys.kept, form, signal);
+            keeps |= kept;
             match signal {
                 Signal::End(event) | Signal::Press(event) => {
-                    sink.event(MediaEvent::Dtmf { stream: speaker.id, event, form });
+                    sink.event(MediaEvent::Dtmf { stream: speaker.id, event, form, kept });
                 }
                 Signal::Start { .. } => {}
             }
-            for hearer in self.mix_hearers(source).into_iter().flatten() {
-                let dialer = stream(&mut self.streams, hearer).and_then(|it| it.dialer.as_ref());
-                // Tones in the speech are in the mix already.
-                if form != Form::InBand || dialer.is_some_and(|dialer| dialer.has_events()) {
-                    self.dial(hearer, signal);
-                }
+            if !kept {
+                self.tell_hearers(source, form, signal);
             }
+        }
+        keeps
+    }
+
+    fn tell_hearers(&mut self, source: usize, form: Form, signal: Signal) {
+        for hearer in self.mix_hearers(source).into_iter().flatten() {
+            let dialer = stream(&mut self.streams, hearer).and_then(|it| it.dialer.as_ref());
+            // Tones in the speech are in the mix already.
+            if form != Form::InBand || dialer.is_some_and(|dialer| dialer.has_events()) {
+                self.dial(hearer, signal);
+            }
+        }
+        let hearers = stream(&mut self.streams, source).map_or(0, |it| it.hearers.len());
+        for i in 0..hearers {
             let Some(Some(speaker)) = self.streams.get(source) else { return };
-            for i in 0..speaker.hearers.len() {
-                let Some(Some(speaker)) = self.streams.get(source) else { return };
-                let hearer = speaker.hearers[i];
-                let dialer = stream(&mut self.streams, hearer).and_then(|it| it.dialer.as_ref());
-                let gets_tones = form == Form::InBand;
-                if dialer.is_some_and(|dialer| dialer.has_events() == gets_tones) {
-                    self.dial(hearer, signal);
-                }
+            let hearer = speaker.hearers[i];
+            let dialer = stream(&mut self.streams, hearer).and_then(|it| it.dialer.as_deref());
+            let gets_tones = form == Form::InBand;
+            let is_dialled =
+                |it: &Dialer| it.has_events() == gets_tones || !gets_tones && it.queues(signal);
+            if dialer.is_some_and(is_dialled) {
+                self.dial(hearer, signal);
             }
         }
     }

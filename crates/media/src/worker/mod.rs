@@ -4,6 +4,7 @@
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
 mod dtmf;
+mod kept;
 mod mix;
 mod pass_on;
 mod path;
@@ -11,6 +12,7 @@ mod play;
 mod quality;
 mod recording;
 
+pub(crate) use kept::Kept;
 pub(crate) use mix::{Joining, Source};
 pub(crate) use play::Played;
 

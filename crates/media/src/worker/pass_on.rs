@@ -34,12 +34,13 @@ impl Worker {
         datagram: &mut [u8],
         sink: &mut impl Sink,
     ) {
-        self.take_events(now, source, taken, datagram, sink);
+        let is_kept = self.take_events(now, source, taken, datagram, sink);
         let heard = self.listen_in(now, source, taken, datagram, sink);
         self.mix_in(now, source, taken, datagram, heard);
-        let has_tone =
-            stream(&mut self.streams, source.0).is_some_and(|speaker| speaker.tone.is_some());
-        let hearers = stream(&mut self.streams, source.0).map_or(0, |stream| stream.hearers.len());
+        let Some(speaker) = stream(&mut self.streams, source.0) else { return };
+        let has_tone = speaker.tone.is_some();
+        let is_kept = is_kept || speaker.kept.is_sounding();
+        let hearers = speaker.hearers.len();
         for i in 0..hearers {
             let Some(Some(speaker)) = self.streams.get(source.0) else { return };
             let slot = speaker.hearers[i];
@@ -51,8 +52,8 @@ impl Worker {
                 continue; // it gets this packet by the mix
             }
             let is_muted = has_tone && listener.config.keys.form == KeyForm::Signalled;
-            let is_interrupted = listener.is_dialling || is_muted;
-            if is_interrupted || listener.is_played_to() {
+            let is_interrupted = listener.is_dialling || is_muted || is_kept && taken.is_audio;
+            if is_interrupted || is_kept || listener.is_played_to() {
                 listener.sender.skip(taken.origin, taken.extended, taken.in_order);
                 if let Some(mouth) = listener.mouth.as_mut().filter(|_| is_interrupted) {
                     mouth.leave();

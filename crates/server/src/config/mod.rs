@@ -2,6 +2,7 @@
 //!
 //! `example.toml` documents every key; a test compares it with the keys that are read here.
 
+mod codes;
 mod listen;
 mod parties;
 mod reader;
@@ -181,6 +182,7 @@ fn read_into(sink: &Sink, text: &str, directory: &Path) -> Settings {
         routes: parties.routes,
         entry_points: parties.entry_points,
         interactions: server::interactions(root.table("interactions")),
+        feature_codes: codes::feature_codes(&mut root),
     };
     let settings = Settings {
         core,

@@ -65,6 +65,7 @@ impl Streams {
                 assert!(self.known.contains_key(stream), "{stream} moves when closed");
             }
             MediaCommand::Press { stream, .. }
+            | MediaCommand::PassKeys { stream }
             | MediaCommand::Announce { stream, .. }
             | MediaCommand::Hush { stream } => {
                 assert!(self.known.contains_key(stream), "{stream} is told something when closed");

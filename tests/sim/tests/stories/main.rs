@@ -1,6 +1,7 @@
 //! The hard stories of a call, each told once over a good network, so that what the random worlds
 //! promise can be read line by line.
 
+mod codes;
 mod control;
 mod end;
 mod set_up;

@@ -224,7 +224,7 @@ impl Conference {
             let Some(stream) = stream(stage.streams, slot) else { continue };
             if let Some(said) = &mut stream.said {
                 let frame = self.mixer.frame(seat);
-                if !said.pull(stage.now, frame) {
+                if !said.pull(stage.now, frame) || stream.kept.is_mixed(stage.now) {
                     self.mixer.leave_out(seat);
                 } else if let Some(recorder) =
                     stream.recording.and_then(|id| stage.recorders.get_mut(&id))

@@ -161,7 +161,7 @@ fn in_band(agent: &[Payload], form: KeyForm) -> (World, Slot, Slot) {
     let (mut world, a, b) = World::call(&[PCMU], agent);
     let keys = Keys { in_band: true, ..Keys::default() };
     world.configure(a, StreamConfig { keys, ..config(CUSTOMER, &[PCMU]) });
-    let keys = Keys { form, in_band: false };
+    let keys = Keys { form, ..Keys::default() };
     world.configure(b, StreamConfig { keys, ..config(AGENT, agent) });
     (world, a, b)
 }
@@ -239,7 +239,7 @@ fn who_is_told_by_its_signalling_hears_nothing_of_the_keys() {
     let heard = sound(&mut world, (a, b), "73");
     assert_eq!((told(&world).len(), tones(PCMU, &heard)), (2, String::new()));
     let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[PCMU]);
-    let keys = Keys { form: KeyForm::Signalled, in_band: false };
+    let keys = Keys { form: KeyForm::Signalled, ..Keys::default() };
     world.configure(b, StreamConfig { keys, ..config(AGENT, &[PCMU]) });
     hold(&mut world, a, CUSTOMER, 5, 10);
     world.worker.press(b, DtmfEvent::new(digit('1')));
@@ -289,9 +289,106 @@ fn tones_are_only_sound_where_they_are_not_to_be_keys() {
 #[test]
 fn events_or_nothing_where_the_leg_wants_it_so() {
     let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[PCMU]);
-    let keys = Keys { form: KeyForm::Events, in_band: false };
+    let keys = Keys { form: KeyForm::Events, ..Keys::default() };
     world.configure(b, StreamConfig { keys, ..config(AGENT, &[PCMU]) });
     hold(&mut world, a, CUSTOMER, 5, 10);
     world.tick(400);
     assert_eq!(world.heard(b), []);
+}
+
+/// The peer of A is one whose `*` is for the core.
+fn with_codes(agent: &[Payload]) -> (World, Slot, Slot) {
+    let (mut world, a, b) = World::call(&[PCMU, EVENTS], agent);
+    let keys = Keys { kept: [digit('*')].into_iter().collect(), ..Keys::default() };
+    world.configure(a, StreamConfig { keys, ..config(CUSTOMER, &[PCMU, EVENTS]) });
+    (world, a, b)
+}
+
+const STAR: u8 = 10;
+
+/// Whether nobody but the core got each of the keys.
+fn kept(world: &World) -> Vec<(char, bool)> {
+    let key = |event: &MediaEvent| {
+        let MediaEvent::Dtmf { event, kept, .. } = event else { return None };
+        Some((event.digit.to_char(), *kept))
+    };
+    world.wire.events.iter().filter_map(key).collect()
+}
+
+/// The keys in what was sent as events, each with its duration in milliseconds.
+fn events(heard: &[(Header, Vec<u8>)]) -> Vec<(u8, u16)> {
+    let mut found = Vec::new();
+    for (header, bytes) in heard.iter().filter(|it| it.0.payload_type == EVENTS.send) {
+        let key = (header.timestamp, bytes[0], u16::from_be_bytes([bytes[2], bytes[3]]) / 8);
+        if bytes[1] & 0x80 != 0 && !found.contains(&key) {
+            found.push(key);
+        }
+    }
+    found.into_iter().map(|(_, key, ms)| (key, ms)).collect()
+}
+
+#[test]
+fn from_a_key_that_is_kept_nobody_hears_any_until_they_pass_again() {
+    for agent in [&[PCMU, EVENTS][..], &[PCMU]] {
+        let (mut world, a, b) = with_codes(agent);
+        hold(&mut world, a, CUSTOMER, 5, 10);
+        world.tick(400);
+        assert!(!world.heard(b).is_empty(), "another key is heard at once");
+        hold(&mut world, a, CUSTOMER, STAR, 40);
+        hold(&mut world, a, CUSTOMER, 2, 60);
+        world.tick(400);
+        assert_eq!(world.heard(b), []);
+        world.worker.pass_keys(a);
+        // The end of the last key comes once more.
+        let mut late = packet(EVENTS.receive, 67, 1)[..HEADER_LEN].to_vec();
+        late[4..8].copy_from_slice(&(60u32 * 160).to_be_bytes());
+        late.extend([2, 0x80 | 10, 3, 32]);
+        world.receive(a, Channel::Rtp, CUSTOMER, late);
+        world.tick(400);
+        assert_eq!(world.heard(b), [], "it was kept and stays so");
+        hold(&mut world, a, CUSTOMER, 3, 80);
+        world.tick(400);
+        assert!(!world.heard(b).is_empty());
+        assert_eq!(kept(&world), [('5', false), ('*', true), ('2', true), ('3', false)]);
+    }
+}
+
+#[test]
+fn a_key_that_is_down_when_they_pass_again_is_kept_to_its_end() {
+    let (mut world, a, b) = with_codes(&[PCMU, EVENTS]);
+    hold(&mut world, a, CUSTOMER, STAR, 10);
+    let mut first = packet(EVENTS.receive, 30, 1)[..HEADER_LEN].to_vec();
+    first.extend([2, 10, 0, 160]);
+    world.receive(a, Channel::Rtp, CUSTOMER, first);
+    world.worker.pass_keys(a);
+    world.tick(400); // its end is lost
+    assert_eq!((kept(&world), world.heard(b)), (vec![('*', true), ('2', true)], vec![]));
+}
+
+#[test]
+fn keys_that_were_kept_come_before_those_that_follow_and_none_is_lost() {
+    let (mut world, a, b) = with_codes(&[PCMU, EVENTS]);
+    hold(&mut world, a, CUSTOMER, STAR, 10);
+    for key in ['*', '9'] {
+        world.worker.press(b, DtmfEvent { duration_ms: 300, ..DtmfEvent::new(digit(key)) });
+    }
+    world.worker.pass_keys(a);
+    hold(&mut world, a, CUSTOMER, 7, 30); // while they are being pressed
+    hold(&mut world, a, CUSTOMER, 8, 50);
+    world.tick(1000);
+    hold(&mut world, a, CUSTOMER, 6, 130);
+    let heard = events(&world.heard(b));
+    assert_eq!(heard, [(STAR, 300), (9, 300), (7, 100), (8, 100), (6, 100)]);
+    assert!(world.worker.dialling.is_empty());
+}
+
+#[test]
+fn of_a_tone_that_is_kept_too_little_is_heard_to_be_a_key() {
+    let (mut world, a, b) = in_band(&[PCMU], KeyForm::Agreed);
+    let kept_keys = [digit('*')].into_iter().collect();
+    let keys = Keys { in_band: true, kept: kept_keys, ..Keys::default() };
+    world.configure(a, StreamConfig { keys, ..config(CUSTOMER, &[PCMU]) });
+    let heard = sound(&mut world, (a, b), "7*23");
+    assert_eq!(tones(PCMU, &heard), "7");
+    assert_eq!(kept(&world), [('7', false), ('*', true), ('2', true), ('3', true)]);
 }
