@@ -149,9 +149,16 @@ impl Feed {
     /// Reads what the core tells until it is gone.
     pub(crate) async fn run(&self, mut inbox: Inbox, core: &CoreLink) {
         let mut lost = 0;
+        // A call has failed inside: it is gone, and has not said so.
+        let mut is_stale = false;
         let mut resync = std::pin::pin!(None);
         resync.set(Some(self.ask(core, Asked::All)));
         loop {
+            // Also where something else was being asked for when it failed.
+            if is_stale && resync.is_none() {
+                is_stale = false;
+                resync.set(Some(self.ask(core, Asked::All)));
+            }
             let unfinished = match resync.is_none() {
                 true => std::mem::take(&mut self.state().unfinished),
                 false => BTreeSet::new(),
@@ -169,8 +176,7 @@ impl Feed {
                 told = inbox.told.recv() => told,
             };
             let Some(told) = told else { return };
-            // The call that failed inside is gone, and has not said so.
-            let is_poisoned = matches!(told, Told::Event(Event::Poisoned { .. }));
+            is_stale |= matches!(told, Told::Event(Event::Poisoned { .. }));
             match told {
                 Told::Event(event) => self.event(event),
                 Told::Reply(request, result) => link::answer(&inbox.waiting, request, result),
@@ -179,8 +185,6 @@ impl Feed {
             if now_lost != lost && resync.is_none() {
                 lost = now_lost;
                 self.forget(lost);
-                resync.set(Some(self.ask(core, Asked::All)));
-            } else if is_poisoned && resync.is_none() {
                 resync.set(Some(self.ask(core, Asked::All)));
             }
         }

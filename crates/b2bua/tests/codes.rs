@@ -121,10 +121,10 @@ fn keys_that_are_no_code_go_on_with_their_lengths_before_others_pass() {
     assert_eq!(told(&world, CUSTOMER), [""; 0]);
     press(&mut world, AGENT, '9', true);
     assert_eq!(told(&world, CUSTOMER), ["*:200", "9:200"]);
-    let order = world.media.iter().filter(|command| {
+    let mut order = world.media.iter().filter(|command| {
         matches!(command, MediaCommand::Press { .. } | MediaCommand::PassKeys { .. })
     });
-    assert!(matches!(order.last(), Some(MediaCommand::PassKeys { stream: AGENT })));
+    assert!(matches!(order.next_back(), Some(MediaCommand::PassKeys { stream: AGENT })));
     world.media.clear();
     // Kept before the engine heard that they pass again; then one that it passed on by itself.
     press(&mut world, AGENT, '4', true);

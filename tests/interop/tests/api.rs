@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use interop::audio::Audio;
-use interop::client::Client;
+use interop::client::{Client, Dialog, Message};
 use interop::web::{ADMIN, AGENT_1001, AGENT_1002, SUPERVISOR};
 use interop::{CUSTOMER, Ended, PHONE, Server, Setup, Talk, eventually};
 
@@ -232,4 +232,75 @@ fn a_leg_that_sounds_bad_is_told_by_the_event_stream() {
     assert_eq!(data["interaction"]["id"], told["interactionId"]);
     talk.hang_up();
     server.stop();
+}
+
+/// Takes the first NOTIFY of this event that comes, and answers it and repetitions of others.
+#[track_caller]
+fn is_notified(phone: &Client, event: &str) {
+    loop {
+        let notify = phone.receive_request("NOTIFY");
+        assert_eq!(notify.header("Subscription-State"), Some("active"), "{notify}");
+        phone.send(&phone.reply(&notify, "200 OK", &[], ""));
+        if notify.header("Event") == Some(event) {
+            return;
+        }
+    }
+}
+
+/// S11, H3: a desk phone that says so is answered, held and resumed by the API as by its own keys.
+#[test]
+fn s11_the_api_answers_holds_and_resumes_on_a_desk_phone() {
+    let server = server();
+    let mut phone = Client::at(PHONE, server.sip());
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    let customer = Client::at(CUSTOMER, server.sip());
+    let agent = server.web(AGENT_1001);
+    let mut events = agent.events(None);
+    customer.send(&customer.request_with("INVITE", "+4930100", "+4915", &[], &customer.sdp()));
+    let invite = phone.receive_request("INVITE");
+    let knows = ["Allow-Events: talk, hold"];
+    phone.send(&phone.reply(&invite, "180 Ringing", &knows, ""));
+    let ringing = events.until("interaction.offered");
+    let path = format!("/v1/interactions/{}", ringing["interactionId"].as_str().unwrap());
+    let ask = |verb: &str| {
+        let answer = agent.post(&format!("{path}/{verb}"), "{}");
+        assert!(matches!(answer.status, 200 | 202), "{verb}: {}", answer.text());
+    };
+    ask("accept");
+    is_notified(&phone, "talk");
+    let answer = phone.reply(&invite, "200 OK", &knows, &phone.sdp());
+    phone.send(&answer);
+    phone.receive_request("ACK");
+    let of_phone = Dialog::of_callee(&invite, &Message::of(&answer));
+    let answered = customer.receive_final();
+    assert_eq!(answered.status(), 200, "{answered}");
+    let of_customer = Dialog::of_caller(&answered);
+    customer.send(&customer.within(&of_customer, "ACK", answered.seq(), ""));
+    events.until("interaction.accepted");
+
+    // What the phone does when its key is pressed, or as if it were.
+    let offers = |seq: u32, direction: &str| {
+        let body = phone.sdp().replace("a=rtpmap:0", &format!("a={direction}\r\na=rtpmap:0"));
+        let done = phone.ask(&phone.within(&of_phone, "INVITE", seq, &body));
+        assert_eq!(done.status(), 200, "{done}");
+        phone.send(&phone.within(&of_phone, "ACK", seq, ""));
+    };
+    ask("hold");
+    is_notified(&phone, "hold");
+    assert_eq!(events.until("interaction.held")["data"]["interaction"]["state"], "held");
+    offers(200, "sendonly");
+    ask("resume");
+    is_notified(&phone, "talk");
+    offers(201, "sendrecv");
+    agent.interaction("connected");
+    ask("hold");
+    is_notified(&phone, "hold");
+    offers(202, "sendonly");
+    offers(203, "sendrecv"); // by its own key
+    agent.interaction("connected");
+    let bye = customer.ask(&customer.within(&of_customer, "BYE", 300, ""));
+    assert_eq!(bye.status(), 200, "{bye}");
+    let bye = phone.receive_request("BYE");
+    phone.send(&phone.reply(&bye, "200 OK", &[], ""));
+    assert_eq!(server.stop().records.len(), 1);
 }

@@ -56,6 +56,11 @@ impl World {
         self.media.told.get(&self.stream_of(name)).map(|told| told.join(" ")).unwrap_or_default()
     }
 
+    /// How often somebody heard this sound of those that are told once.
+    pub(crate) fn times_told(&self, sound: &str) -> usize {
+        self.media.told.values().flatten().filter(|told| *told == sound).count()
+    }
+
     fn stream_of(&self, name: &str) -> StreamId {
         let agent = &self.agents[self.index(name)];
         let mut up = agent.dialogs.values().filter(|d| d.state == State::Up);
@@ -70,8 +75,8 @@ impl World {
         self.input(Input::Media(event));
     }
 
-    /// The next key of something at random is pressed on some stream; what is left of it.
-    pub(crate) fn dial_at_random(&mut self, seed: u64) -> Vec<(StreamId, char)> {
+    /// Something to dial at random, on some stream.
+    pub(crate) fn dial_at_random(&self, seed: u64) -> Vec<(StreamId, char)> {
         let mut rng = Rng::from_u64(seed);
         let open: Vec<_> = self.media.streams.keys().copied().collect();
         if open.is_empty() {

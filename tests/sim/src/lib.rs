@@ -27,6 +27,6 @@ pub use attacker::Attack;
 pub use digest::Hash;
 pub use net::Link;
 pub use operation::Operation;
-pub use random::{census, random_calls, random_verbs, restored, restored_verbs};
+pub use random::{census, codes, random_calls, random_verbs, restored, restored_verbs};
 pub use script::{Act, Answering, Codecs, Hold, Placing, Refresher, Reliable, Step};
 pub use world::{Trace, World};

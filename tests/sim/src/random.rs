@@ -42,6 +42,13 @@ fn again(seed: u64, shares: &[u64], verbs: bool) -> (Trace, Vec<Trace>) {
     (whole.trace(), shares.iter().map(again).collect())
 }
 
+/// How many codes that were dialled at random in such a world did something, and how many were
+/// refused.
+pub fn codes(seed: u64) -> (usize, usize) {
+    let world = run(seed, None, true);
+    (world.times_told("Tone(Beep)"), world.times_told("Tone(Congestion)"))
+}
+
 /// How often each kind of message was seen in a random world: `< INVITE` left the server, `> 491
 /// INVITE` reached it.
 pub fn census(seed: u64) -> BTreeMap<String, u64> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim::{census, random_calls, random_verbs, restored, restored_verbs};
+use sim::{census, codes, random_calls, random_verbs, restored, restored_verbs};
 
 /// `SIM_SEEDS`: how many seeds, 200 unless it says otherwise. `SIM_FIRST`: the first of them.
 fn variable(name: &str, default: u64) -> u64 {
@@ -109,4 +109,12 @@ fn a_restored_core_goes_on_with_verbs_of_the_api() {
         let (whole, again) = restored_verbs(seed, &shares);
         assert_eq!(again, [whole; 3], "seed {seed}, restored at {shares:?} per cent");
     }
+}
+
+#[test]
+fn the_random_worlds_dial_codes_that_do_something() {
+    let (done, refused) = (0..10)
+        .map(codes)
+        .fold((0, 0), |(all, none), (done, refused)| (all + done, none + refused));
+    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
 }
