@@ -52,7 +52,7 @@ impl World {
     }
 
     /// The sounds that a peer was told once in the call it has up.
-    pub fn told(&self, name: &str) -> String {
+    pub fn announced(&self, name: &str) -> String {
         self.media.told.get(&self.stream_of(name)).map(|told| told.join(" ")).unwrap_or_default()
     }
 

@@ -54,7 +54,7 @@ fn h3_c10_c18_c19_f4_consult_toggle_merge_and_leave_by_code() {
         (world.heard_by("carrier"), world.heard_by("1002")),
         ("Music".into(), "Stream".into())
     );
-    assert_eq!(world.told("1001"), DIAL, "and then that it rings");
+    assert_eq!(world.announced("1001"), DIAL, "and then that it rings");
     world.press("1001", "*4");
     assert_eq!(
         (world.heard_by("carrier"), world.heard_by("1002")),
@@ -64,7 +64,7 @@ fn h3_c10_c18_c19_f4_consult_toggle_merge_and_leave_by_code() {
     for peer in ["carrier", "1001", "1002"] {
         assert_eq!(world.heard_by(peer), "Mix", "{peer}");
     }
-    assert_eq!(world.told("1001"), [DIAL, BEEP, BEEP].join(" "));
+    assert_eq!(world.announced("1001"), [DIAL, BEEP, BEEP].join(" "));
     assert_eq!((world.keys_to("carrier"), world.keys_to("1002")), (String::new(), String::new()));
     world.press("1001", "*8");
     world.run_for(seconds(3));
@@ -177,7 +177,7 @@ fn keys_that_are_no_code_reach_the_far_end_in_their_order() {
     assert_eq!(world.keys_to("carrier"), "12*9#*");
     world.press("1001", "34");
     assert_eq!(world.keys_to("carrier"), "12*9#*34");
-    assert_eq!(world.told("1001"), "");
+    assert_eq!(world.announced("1001"), "");
     world.finish();
 }
 
@@ -187,7 +187,7 @@ fn h3_what_the_controls_refuse_sounds_so_and_changes_nothing() {
         let mut world = talking();
         world.press("1001", keys);
         world.run_for(seconds(6));
-        assert!(world.told("1001").ends_with(REFUSED), "{keys}: {}", world.told("1001"));
+        assert!(world.announced("1001").ends_with(REFUSED), "{keys}: {}", world.announced("1001"));
         assert_eq!(state(&mut world), InteractionState::Connected, "{keys}");
         assert_eq!(world.heard_by("carrier"), "Stream", "{keys}");
         world.press("1001", "7");
