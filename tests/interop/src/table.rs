@@ -18,9 +18,6 @@ const WINDOW: Duration = Duration::from_millis(450);
 const STEADY: usize = 3;
 /// Seconds that are judged at once.
 const PART: f64 = 0.1;
-/// Share of all that is heard in a part from which a voice is one: what begins or ends within it is
-/// heard a little everywhere.
-const CLEAR: f64 = 0.1;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Names = BTreeSet<&'static str>;
@@ -80,6 +77,23 @@ impl Table {
         }
     }
 
+    /// Waits until somebody has heard a sound that comes and goes, such as a ringing tone, and nobody
+    /// any voice but those of the last row.
+    #[track_caller]
+    pub fn expect_sound(&mut self, state: &str, seat: &str, sound: &'static str) {
+        let nobody = vec![Names::new(); self.seats.len()];
+        let at = self.seats.iter().position(|one| one.name == seat).expect("a seat");
+        let end = Instant::now() + PATIENCE;
+        let mut parts = 0;
+        while parts < STEADY {
+            assert!(Instant::now() < end, "{state}: {seat} does not hear {sound}");
+            sleep(WINDOW);
+            let heard = self.listen(state, &nobody);
+            parts += heard[at].iter().filter(|part| part.contains(sound)).count();
+        }
+        self.seats.iter_mut().for_each(|seat| seat.before.clear());
+    }
+
     /// What everybody hears now, part by part.
     fn listen(&mut self, state: &str, wanted: &[Names]) -> Vec<Vec<Names>> {
         let voices: Names = self.seats.iter().map(|seat| seat.name).collect();
@@ -136,12 +150,11 @@ impl Part {
     fn of(samples: &[f64], rate: f64, tones: &BTreeMap<&'static str, f64>) -> Self {
         let amplitude = |hz| tone::clear_amplitude(samples, rate, hz);
         let tones: Vec<_> = tones.iter().map(|(name, hz)| (*name, amplitude(*hz))).collect();
-        let least = CLEAR * tone::level(samples) * 2f64.sqrt();
         let from = |least: f64| {
-            let audible = tones.iter().filter(|(_, one)| *one >= least.max(tone::AUDIBLE));
+            let audible = tones.iter().filter(|(_, one)| *one >= least);
             audible.map(|(name, _)| *name).collect()
         };
-        Self { heard: from(0.0), clear: from(least) }
+        Self { heard: from(tone::AUDIBLE), clear: from(tone::clear_from(samples)) }
     }
 }
 

@@ -92,10 +92,17 @@ pub fn clear_amplitude(samples: &[f64], rate: f64, frequency: f64) -> f64 {
 /// Amplitude from which a tone is heard among others.
 pub const AUDIBLE: f64 = 0.02;
 
+/// Amplitude from which a tone is no trace of something louder: what begins or ends within the samples
+/// is heard a little everywhere.
+pub fn clear_from(samples: &[f64]) -> f64 {
+    (0.1 * level(samples) * 2f64.sqrt()).max(AUDIBLE)
+}
+
 /// Seconds, in tenths, in which a tone is heard, whatever else is.
 pub fn seconds(samples: &[f64], rate: f64, frequency: f64) -> f64 {
     let parts = samples.chunks_exact((rate * 0.1) as usize);
-    parts.filter(|part| clear_amplitude(part, rate, frequency) >= AUDIBLE).count() as f64 * 0.1
+    let is_heard = |part: &&[f64]| clear_amplitude(part, rate, frequency) >= clear_from(part);
+    parts.filter(is_heard).count() as f64 * 0.1
 }
 
 /// Root mean square of the samples.
