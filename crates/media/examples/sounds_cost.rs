@@ -9,7 +9,8 @@ use base::Time;
 use media::command::StreamId;
 use media::dtmf::{EventReceiver, ToneDetector};
 use media::record::{
-    Block, BlockSink, Container, Heard, PausePolicy, RecordFormat, Recorder, RecordingFile, Side,
+    Block, BlockSink, Clock, Container, Heard, PausePolicy, RecordFormat, Recorder, RecordingFile,
+    Side,
 };
 
 const SECONDS: u32 = 60;
@@ -69,7 +70,8 @@ fn record(format: RecordFormat, pcm: &[i16], sink: &mut impl BlockSink) {
         let now = Time::ZERO + Duration::from_millis(20) * n as u32;
         for (stream, _) in sides {
             let (timestamp, rate) = ((n * len) as u32, format.rate);
-            recorder.hear(now, &Heard { stream, timestamp, clock_rate: rate, rate, pcm });
+            let clock = Clock::Peer(0);
+            recorder.hear(now, &Heard { stream, timestamp, clock, clock_rate: rate, rate, pcm });
         }
         recorder.tick(now, sink);
     }

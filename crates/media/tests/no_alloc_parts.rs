@@ -11,7 +11,7 @@ use media::command::{Codec, StreamId};
 use media::dtmf::{Digit, DtmfEvent, EventReceiver, EventSender, ToneDetector, ToneGenerator};
 use media::quality::{Counters, Limits, LossPattern, Monitor};
 use media::record::{
-    Block, BlockSink, Container, Heard, PausePolicy, RecordFormat, Recorder, Side,
+    Block, BlockSink, Clock, Container, Heard, PausePolicy, RecordFormat, Recorder, Side,
 };
 use media::sound::{Playlist, Sound, SoundId};
 use media::tone::{Country, LEVEL_DBM0, ToneKind, ToneSource, cadence};
@@ -73,7 +73,9 @@ fn a_recording_allocates_nothing_per_packet() {
         let mut step = |n: u64, sink: &mut Count| {
             for (stream, _) in sides {
                 let timestamp = n as u32 * 160;
-                let heard = Heard { stream, timestamp, clock_rate: 8000, rate: 8000, pcm: &pcm };
+                let clock = Clock::Peer(0);
+                let heard =
+                    Heard { stream, timestamp, clock, clock_rate: 8000, rate: 8000, pcm: &pcm };
                 recorder.hear(at(n), &heard);
             }
             recorder.tick(at(n), sink);

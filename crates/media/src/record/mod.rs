@@ -20,7 +20,7 @@ use thiserror::Error;
 use crate::command::StreamId;
 
 pub use file::{RecordingFile, Repair, repair};
-pub use recorder::{Block, BlockSink, HOLD, Heard, Recorder, SOURCES_MAX};
+pub use recorder::{Block, BlockSink, Clock, HOLD, Heard, Recorder, SOURCES_MAX};
 
 define_id!(
     /// One recording of a call.

@@ -34,12 +34,23 @@ pub struct Heard<'a> {
     pub stream: StreamId,
     /// RTP timestamp of the packet.
     pub timestamp: u32,
+    /// Whose clock the timestamp is of.
+    pub clock: Clock,
     /// Clock rate of the timestamp, hertz.
     pub clock_rate: u32,
     /// Sampling rate of the samples, hertz: one of [`crate::codec::RATES`].
     pub rate: u32,
     /// The samples.
     pub pcm: &'a [i16],
+}
+
+/// Whose clock a timestamp is of: each begins anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The peer's own, in this run of its packets: another SSRC begins another.
+    Peer(u32),
+    /// That of the mix of this number, in which the peer is heard just now.
+    Mix(u32),
 }
 
 /// A piece of the file: both channels, left and right in turn.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base::Time;
 
 use super::Side;
-use super::recorder::Heard;
+use super::recorder::{Clock, Heard};
 use crate::codec::{PACKET_MS_MAX, RATES, SAMPLES_MAX};
 use crate::command::StreamId;
 use crate::resampler::Resampler;
@@ -76,11 +76,15 @@ impl Source {
                 &samples[..len]
             }
         };
-        let clock = self.clock.take().filter(|clock| clock.clock_rate == heard.clock_rate);
+        let clock = self
+            .clock
+            .take()
+            .filter(|clock| (clock.of, clock.clock_rate) == (heard.clock, heard.clock_rate));
         let len = samples.len() as i64;
         let packet = Packet {
             now,
             timestamp: heard.timestamp,
+            clock: heard.clock,
             // Its last sample was spoken when it was sent.
             ideal: at - len,
             is_silent: samples.iter().all(|sample| sample.unsigned_abs() < SILENCE_PEAK),
@@ -104,6 +108,7 @@ impl Source {
 struct Packet {
     now: Time,
     timestamp: u32,
+    clock: Clock,
     /// Where it would belong if the network took no time.
     ideal: i64,
     is_silent: bool,
@@ -111,6 +116,7 @@ struct Packet {
 
 /// A sender's clock against ours; positions are samples of the recording.
 struct SenderClock {
+    of: Clock,
     clock_rate: u32,
     rate: u32,
     /// The newest timestamp as it came, and how far it is from the first.
@@ -129,6 +135,7 @@ struct SenderClock {
 impl SenderClock {
     fn new(clock_rate: u32, rate: u32, packet: &Packet) -> Self {
         Self {
+            of: packet.clock,
             clock_rate,
             rate,
             timestamp: packet.timestamp,

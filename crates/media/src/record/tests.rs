@@ -50,7 +50,7 @@ fn recorder(format: RecordFormat) -> Recorder {
 
 /// A packet of 8 kHz.
 fn packet(stream: StreamId, timestamp: u32, pcm: &[i16]) -> Heard<'_> {
-    Heard { stream, timestamp, clock_rate: 8000, rate: 8000, pcm }
+    Heard { stream, timestamp, clock: Clock::Peer(0), clock_rate: 8000, rate: 8000, pcm }
 }
 
 /// Where a side is loud: first and last sample of each sound, pauses of 5 ms bridged.
@@ -114,6 +114,26 @@ fn jitter_and_reordering_leave_no_trace_and_loss_leaves_silence() {
     let expected = [(0, 100 * 160 - 1), (101 * 160, 200 * 160 - 1)];
     assert_eq!(sounds(&tape.side(Side::Customer)), expected);
     assert!(sounds(&tape.side(Side::Agents)).is_empty());
+}
+
+/// A mix begins to count at nothing, and so do some phones: what is of another clock is not taken for
+/// late.
+#[test]
+fn who_comes_into_a_mix_and_leaves_it_is_recorded_all_the_while() {
+    let (mut recorder, mut tape) = (recorder(format(8000)), Tape::default());
+    for n in 0..150u32 {
+        let (clock, timestamp) = match n {
+            50..100 => (Clock::Mix(1), n - 50),
+            100..125 => (Clock::Mix(2), n - 100),
+            _ => (Clock::Peer(0), n),
+        };
+        let now = ms(f64::from(n + 1) * 20.0);
+        let said = Heard { clock, ..packet(AGENT, timestamp * 160, &[2000; 160]) };
+        recorder.hear(now, &said);
+        recorder.tick(now, &mut tape);
+    }
+    recorder.finish(ms(3000.0), &mut tape);
+    assert_eq!(sounds(&tape.side(Side::Agents)), [(0, 150 * 160 - 1)]);
 }
 
 #[test]
@@ -266,6 +286,7 @@ fn packets_of_any_length_and_rate_stand_at_the_moment_they_were_spoken() {
             let heard = Heard {
                 stream: CUSTOMER,
                 timestamp: n * packet_ms * (clock_rate / 1000),
+                clock: Clock::Peer(0),
                 clock_rate,
                 rate: stream_rate,
                 pcm: &pcm,

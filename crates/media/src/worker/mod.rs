@@ -95,6 +95,8 @@ pub struct Worker {
     ids: BTreeMap<StreamId, usize>,
     /// The mixes of the calls that have one.
     conferences: BTreeMap<BridgeId, Box<Conference>>,
+    /// Mixes there have been.
+    mixes: u32,
     /// Calls whose mix changes after a tick.
     rearranged: Vec<BridgeId>,
     /// Slots of those who hear something that we play, or the end of it.
@@ -128,6 +130,7 @@ impl Worker {
             free: Vec::new(),
             ids: BTreeMap::new(),
             conferences: BTreeMap::new(),
+            mixes: 0,
             rearranged: Vec::new(),
             players: Vec::new(),
             joiner: Joiner::new(),

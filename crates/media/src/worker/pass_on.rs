@@ -115,6 +115,7 @@ impl Worker {
             let said = record::Heard {
                 stream: speaker.id,
                 timestamp: position.timestamp.wrapping_sub(early as u32),
+                clock: record::Clock::Peer(position.run),
                 clock_rate: taken.clock_rate,
                 rate: heard.rate,
                 pcm: &self.samples[heard.said()],

@@ -28,7 +28,10 @@ impl Worker {
             stream.joining = heard.map(|source| Joining { source, packets, ticks: 0 });
         }
         let conference = self.conferences.entry(stream.bridge);
-        let conference = conference.or_insert_with(|| Box::new(Conference::new(RATES[0])));
+        let conference = conference.or_insert_with(|| {
+            self.mixes = self.mixes.wrapping_add(1);
+            Box::new(Conference::new(RATES[0], self.mixes))
+        });
         if !conference.listeners.contains(&listener) {
             conference.listeners.push(listener);
         }

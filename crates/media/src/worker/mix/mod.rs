@@ -47,8 +47,9 @@ pub(super) struct Conference {
     listeners: Vec<usize>,
     /// Sounds of ours that are mixed.
     sounds: Vec<Playing>,
-    /// Samples mixed so far: the clock of recordings.
+    /// Samples mixed so far: the clock of recordings, and which one it is.
     clock: u32,
+    number: u32,
 }
 
 /// Who has a seat.
@@ -204,8 +205,9 @@ impl Worker {
 }
 
 impl Conference {
-    fn new(rate: u32) -> Self {
+    fn new(rate: u32, number: u32) -> Self {
         Self {
+            number,
             rate,
             mixer: mixer(rate),
             seats: [Seated::Nobody; SEATS_MAX],
@@ -232,6 +234,7 @@ impl Conference {
                     let said = record::Heard {
                         stream: stream.id,
                         timestamp: self.clock,
+                        clock: record::Clock::Mix(self.number),
                         clock_rate: self.rate,
                         rate: self.rate,
                         pcm: frame,
