@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::table::Ear;
 use crate::{Child, Server, eventually, password, tone};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// From one key to the next.
 const KEY: Duration = Duration::from_millis(300);
 

@@ -55,7 +55,7 @@ impl Interaction {
     #[track_caller]
     pub fn expect(&self, state: &str) {
         let is = || (self.shown()["state"] == state).then_some(());
-        assert!(eventually(Duration::from_secs(10), is).is_some(), "not {state}: {}", self.shown());
+        assert!(eventually(Duration::from_secs(20), is).is_some(), "not {state}: {}", self.shown());
     }
 
     /// Does something with no more to say about it, such as `consult/hold`.

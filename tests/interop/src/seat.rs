@@ -18,7 +18,7 @@ const SAMPLES: usize = 160;
 const RATE: f64 = 8000.0;
 /// So quiet that eight of them are no overload.
 const LOUDNESS: f64 = 0.12;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A phone, or a gateway with several calls.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_millis(450);
 const STEADY: usize = 3;
 /// Seconds that are judged at once.
 const PART: f64 = 0.1;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 type Names = BTreeSet<&'static str>;
 
