@@ -44,7 +44,7 @@ const fn classes() -> [u8; 256] {
         if contains(b"; \t,\"<>", b) {
             table[c] |= VALUE_END;
         }
-        if contains(b",\"<(", b) {
+        if contains(b",\"<", b) {
             table[c] |= LIST;
         }
         c += 1;
@@ -185,17 +185,16 @@ pub(super) fn clamped_decimal(s: &str, max: u64) -> Option<u64> {
     Some(value.min(max))
 }
 
-/// Splits a comma list outside quotes, `<>` and balanced `()`; empty elements are skipped.
+/// Splits a comma list outside quotes and `<>`; empty elements are skipped. Parentheses are text: no
+/// header that is a list has comments (RFC 3261 §25.1).
 #[derive(Clone, Debug)]
 pub struct List<'a> {
     rest: &'a str,
-    /// Once a `(` had no partner, no later one has: they are text, and are not searched again.
-    comments: bool,
 }
 
 impl<'a> List<'a> {
     pub(super) const fn new(value: &'a str) -> Self {
-        Self { rest: value, comments: true }
+        Self { rest: value }
     }
 
     /// What has not been split yet.
@@ -204,7 +203,7 @@ impl<'a> List<'a> {
     }
 
     /// The index of the comma (or the end) that ends the first element.
-    fn element_end(&mut self) -> usize {
+    fn element_end(&self) -> usize {
         let s = self.rest.as_bytes();
         if memchr::memchr(b',', s).is_none() {
             return s.len();
@@ -215,31 +214,10 @@ impl<'a> List<'a> {
             at = match s[at] {
                 b',' => return at,
                 b'"' => skip_quoted(s, at).unwrap_or(s.len()),
-                b'<' => memchr::memchr(b'>', &s[at..]).map_or(s.len(), |i| at + i + 1),
-                _ if self.comments => self.skip_comment(at),
-                _ => at + 1,
+                _ => memchr::memchr(b'>', &s[at..]).map_or(s.len(), |i| at + i + 1),
             };
         }
         s.len()
-    }
-
-    fn skip_comment(&mut self, open: usize) -> usize {
-        let s = self.rest.as_bytes();
-        let (mut at, mut depth) = (open, 0usize);
-        while at < s.len() {
-            match s[at] {
-                b'\\' => at += 1,
-                b'(' => depth += 1,
-                b')' => depth -= 1,
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 {
-                return at;
-            }
-        }
-        self.comments = false;
-        open + 1
     }
 }
 
@@ -381,14 +359,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commas_inside_quotes_brackets_and_comments_do_not_split() {
+    fn commas_inside_quotes_and_brackets_do_not_split() {
         for (value, parts) in [
             ("a,b , c", &["a", "b", "c"][..]),
             (
                 r#""a,\"b" <sip:x,y@z>;p="1,2", <sip:q>"#,
                 &[r#""a,\"b" <sip:x,y@z>;p="1,2""#, "<sip:q>"],
             ),
-            ("one (a,(b),c) two, three", &["one (a,(b),c) two", "three"]),
+            ("one (a,(b),c) two, three", &["one (a", "(b)", "c) two", "three"]),
             ("a(b, c(d", &["a(b", "c(d"]),
             ("\"open, never closed", &["\"open, never closed"]),
             ("<open, never closed", &["<open, never closed"]),
