@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use interop::client::{Client, Dialog, Message};
+use interop::web::ADMIN;
 use interop::{Baresip, CUSTOMER, Linphone, PHONE, Record, Scene, Server, Setup, Sipp, Talk, tone};
 
 const ENTRY: &str = "+4930100"; // leads to 1001
@@ -263,6 +264,38 @@ fn t5_baresip_transfers_blind() {
     three.expect_event("CALL_ESTABLISHED");
     one.expect_event("CALL_CLOSED");
     sleep(TALK);
+    three.command("hangup", "");
+    two.expect_event("CALL_CLOSED");
+    drop(one);
+    hears(two, 1200);
+    hears(three, 770);
+    let records = server.stop().records;
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0].legs().len(), 3, "{records:?}");
+}
+
+/// linphone puts a call on hold and takes it back, which the API sees, and hands it on blind.
+#[test]
+fn h3_t5_linphone_holds_resumes_and_transfers_blind() {
+    let mut server = Server::start(&Setup { digest: MD5, ..Setup::with_api() });
+    let mut two = Baresip::start(&mut server, "1002", 770);
+    let mut three = Baresip::start(&mut server, "1003", 1200);
+    let mut one = Linphone::start(&mut server, "1001", 440);
+    let web = server.web(ADMIN);
+    one.dial("1002");
+    two.expect_event("CALL_ESTABLISHED");
+    one.expect("connected", 1);
+    web.interaction("connected");
+    sleep(TALK);
+    one.command("pause 1");
+    web.interaction("held");
+    sleep(Duration::from_millis(700)); // it takes no command while it changes the call
+    one.command("resume 1");
+    web.interaction("connected");
+    sleep(TALK);
+    one.command(&format!("transfer 1 sip:1003@{}", server.sip()));
+    three.expect_event("CALL_ESTABLISHED");
+    sleep(TALK + TALK);
     three.command("hangup", "");
     two.expect_event("CALL_CLOSED");
     drop(one);
