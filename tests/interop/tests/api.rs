@@ -125,6 +125,8 @@ fn events_of_a_call_come_in_order_and_again_to_who_returns() {
     let begun = first["seq"].as_u64().unwrap();
     let talk = Talk::start(&server);
     let accepted = events.until("interaction.accepted");
+    let answered = events.until("leg.answered");
+    assert_eq!(answered["agentId"], "1001", "{answered}");
     assert_eq!(accepted["data"]["interaction"]["state"], "connected");
     talk.hang_up();
     let ended = events.until("interaction.ended");

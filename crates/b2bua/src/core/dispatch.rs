@@ -2,7 +2,7 @@
 //! to their call; what the call commands goes back to legs.
 
 use base::Time;
-use call::{CallId, LegCommand, LegEvent, LegId};
+use call::{CallId, LegCommand, LegEvent, LegId, Side};
 use media::dtmf::Form;
 use sip::auth::ClientAuth;
 use sip::message::{Method, Request, Response, StatusCode};
@@ -333,7 +333,9 @@ impl Core {
             Report::Call(event) => event,
         };
         tracing::debug!(%call, %leg, ?event, "reports");
-        let of = self.calls.get(&call).and_then(|state| Some(state.call.leg(leg)?.of));
+        let one = self.calls.get(&call).and_then(|state| state.call.leg(leg));
+        let (of, is_called) =
+            (one.map(|leg| leg.of), one.is_some_and(|leg| leg.side == Side::Callee));
         if event == LegEvent::Gone {
             self.forget_leg(now, leg, out);
         }
@@ -342,6 +344,10 @@ impl Core {
         });
         if event == LegEvent::Gone {
             self.tell_gone(now, call, of, out);
+        }
+        // Of who calls, this is the ACK.
+        if event == LegEvent::Answered && is_called {
+            self.tell_answered(now, call, of, out);
         }
     }
 }

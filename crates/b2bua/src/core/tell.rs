@@ -54,6 +54,17 @@ impl Core {
         self.tell_event(now, call, Telling { key: Some(key), ..telling }, out);
     }
 
+    /// A phone that was called has answered.
+    pub(super) fn tell_answered(
+        &self,
+        now: Time,
+        call: CallId,
+        who: Option<ParticipantId>,
+        out: &mut Vec<Output>,
+    ) {
+        self.tell_event(now, call, Telling::new(EventKind::LegAnswered, who), out);
+    }
+
     /// A phone is gone, its call goes on: whoever shows the call shows that phone no longer.
     pub(super) fn tell_gone(
         &self,
