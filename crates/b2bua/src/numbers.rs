@@ -61,7 +61,7 @@ mod tests {
     use crate::config::PrefixRule;
 
     #[test]
-    fn separators_of_numbers_go_and_names_stay() {
+    fn c6_separators_of_numbers_go_and_names_stay() {
         for (user, cleaned) in [
             ("+49 (30) 123-45.6", "+4930123456"),
             ("*72", "*72"),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_matching_prefix_is_rewritten_then_the_plus() {
+    fn c7_the_first_matching_prefix_is_rewritten_then_the_plus() {
         let rule = |prefix: &str, replacement: &str| PrefixRule {
             prefix: prefix.to_owned(),
             replacement: replacement.to_owned(),

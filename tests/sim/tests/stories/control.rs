@@ -202,7 +202,36 @@ fn c17_the_initiator_ends_the_consult_and_talks_to_the_customer() {
 }
 
 #[test]
-fn t5_blind_transfer_to_an_agent_and_to_a_number() {
+fn t2_t5_blind_transfer_to_a_number() {
+    let mut world = talking();
+    world.plan("carrier", Answering::after(1000));
+    world.act("1001", Act::Transfer { to: number("01711234"), on_failure: None }).unwrap();
+    world.run_for(seconds(4));
+    assert!(!world.has_call("1001"));
+    assert_eq!(world.heard_by("carrier"), "Stream");
+    world.finish();
+}
+
+#[test]
+fn t7_a_call_is_transferred_to_an_entry_point() {
+    let mut world = world();
+    world.plan("1003", Answering::after(500));
+    world.call("1002", Placing::to("1003"));
+    world.run_for(seconds(3));
+    world.plan("1001", Answering::after(500));
+    let to = To { to: "+4930100".to_owned(), destination_type: DestinationType::EntryPoint };
+    world.act("1002", Act::Transfer { to, on_failure: None }).unwrap();
+    world.run_for(seconds(3));
+    assert!(!world.has_call("1002"));
+    assert_eq!(
+        (world.heard_by("1003"), world.heard_by("1001")),
+        ("Stream".into(), "Stream".into())
+    );
+    world.finish();
+}
+
+#[test]
+fn t5_blind_transfer_to_an_agent() {
     let mut world = talking();
     world.plan("1002", Answering::after(3000));
     world.act("1001", Act::Transfer { to: agent("1002"), on_failure: None }).unwrap();
