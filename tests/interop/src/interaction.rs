@@ -45,7 +45,7 @@ impl Interaction {
         participants.find(|one| one["party"] == party).cloned()
     }
 
-    /// What the agent in control may do.
+    /// Whether this party may do something now.
     pub fn may(&self, party: &str, verb: &str) -> bool {
         let one = self.participant(party).unwrap_or_else(|| panic!("no {party} in it"));
         one["controls"][verb]["enabled"] == true

@@ -248,6 +248,20 @@ fn hears(phone: Baresip, hz: u32) {
     assert!(seconds >= 1.0, "{hz} Hz for {seconds} s of {}", samples.len() as f64 / rate);
 }
 
+/// `one` has left the others with each other: one of them hangs up, and each has heard the other. What
+/// the call's record says.
+#[track_caller]
+fn left_together<P>(server: Server, one: P, mut two: Baresip, mut three: Baresip) -> Record {
+    three.command("hangup", "");
+    two.expect_event("CALL_CLOSED");
+    drop(one);
+    hears(two, 1200);
+    hears(three, 770);
+    let mut records = server.stop().records;
+    assert_eq!(records.len(), 1, "{records:?}");
+    records.remove(0)
+}
+
 /// baresip calls baresip and hands it on blind: the two who are left hear each other.
 #[test]
 fn t5_baresip_transfers_blind() {
@@ -264,14 +278,8 @@ fn t5_baresip_transfers_blind() {
     three.expect_event("CALL_ESTABLISHED");
     one.expect_event("CALL_CLOSED");
     sleep(TALK);
-    three.command("hangup", "");
-    two.expect_event("CALL_CLOSED");
-    drop(one);
-    hears(two, 1200);
-    hears(three, 770);
-    let records = server.stop().records;
-    assert_eq!(records.len(), 1, "{records:?}");
-    assert_eq!(records[0].legs().len(), 3, "{records:?}");
+    let record = left_together(server, one, two, three);
+    assert_eq!(record.legs().len(), 3, "{record:?}");
 }
 
 /// linphone puts a call on hold and takes it back, which the API sees, and hands it on blind.
@@ -296,14 +304,8 @@ fn h3_t5_linphone_holds_resumes_and_transfers_blind() {
     one.command(&format!("transfer 1 sip:1003@{}", server.sip()));
     three.expect_event("CALL_ESTABLISHED");
     sleep(TALK + TALK);
-    three.command("hangup", "");
-    two.expect_event("CALL_CLOSED");
-    drop(one);
-    hears(two, 1200);
-    hears(three, 770);
-    let records = server.stop().records;
-    assert_eq!(records.len(), 1, "{records:?}");
-    assert_eq!(records[0].legs().len(), 3, "{records:?}");
+    let record = left_together(server, one, two, three);
+    assert_eq!(record.legs().len(), 3, "{record:?}");
 }
 
 /// linphone puts a call on hold, dials a second one by hand and joins the two: REFER with Replaces.
@@ -324,11 +326,5 @@ fn t11_linphone_transfers_with_consultation() {
     sleep(TALK);
     one.command("transfer 1 --to-call 2");
     sleep(TALK + TALK);
-    three.command("hangup", "");
-    two.expect_event("CALL_CLOSED");
-    drop(one);
-    hears(two, 1200);
-    hears(three, 770);
-    let records = server.stop().records;
-    assert_eq!(records.len(), 1, "{records:?}");
+    left_together(server, one, two, three);
 }

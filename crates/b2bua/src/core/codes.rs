@@ -99,20 +99,30 @@ impl Core {
         }
         let Some((call, who)) = self.place_of(leg) else { return };
         let (feature, asked) = match dialled {
-            Dialled::Code(feature) => (Some(feature), self.asks(call, who, feature)),
-            Dialled::Number(feature, number) => (Some(feature), Ok(with_number(feature, number))),
-            Dialled::Nonsense(feature) => (Some(feature), Err(Refusal::InvalidDialNumber)),
-            Dialled::Nothing | Dialled::Waits(_) => (None, Ok(Asked::Number)),
+            Dialled::Code(feature) => (feature, self.asks(call, who, feature)),
+            Dialled::Number(feature, number) => {
+                (feature, Ok(Asked::Act(with_number(feature, number))))
+            }
+            Dialled::Nonsense(feature) => (feature, Err(Refusal::InvalidDialNumber)),
+            Dialled::Nothing | Dialled::Waits(_) => return self.has_dialled(leg, out),
         };
-        if let (Some(feature), Ok(Asked::Number)) = (feature, &asked) {
-            self.codes.insert(leg, Entry::Number(feature, String::new()));
-            self.wire.timers.arm(timer, now + self.config.feature_codes.number_timeout);
-            return self.sound(leg, ToneKind::Dial, out);
-        }
-        self.wire.timers.disarm(timer);
+        let act = match asked {
+            Ok(Asked::Number) => {
+                self.codes.insert(leg, Entry::Number(feature, String::new()));
+                self.wire.timers.arm(timer, now + self.config.feature_codes.number_timeout);
+                return self.sound(leg, ToneKind::Dial, out);
+            }
+            Ok(Asked::Act(act)) => Ok(act),
+            Err(refusal) => Err(refusal),
+        };
+        self.has_dialled(leg, out);
+        self.do_feature(now, (call, who, leg), feature, act, out);
+    }
+
+    /// Nothing is being dialled any more: keys reach the others again.
+    fn has_dialled(&mut self, leg: LegId, out: &mut Vec<Output>) {
+        self.wire.timers.disarm(Deadline::Code(leg));
         self.pass_keys(leg, out);
-        let Some(feature) = feature else { return };
-        self.do_feature(now, (call, who, leg), feature, asked, out);
     }
 
     /// Does what was dialled, and lets the agent hear what comes of it. With a number the far end is
@@ -122,15 +132,14 @@ impl Core {
         now: Time,
         (call, who, leg): (CallId, ParticipantId, LegId),
         feature: Feature,
-        asked: Result<Asked, Refusal>,
+        act: Result<Act, Refusal>,
         out: &mut Vec<Output>,
     ) {
-        let done = match asked {
-            Ok(Asked::Act(act)) => {
+        let done = match act {
+            Ok(act) => {
                 let rings = matches!(act, Act::Consult { .. } | Act::Transfer { .. });
                 self.act(now, call, who, act, out).map(|_| rings)
             }
-            Ok(Asked::Number) => return,
             Err(refusal) => Err(Refused::from(refusal)),
         };
         match done {
@@ -213,9 +222,9 @@ impl Core {
     }
 }
 
-fn with_number(feature: Feature, number: String) -> Asked {
+fn with_number(feature: Feature, number: String) -> Act {
     let to = To { to: number, destination_type: DestinationType::DialNumber };
-    Asked::Act(match feature {
+    match feature {
         Feature::Consult => Act::Consult { to, hold_participants: true },
         Feature::Transfer
         | Feature::Toggle
@@ -224,5 +233,5 @@ fn with_number(feature: Feature, number: String) -> Asked {
         | Feature::ExitConference
         | Feature::Hold
         | Feature::Record => Act::Transfer { to, on_failure: None },
-    })
+    }
 }

@@ -88,9 +88,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         }
         self.pacing.slots.retain(|paced| *paced != slot);
         let socket = ports.rtp.socket.as_fd();
-        let watched = sys::note_arrivals(socket, false)
-            .and_then(|()| self.epoll.add(socket, pack(slot, Channel::Rtp)));
-        if let Err(error) = watched {
+        // A time that is noted for nothing costs nothing worth a deaf stream.
+        let _ = sys::note_arrivals(socket, false);
+        if let Err(error) = self.epoll.add(socket, pack(slot, Channel::Rtp)) {
             tracing::error!(%error, "a stream cannot be watched again");
         }
     }

@@ -3,6 +3,7 @@ use std::f64::consts::TAU;
 use proptest::prelude::*;
 
 use super::*;
+use crate::speech::{self, rms};
 
 const RATES: [u32; 3] = [8000, 16_000, 48_000];
 
@@ -10,29 +11,9 @@ fn tone(hertz: f64, rate: u32, len: usize) -> Vec<i16> {
     (0..len).map(|n| (8000.0 * (TAU * hertz * n as f64 / f64::from(rate)).sin()) as i16).collect()
 }
 
-/// A voice: pulses of a falling pitch through two resonances.
+/// A voice of a falling pitch.
 fn voice(rate: u32, len: usize) -> Vec<i16> {
-    let rate = f64::from(rate);
-    let (mut phase, mut state) = (0.0, [0.0; 4]);
-    let pole = |hertz: f64, width: f64| {
-        let radius = (-std::f64::consts::PI * width / rate).exp();
-        (2.0 * radius * (TAU * hertz / rate).cos(), radius * radius)
-    };
-    let (first, second) = (pole(600.0, 90.0), pole(1400.0, 120.0));
-    (0..len)
-        .map(|n| {
-            phase += (140.0 - 30.0 * n as f64 / rate) / rate;
-            let pulse = if phase >= 1.0 { 6000.0 * 8000.0 / rate } else { 0.0 };
-            phase %= 1.0;
-            let a = pulse + first.0 * state[0] - first.1 * state[1];
-            state[1] = state[0];
-            state[0] = a;
-            let b = a * 0.3 + second.0 * state[2] - second.1 * state[3];
-            state[3] = state[2];
-            state[2] = b;
-            (b * 8000.0 / rate) as i16
-        })
-        .collect()
+    speech::voice(rate, len, |t| 140.0 - 30.0 * t, |_| 1.0)
 }
 
 fn noise(len: usize) -> Vec<i16> {
@@ -43,10 +24,6 @@ fn noise(len: usize) -> Vec<i16> {
             ((chance >> 16) as i16) / 8
         })
         .collect()
-}
-
-fn rms(samples: &[i16]) -> f64 {
-    (samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len() as f64).sqrt()
 }
 
 fn step(samples: &[i16]) -> i32 {

@@ -36,9 +36,9 @@ const INPUTS_PER_TURN: usize = 64;
 /// The shortest datagram that can be SIP; shorter ones are keep-alives.
 const DATAGRAM_MIN: usize = 20;
 
-/// The least time between two ticks. The shortest timer of SIP is T1 (500 ms), so what is due within
-/// this time can be done together: a wake-up of its own for each transaction that ends costs more
-/// than ending it. A tick after a quiet time is not late, and a core that asks for the past does not
+/// The least time between two ticks. The shortest timer of SIP is T1 (RFC 3261 §17.1.1.1: 500 ms), so
+/// what is due within this time can be done together: a wake-up of its own for each transaction that
+/// ends costs more than ending it. A tick after a quiet time is not late, and a core that asks for the past does not
 /// spin.
 const TICK_MIN: Duration = Duration::from_millis(20);
 
