@@ -4,6 +4,7 @@
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
 IMAGE ?= hookflash
+BENCH = $(CARGO) run --quiet --release
 
 # What the tests need beside a Rust toolchain, by Debian name; the build needs the first two only.
 PACKAGES := build-essential cmake sip-tester baresip-core linphone-cli sox espeak-ng nodejs chromium openssl procps faketime
@@ -46,9 +47,16 @@ lint: compiler ## Format, clippy, and licences where cargo-deny is installed
 
 bench: compiler ## Measure everything; prints the tables of tests/load/README.md
 	$(CARGO) build --quiet --release -p server -p load
-	$(CARGO) build --quiet --release -p media-net --example relay_host
-	$(CARGO) run --quiet --release -p load --bin load -- bench
-	$(CARGO) run --quiet --release -p load --bin rtp-load
+	$(CARGO) build --quiet --release -p media-net --examples
+	$(BENCH) -p load --bin load -- bench
+	$(BENCH) -p load --bin rtp-load
+	for mode in record transcode denoise; do $(BENCH) -p load --bin rtp-load -- --mode $$mode --calls 100 || exit 1; done
+	$(BENCH) -p load --bin mix-load
+	$(BENCH) -p load --bin mix-load -- --talkers 8
+	for pair in pcmu+pcma pcmu+g722 pcmu+opus; do \
+	  $(BENCH) -p load --bin mix-load -- --parties 2 --talkers 2 --conferences 20 --codec $$pair || exit 1; done
+	$(BENCH) -p media --example denoise_cost
+	$(BENCH) -p media --example webrtc_cost
 
 load: compiler ## A short run of calls
 	$(CARGO) build --quiet --release -p server -p load
