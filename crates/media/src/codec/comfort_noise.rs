@@ -59,7 +59,7 @@ impl ComfortNoise {
         for sample in out {
             self.amplitude += (self.target - self.amplitude) * GLIDE;
             let noise = self.white() * self.amplitude;
-            *sample = self.filter(noise) as i16;
+            *sample = self.filter(noise).round() as i16;
         }
     }
 
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_level_is_the_one_told() {
-        for level in [20, 30, 40, 50, 60] {
+        for level in [20, 30, 40, 50, 60, 70, 75] {
             let measured = dbov(&generate(&[level]));
             assert!((measured + f64::from(level)).abs() < 0.5, "{level}: {measured}");
         }

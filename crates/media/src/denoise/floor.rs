@@ -2,8 +2,8 @@
 
 use super::DenoiseSettings;
 
-/// Root mean square to which sound is lowered at most: -70 dB of full scale, about one step of the
-/// µ-law. What is quieter already stays, so that a quiet room does not pump.
+/// Root mean square to which sound is lowered at most: [`super::settings::QUIET_DBOV`]. What is
+/// quieter already stays, so that a quiet room does not pump.
 const QUIET: f32 = 10.4;
 /// How much of the way up is left after a frame: 0.2 s. Down it goes within one.
 const KEPT: f32 = 0.95;

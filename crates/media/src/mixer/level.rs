@@ -1,5 +1,7 @@
-/// Amplitude below which a source is silent: −60 dBov.
-const SILENCE: i16 = 33;
+/// Amplitude from which a source is let in, −60 dBov, and up to which it is silent after that: one
+/// step of the µ-law. Between them is what noise removal leaves, which would come and go otherwise.
+const AUDIBLE: i16 = 33;
+const SILENT: i16 = 8;
 /// Milliseconds of silence after which it is left out.
 const HANGOVER_MS: usize = 300;
 /// Loudness falls by half in so many seconds once a voice ceases.
@@ -58,7 +60,9 @@ impl Level {
             peak = peak.max(sample.saturating_abs());
             power += f32::from(*sample) * f32::from(*sample);
         }
-        self.silent = if peak < SILENCE { self.silent.saturating_add(frame.len()) } else { 0 };
+        let stays = self.is_audible() && peak > SILENT;
+        let is_silent = peak < AUDIBLE && !stays;
+        self.silent = if is_silent { self.silent.saturating_add(frame.len()) } else { 0 };
         self.amplitude = (power / frame.len().max(1) as f32).sqrt();
         let fallen = self.loudness * (-self.tick / RELEASE * std::f32::consts::LN_2).exp();
         self.loudness = self.amplitude.max(fallen);
@@ -108,6 +112,23 @@ mod tests {
             level.measure(&square(8));
             assert_eq!(level.is_audible(), tick < 15, "{tick}");
         }
+    }
+
+    #[test]
+    fn what_noise_removal_leaves_stays_until_it_ceases() {
+        let mut level = Level::new(8000, 160);
+        level.measure(&square(9));
+        assert!(!level.is_audible());
+        level.measure(&square(1000));
+        for _ in 0..500 {
+            level.measure(&square(9));
+        }
+        assert!(level.is_audible());
+        for _ in 0..15 {
+            level.measure(&square(0));
+        }
+        level.measure(&square(9));
+        assert!(!level.is_audible());
     }
 
     #[test]

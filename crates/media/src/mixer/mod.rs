@@ -32,8 +32,8 @@ pub struct MixerSettings {
     pub speakers_max: usize,
     /// Sources that are heard whatever others do: announcements, tones, a whispering supervisor.
     pub always: Seats,
-    /// Whether a source that has been below −60 dBov for 0.3 s is left out, so that listeners of
-    /// the same talker share a mix.
+    /// Whether a source that has been silent for 0.3 s, or not above −60 dBov yet, is left out, so
+    /// that listeners of the same talker share a mix.
     pub leaves_out_silence: bool,
     /// Whether voices are brought to the same loudness.
     pub normalises: bool,

@@ -206,13 +206,12 @@ impl Source {
     /// Comfort noise as low as noise removal would make it (N4); `None`: as it came.
     fn lowered(&self, noise: &[u8]) -> Option<([u8; NOISE_MAX], usize)> {
         let removal = self.noise.filter(|removal| removal.enabled)?;
-        let limit = removal.settings.attenuation_limit_db;
         let len = noise.len().min(NOISE_MAX);
         let mut lowered = [0; NOISE_MAX];
         lowered[..len].copy_from_slice(&noise[..len]);
         // RFC 3389 §3.1: the level in −dBov.
         let level = lowered.first_mut().filter(|_| len > 0)?;
-        *level = (*level & 0x7f).saturating_add(limit).min(0x7f);
+        *level = removal.settings.lowered(*level & 0x7f);
         Some((lowered, len))
     }
 

@@ -66,10 +66,20 @@ fn noise_is_removed_before_the_mix_so_that_all_hear_the_same_of_it() {
 #[test]
 fn comfort_noise_is_made_until_speech_comes_again_and_is_noise_where_that_is_removed() {
     const NOISE: Payload = payload(Codec::ComfortNoise, 7, 13, 8000);
-    let settings = DenoiseSettings { attenuation_limit_db: 22 };
-    let removal = |enabled| Some(NoiseRemoval { enabled, settings });
-    // N4: lowered by the 22 dB that nothing is removed beyond.
-    for (noise_removal, level) in [(None, -40.0), (removal(false), -40.0), (removal(true), -62.0)] {
+    let removal = |enabled, attenuation_limit_db| {
+        Some(NoiseRemoval { enabled, settings: DenoiseSettings { attenuation_limit_db } })
+    };
+    // N4: lowered by what nothing is removed beyond, and to no less than a quiet line has.
+    let cases = [
+        (None, 40, -40.0),
+        (removal(false, 22), 40, -40.0),
+        (removal(true, 22), 40, -62.0),
+        (removal(true, 30), 40, -70.0),
+        (removal(true, 30), 55, -70.0),
+        (removal(true, 30), 72, -72.0),
+        (None, 70, -70.0),
+    ];
+    for (noise_removal, told, level) in cases {
         let mut world = World::new();
         let places = ["192.0.2.1:4000", "192.0.2.2:4000", "192.0.2.3:4000"];
         let slots: Vec<_> = (0..)
@@ -82,12 +92,16 @@ fn comfort_noise_is_made_until_speech_comes_again_and_is_noise_where_that_is_rem
         for (n, slot) in slots.iter().enumerate() {
             world.hear(*slot, others(&[0, 1, 2], n), None);
         }
-        // −40 dBov of white noise, told once after a word; then nothing comes for two seconds.
-        let word = [packet(L16.receive, 1, 1), vec![0; 160]].concat();
+        // White noise, told once after a word; then nothing comes for two seconds.
+        let loud: Vec<u8> = [16_000_i16, 16_000, -16_000, -16_000]
+            .iter()
+            .flat_map(|sample| sample.to_be_bytes())
+            .collect();
+        let word = [&packet(L16.receive, 1, 1)[..HEADER_LEN], &loud.repeat(40)].concat();
         world.receive(slots[0], Channel::Rtp, places[0], word);
         world.receive(slots[0], Channel::Rtp, places[0], {
             let mut datagram = packet(NOISE.receive, 2, 1)[..HEADER_LEN].to_vec();
-            datagram.push(40);
+            datagram.push(told);
             datagram
         });
         world.tick(2000);
