@@ -19,6 +19,7 @@ mod dial;
 mod dispatch;
 mod ending;
 mod keys;
+mod legs;
 mod merge;
 mod noise;
 mod outdial;
@@ -48,6 +49,7 @@ use sip::auth::{Authenticator, Guard};
 use sip::registrar::Registrar;
 
 use self::announce::Announcing;
+use self::legs::Legs;
 use self::reach::Reach;
 use self::recording::Recording;
 use crate::config::Config;
@@ -57,7 +59,7 @@ use crate::io::{Event, Input, Output};
 use crate::party::{Identity, Party};
 use crate::ports::PortPool;
 use crate::rate::Rate;
-use crate::sip_leg::{Report, SipLeg};
+use crate::sip_leg::Report;
 use crate::trunk::TrunkState;
 use crate::wire::{Deadline, Wire};
 
@@ -73,7 +75,7 @@ pub struct Core {
     trunks: Vec<TrunkState>,
     extensions: Vec<ExtensionState>,
     calls: BTreeMap<CallId, CallState>,
-    legs: BTreeMap<LegId, SipLeg>,
+    legs: Legs,
     /// Legs by Call-ID and our tag, the part of a dialog id that we choose.
     #[serde(with = "crate::pairs")]
     dialogs: BTreeMap<DialogKey, LegId>,
@@ -197,7 +199,7 @@ impl Core {
                 .collect(),
             wire: Wire::new(transactions, rng),
             calls: BTreeMap::new(),
-            legs: BTreeMap::new(),
+            legs: Legs::default(),
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
             referring: BTreeSet::new(),

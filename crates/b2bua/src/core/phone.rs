@@ -2,6 +2,8 @@
 //! leg's place taken by INVITE with Replaces, a second call dialled by hand; and what the API asks of a
 //! phone (S11).
 
+use std::collections::BTreeSet;
+
 use base::Time;
 use call::control::{Refusal, Verb};
 use call::{CallId, Command, LegId, ParticipantId, What};
@@ -236,12 +238,13 @@ impl Core {
     /// The call in which a call that `caller` dials by hand is a consult: one of theirs whose others
     /// the phone has put on hold (H3).
     pub(super) fn consulting_by_hand(&self, caller: &Party) -> Option<(CallId, ParticipantId)> {
-        let Party::Extension(_) = caller else { return None };
-        let key = caller.key();
-        self.calls.iter().rev().find_map(|(id, state)| {
-            let who = state.call.of_party(key)?;
-            let holds = state.call.legs().iter().any(|leg| leg.of == who && leg.holds);
-            (holds && state.call.allows(who, Verb::Consult).is_ok()).then_some((*id, who))
+        let own = self.legs.of_extension(caller.extension()?);
+        let calls: BTreeSet<_> = own.filter_map(|leg| Some(self.legs.get(&leg)?.call())).collect();
+        calls.into_iter().rev().find_map(|id| {
+            let call = &self.calls.get(&id)?.call;
+            let who = call.of_party(caller.key())?;
+            let holds = call.legs().iter().any(|leg| leg.of == who && leg.holds);
+            (holds && call.allows(who, Verb::Consult).is_ok()).then_some((id, who))
         })
     }
 

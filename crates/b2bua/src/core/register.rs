@@ -69,10 +69,12 @@ impl Core {
             return;
         };
         let (target, contact) = (binding.target.clone(), binding.contact.clone());
-        let extension = self.directory.extension(aor);
-        let Some(party) = extension.map(Party::Extension) else { return };
-        for leg in self.legs.values_mut().filter(|leg| *leg.party() == party) {
-            leg.phone_moved(&contact, &target);
+        let Some(extension) = self.directory.extension(aor) else { return };
+        let own: Vec<_> = self.legs.of_extension(extension).collect();
+        for leg in own {
+            if let Some(leg) = self.legs.get_mut(&leg) {
+                leg.phone_moved(&contact, &target);
+            }
         }
     }
 
