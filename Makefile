@@ -7,7 +7,7 @@ IMAGE ?= hookflash
 BENCH = $(CARGO) run --quiet --release
 
 # What the tests need beside a Rust toolchain, by Debian name; the build needs the first two only.
-PACKAGES := build-essential cmake sip-tester baresip-core linphone-cli sox espeak-ng nodejs chromium openssl procps faketime
+PACKAGES := build-essential cmake sip-tester baresip-core linphone-cli sox espeak-ng nodejs chromium openssl procps faketime iproute2
 
 .PHONY: help deps compiler run test lint bench load denoise fuzz docker
 .DEFAULT_GOAL := help

@@ -3,7 +3,7 @@
 //! ```text
 //!            OPTIONS answered (even 4xx)
 //!   Unknown ─────────────────────────────▶ Up ◀──┐ answered
-//!      │ FAILURES_MAX time-outs or 503           │
+//!      │ FAILURES_MAX silences or 503            │
 //!      └──────────────▶ Down ────────────────────┘
 //! ```
 //! Unknown counts as up, so that a start is not slower than the first OPTIONS.
@@ -52,6 +52,8 @@ pub(crate) struct Registration {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrunkState {
     pub(crate) health: Health,
+    /// Whether an OPTIONS of ours goes on, unanswered.
+    pub(crate) is_asked: bool,
     /// Calls up, both directions.
     pub(crate) calls: usize,
     pub(crate) rate: Rate,
@@ -73,6 +75,7 @@ impl TrunkState {
     pub(crate) fn new(trunk: &Trunk) -> Self {
         Self {
             health: Health::Unknown { failures: 0 },
+            is_asked: false,
             calls: 0,
             rate: Rate::new(trunk.calls_per_second_max, Duration::from_secs(1)),
             resolved: vec![Vec::new(); trunk.targets.len()],

@@ -70,7 +70,7 @@ pub(crate) enum Deadline {
     Refusal(CallId),
     /// When what an agent dials on a leg is complete.
     Code(LegId),
-    /// When a trunk is asked whether it lives.
+    /// When a trunk is asked whether it lives, or has been silent for too long after that.
     TrunkOptions(usize),
     /// When a trunk registration is renewed.
     TrunkRegister(usize),

@@ -48,7 +48,10 @@ impl Server {
         let places = places(setup, &mut ports);
         let config = dir.join("hookflash.toml");
         std::fs::write(&config, setup.toml(&places)).unwrap();
-        let mut command = Command::new(binary());
+        let mut command = match setup.namespace {
+            Some(holder) => crate::network::enter(holder, binary()),
+            None => Command::new(binary()),
+        };
         command.arg("serve").arg("--config").arg(&config).env_remove("RUST_LOG");
         command.envs(setup.env.iter().map(|(name, value)| (name, value)));
         if let Some(call) = setup.poison {
@@ -56,16 +59,17 @@ impl Server {
         }
         let process = Child::start(command, "hookflash", &dir.join("log"));
         let mut server = Self { process, dir, ip: setup.ip, places, ports, is_over: false };
-        server.wait_until_ready();
+        let from = setup.namespace.map_or(setup.ip, |_| setup.peer(2).into());
+        server.wait_until_ready(from);
         server
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self, from: IpAddr) {
         let answers = eventually(READY_WITHIN, || {
             if self.process.wait(Duration::ZERO).is_some() {
                 panic!("the server has ended:\n{}", self.log());
             }
-            let client = Client::udp(SocketAddr::new(self.ip, 0), self.sip());
+            let client = Client::at(from, self.sip());
             client.send(&client.request("OPTIONS", "probe"));
             client.receive_within(Duration::from_millis(300)).map(|answer| answer.status())
         });
@@ -236,16 +240,16 @@ impl Drop for Server {
 
 fn places(setup: &Setup, ports: &mut Ports) -> Places {
     let rtp_len = 48 + (setup.port_blocks - 1) * 100;
-    let loopback = |last: u8, port| SocketAddr::from(([127, 0, 0, last], port));
+    let at = |host: u8, port| SocketAddr::from((setup.peer(host), port));
     Places {
         sip: ports.take(),
         tls: ports.take(),
         ws: ports.take(),
         wss: ports.take(),
-        carrier: loopback(3, ports.take()),
-        backup: loopback(4, ports.take()),
-        registrar: loopback(5, ports.take()),
-        api: loopback(1, ports.take()),
+        carrier: at(3, ports.take()),
+        backup: at(4, ports.take()),
+        registrar: at(5, ports.take()),
+        api: SocketAddr::from(([127, 0, 0, 1], ports.take())),
         rtp: ports.take_range(rtp_len, 2),
     }
 }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use crate::Network;
+
 /// Extensions and their passwords.
 pub const PASSWORDS: [(&str, &str); 4] = [
     ("1001", "quiet-battery-horse"),
@@ -26,6 +28,10 @@ pub fn password(extension: &str) -> &'static str {
 pub struct Setup {
     /// Address of the server.
     pub ip: IpAddr,
+    /// What the addresses of trunks begin with; each ends with a number of its own.
+    pub peers: [u8; 3],
+    /// The process in whose network namespace the server runs, if not in ours.
+    pub namespace: Option<u32>,
     /// Digest algorithms, in order. SIPp reads the first challenge only, and knows MD5 only.
     pub digest: &'static str,
     /// Codecs, best first.
@@ -54,6 +60,8 @@ pub struct Setup {
     pub media: &'static str,
     /// Lines for `[security]`.
     pub security: &'static str,
+    /// How often the trunk `carrier` is asked whether it is there, in seconds: 5 at least, or 0.
+    pub options_interval_s: u32,
     /// Lines for the trunk `carrier`.
     pub carrier: &'static str,
     /// Lines for the credentials that the trunk `carrier` gets.
@@ -85,6 +93,18 @@ impl Setup {
         Self { api: true, ..Self::default() }
     }
 
+    /// The server is on the other side of a network of the test's own.
+    pub fn across(network: &Network) -> Self {
+        let (peers, namespace) = (network.peers(), Some(network.holder()));
+        Self { ip: network.server().into(), peers, namespace, ..Self::default() }
+    }
+
+    /// An address of a peer.
+    pub(crate) fn peer(&self, host: u8) -> Ipv4Addr {
+        let [a, b, c] = self.peers;
+        Ipv4Addr::new(a, b, c, host)
+    }
+
     /// Audio passes as it is: payloads can be recognised.
     #[must_use]
     pub fn with_untouched_audio(mut self) -> Self {
@@ -97,6 +117,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             ip: Ipv4Addr::LOCALHOST.into(),
+            peers: [127, 0, 0],
+            namespace: None,
             digest: r#"["MD5", "SHA-256"]"#,
             codecs: r#"["PCMU", "PCMA"]"#,
             ring_timeout_s: 30,
@@ -111,6 +133,7 @@ impl Default for Setup {
             net: "",
             media: "",
             security: "",
+            options_interval_s: 0,
             carrier: "",
             carrier_realm: "",
             extension: "",
@@ -210,21 +233,25 @@ impl Setup {
         let by = if self.trunks_by_tcp { ";transport=tcp" } else { "" };
         let _ = write!(
             text,
-            "[[trunk]]\nname = \"customer\"\nnetworks = [\"127.0.0.2/32\"]\n\
+            "[[trunk]]\nname = \"customer\"\nnetworks = [\"{customer}/32\"]\n\
              options_interval_s = 0\npass_headers = [\"X-Ticket\", \"User-to-User\"]\n\
              calls_per_second_max = 1000\ncalls_max = 1000\n\n\
              [[trunk]]\nname = \"carrier\"\ntargets = [\"sip:{carrier}{by}\"]\n\
-             networks = [\"127.0.0.3/32\"]\noptions_interval_s = 0\n\
+             networks = [\"{}/32\"]\noptions_interval_s = {interval}\n\
              caller_id = \"p-asserted-identity\"\n{extra}\n\
              [trunk.credentials]\nusername = \"customer-4711\"\npassword = \"{TRUNK_PASSWORD}\"\n{realm}\n\
              [trunk.outbound_numbers]\nrules = [{{ prefix = \"0\", replacement = \"+49\" }}]\n\n\
              [[trunk]]\nname = \"backup\"\ntargets = [\"sip:{backup}{by}\"]\n\
-             networks = [\"127.0.0.4/32\"]\noptions_interval_s = 0\n\
+             networks = [\"{}/32\"]\noptions_interval_s = 0\n\
              caller_id = \"p-asserted-identity\"\n\
              [trunk.outbound_numbers]\nrules = [{{ prefix = \"0\", replacement = \"+49\" }}]\n\n\
              [[route]]\nname = \"world\"\nprefixes = [\"0\"]\ntrunks = [\"carrier\", \"backup\"]\n\n\
              [[entry_point]]\nnumber = \"+4930100\"\nextension = \"1001\"\n{entry}\n\n\
              [[entry_point]]\nnumber = \"+4930200\"\ntrunk = \"customer\"\nextension = \"1002\"\n",
+            places.carrier.ip(),
+            places.backup.ip(),
+            customer = self.peer(2),
+            interval = self.options_interval_s,
             carrier = places.carrier,
             backup = places.backup,
             extra = self.carrier,

@@ -376,7 +376,7 @@ impl Core {
             Deadline::Leg(leg, timer) => {
                 self.with_leg(now, leg, out, |leg, cx| leg.fired(timer, cx))
             }
-            Deadline::TrunkOptions(trunk) => self.ask_trunk(now, trunk),
+            Deadline::TrunkOptions(trunk) => self.ask_trunk(now, trunk, out),
             Deadline::TrunkRegister(trunk) => self.register_at_trunk(now, trunk),
             Deadline::TrunkResolve(trunk) => self.resolve_trunk(now, trunk, out),
             Deadline::Refusal(call) => self.refusal_is_over(now, call, out),

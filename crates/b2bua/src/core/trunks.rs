@@ -78,8 +78,13 @@ impl Core {
         }
     }
 
-    /// Asks a trunk by OPTIONS whether it lives.
-    pub(super) fn ask_trunk(&mut self, now: Time, at: usize) {
+    /// Asks a trunk by OPTIONS whether it lives. One that was asked and has been silent ever since has
+    /// failed again, as it would fail a call: the question itself goes on for as long as RFC 3261
+    /// §17.1.2.2 lets it, and is answered as soon as the way is there again.
+    pub(super) fn ask_trunk(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
+        if self.trunks[at].is_asked {
+            return self.judge_trunk(now, at, None, out);
+        }
         let Some((mut request, target)) = self.trunk_request(at, Method::Options) else { return };
         sip::dialog::allow::add_capabilities(&mut request.headers);
         request.headers.push(Name::CSeq, "1 OPTIONS");
@@ -87,12 +92,13 @@ impl Core {
         let tag = self.wire.rng.token(10);
         let config = self.config.clone();
         add_from_to(&mut request, &config.trunks[at], &config.realm, &tag);
-        if self.wire.request(now, request, target, Owner::TrunkOptions(at)).is_none() {
-            self.wire.timers.arm(Deadline::TrunkOptions(at), now + RETRY);
-        }
+        let asked = self.wire.request(now, request, target, Owner::TrunkOptions(at)).is_some();
+        self.trunks[at].is_asked = asked;
+        let next = if asked { config.sip.trunk_timeout } else { RETRY };
+        self.wire.timers.arm(Deadline::TrunkOptions(at), now + next);
     }
 
-    /// How asking went; `None` = no answer.
+    /// How asking ended; `None` = no answer.
     pub(super) fn trunk_asked(
         &mut self,
         now: Time,
@@ -103,6 +109,17 @@ impl Core {
         if status.is_some_and(|status| status.is_provisional()) {
             return;
         }
+        self.trunks[at].is_asked = false;
+        self.judge_trunk(now, at, status, out);
+    }
+
+    fn judge_trunk(
+        &mut self,
+        now: Time,
+        at: usize,
+        status: Option<StatusCode>,
+        out: &mut Vec<Output>,
+    ) {
         let trunk = &self.config.trunks[at];
         let state = &mut self.trunks[at];
         let alive = status.is_some_and(|status| shows_life(status.0));

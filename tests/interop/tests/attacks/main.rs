@@ -18,7 +18,7 @@
 //! | 27 | `web`, the end of every test | `base::redacted`, `server/tests/cli.rs` |
 //! | 29 | `outages`, `calls.rs` | `server/tests/first_call.rs` |
 //! | 30, 31 | | `media-net/src/recording/tests.rs`; `store` |
-//! | 32, 33 | `outages` | `tests/sim`; `sip-net/tests/net/streams.rs` |
+//! | 32, 33 | `outages`, `partitions` | `tests/sim`; `sip-net/tests/net/streams.rs` |
 //! | 34 | `faults`, `outages` | `media-net/tests/loopback.rs` |
 //! | 35 | `faults` | `sip-net/tests/net/udp.rs`, `b2bua::core` |
 
@@ -28,6 +28,7 @@ mod faults;
 mod media;
 mod outages;
 mod parsing;
+mod partitions;
 mod streams;
 mod web;
 mod webrtc;

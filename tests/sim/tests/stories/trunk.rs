@@ -242,3 +242,49 @@ fn a_trunk_that_does_not_answer_options_is_down_until_it_does() {
     assert_eq!(world.sent_to("carrier", "INVITE ").len(), 1);
     world.finish();
 }
+
+/// ATTACKS 33: a trunk that is away for a minute is found out in time to be left alone, and found again.
+#[test]
+fn a_trunk_that_is_away_is_down_in_seconds_and_up_in_seconds() {
+    let mut world = World::with(1, Link::GOOD, |config| {
+        config.trunks[0].options_interval = Some(seconds(30));
+    });
+    world.register();
+    world.peer("carrier").die();
+    world.run_for(seconds(30 + 4 + 5 + 4)); // asked, silent, asked on, silent
+    world.plan("backup", Answering::after(100).then(1000, Act::Bye));
+    world.call("1003", Placing::to("0171555"));
+    world.run_for(seconds(30));
+    assert!(world.sent_to("carrier", "INVITE ").is_empty(), "it is down");
+    let now = world.now();
+    world.peer("carrier").revive(now);
+    world.run_for(seconds(5));
+    world.plan("carrier", Answering::after(100).then(1000, Act::Bye));
+    world.call("1003", Placing::to("0171555"));
+    world.run_for(seconds(10));
+    assert_eq!(world.sent_to("carrier", "INVITE ").len(), 1, "up within 5 s");
+    world.finish();
+}
+
+/// ATTACKS 33: five seconds are no reason to give a trunk up, whenever they begin.
+#[test]
+fn a_trunk_that_is_away_for_five_seconds_is_not_down() {
+    for begins in 20..35 {
+        let mut world = World::with(1, Link::GOOD, |config| {
+            config.trunks[0].options_interval = Some(seconds(30));
+        });
+        world.register();
+        world.run_for(seconds(begins));
+        world.peer("carrier").die();
+        world.run_for(seconds(5));
+        let now = world.now();
+        world.peer("carrier").revive(now);
+        world.run_for(seconds(5));
+        world.plan("carrier", Answering::after(100).then(1000, Act::Bye));
+        world.call("1003", Placing::to("0171555"));
+        world.run_for(seconds(10));
+        assert_eq!(world.sent_to("carrier", "INVITE ").len(), 1, "away from second {begins} on");
+        assert!(world.sent_to("backup", "INVITE ").is_empty(), "away from second {begins} on");
+        world.finish();
+    }
+}
