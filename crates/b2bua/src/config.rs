@@ -166,7 +166,8 @@ pub struct MediaConfig {
     pub rtp_timeout: Option<Duration>,
     /// What the held side hears.
     pub hold: HoldSound,
-    /// Codec names allowed, most preferred first: PCMU, PCMA, G722, opus, L16, G729.
+    /// Codec names allowed, most preferred first: PCMU, PCMA, G722, opus, L16, G729. `CN` among them:
+    /// comfort noise is offered.
     pub codecs: Vec<String>,
     /// Whether legs without a common codec are joined by transcoding. Legs with one never need it.
     pub transcode: bool,

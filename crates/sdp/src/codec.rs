@@ -76,6 +76,11 @@ impl Codec {
         self.is("telephone-event")
     }
 
+    /// Comfort noise: how it sounds where nobody speaks (RFC 3389).
+    pub fn is_comfort_noise(&self) -> bool {
+        self.is("CN")
+    }
+
     /// Whether it carries speech by itself: not events, comfort noise, redundancy.
     pub fn is_audio(&self) -> bool {
         const NOT_AUDIO: [&str; 7] =

@@ -17,13 +17,14 @@ pub enum Order {
     Policy,
 }
 
-/// What an offer and a leg's configured codec names share. Telephone events are always kept as
-/// long as a codec is, comfort noise when configured (`CN`); so is any other name the
+/// What an offer and a leg's configured codec names share. Telephone events and comfort noise
+/// (RFC 3389) are always kept as long as a codec is that they go with; so is any other name the
 /// configuration spells out, ours or not.
 pub fn pass_through<S: AsRef<str>>(offered: &[Codec], allowed: &[S], order: Order) -> Vec<Codec> {
     let rank = |codec: &Codec| allowed.iter().position(|entry| permits(entry.as_ref(), codec));
+    let goes_along = |codec: &Codec| codec.is_telephone_event() || codec.is_comfort_noise();
     let mut kept: Vec<&Codec> =
-        offered.iter().filter(|c| c.is_telephone_event() || rank(c).is_some()).collect();
+        offered.iter().filter(|c| goes_along(c) || rank(c).is_some()).collect();
     match order {
         Order::Offer => {}
         // Events and noise go last, where phones expect them.
@@ -35,7 +36,8 @@ pub fn pass_through<S: AsRef<str>>(offered: &[Codec], allowed: &[S], order: Orde
 /// Our whole offer for configured names, in their order, for a leg that nobody has offered
 /// anything to yet (INVITE without SDP). A name may have clock and channels (`L16/8000`,
 /// `L16/44100/2`). Unknown names are skipped. Telephone events are added at the clock of each
-/// codec (RFC 4733 §2.1: 8000 when in doubt).
+/// codec (RFC 4733 §2.1: 8000 when in doubt), comfort noise only where it is named (`CN`): a peer
+/// that is offered it may cease to send.
 pub fn standard_codecs<S: AsRef<str>>(names: &[S]) -> Vec<Codec> {
     let mut codecs: Vec<Codec> = Vec::new();
     for codec in names.iter().filter_map(|name| standard_codec(name.as_ref())) {
@@ -47,6 +49,12 @@ pub fn standard_codecs<S: AsRef<str>>(names: &[S]) -> Vec<Codec> {
         return codecs;
     }
     let wide = codecs.iter().any(|codec| codec.clock_rate == 48_000);
+    let noise = names.iter().filter_map(|name| standard_codec(name.as_ref()));
+    let noise = noise.filter(Codec::is_comfort_noise).take(1);
+    // RFC 3389 §4: beside a codec of its clock.
+    let noise: Vec<_> =
+        noise.filter(|cn| codecs.iter().any(|c| c.clock_rate == cn.clock_rate)).collect();
+    codecs.extend(noise);
     codecs.push(Codec::new(101, "telephone-event", 8000, 1).with_fmtp("0-16"));
     if wide {
         codecs.push(Codec::new(102, "telephone-event", 48_000, 1).with_fmtp("0-16"));
@@ -73,6 +81,7 @@ fn standard_codec(entry: &str) -> Option<Codec> {
             let clock_rate = decimal(clock.unwrap_or("16000"))?;
             Codec::new(97, "L16", clock_rate, decimal(channels.unwrap_or("1"))?)
         }
+        "CN" => Codec::new(13, "CN", 8000, 1),
         "TELEPHONE-EVENT" => Codec::new(101, "telephone-event", 8000, 1).with_fmtp("0-16"),
         _ => return None,
     };
@@ -131,8 +140,8 @@ mod tests {
     #[test]
     fn only_what_the_offer_and_the_configuration_share_passes() {
         for (allowed, order, kept) in [
-            (&["PCMA", "pcmu"][..], Order::Offer, &[0, 8, 126][..]),
-            (&["PCMA", "pcmu"], Order::Policy, &[8, 0, 126]),
+            (&["PCMA", "pcmu"][..], Order::Offer, &[0, 8, 13, 126][..]),
+            (&["PCMA", "pcmu"], Order::Policy, &[8, 0, 13, 126]),
             (&["CN", "PCMA", "opus"], Order::Policy, &[8, 111, 110, 126, 13]),
             (&["opus"], Order::Offer, &[111, 110]),
             (&["opus/48000/2", "PCMU/16000"], Order::Offer, &[111, 110]),
@@ -165,11 +174,21 @@ mod tests {
     }
 
     #[test]
+    fn comfort_noise_is_offered_where_it_is_named_and_goes_with_a_codec() {
+        assert_eq!(numbers(&standard_codecs(&["CN", "PCMA"])), [8, 13, 101]);
+        assert_eq!(numbers(&standard_codecs(&["opus", "CN", "G722"])), [96, 9, 13, 101, 102]);
+        assert_eq!(numbers(&standard_codecs(&["opus", "CN"])), [96, 101, 102], "another clock");
+        assert!(standard_codecs(&["CN"]).is_empty());
+    }
+
+    #[test]
     fn configured_names_can_be_checked() {
         for (name, known) in [
             ("PCMU", true),
             ("g722", true),
             ("L16/8000", true),
+            ("CN", true),
+            ("CN/16000", false),
             ("L16/x", false),
             ("PCMU/16000", false),
             ("MP3", false),

@@ -383,7 +383,8 @@ fn name_of(codec: Codec) -> Option<&'static str> {
         Codec::Pcma => Some("PCMA"),
         Codec::G722 => Some("G722"),
         Codec::TelephoneEvent => Some("telephone-event"),
-        Codec::Opus | Codec::L16 | Codec::ComfortNoise | Codec::Other => None,
+        Codec::ComfortNoise => Some("CN"),
+        Codec::Opus | Codec::L16 | Codec::Other => None,
     }
 }
 

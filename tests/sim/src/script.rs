@@ -44,6 +44,8 @@ pub enum Codecs {
     MuLaw,
     /// G722, PCMU, PCMA, events at 101.
     Wide,
+    /// PCMU with comfort noise, events at 101.
+    Noisy,
     /// Something that nobody here has.
     Foreign,
 }
@@ -55,6 +57,7 @@ impl Codecs {
             Self::ALaw => &[(8, "PCMA"), (96, "telephone-event")],
             Self::MuLaw => &[(0, "PCMU")],
             Self::Wide => &[(9, "G722"), (0, "PCMU"), (8, "PCMA"), (101, "telephone-event")],
+            Self::Noisy => &[(0, "PCMU"), (13, "CN"), (101, "telephone-event")],
             Self::Foreign => &[(97, "SPEEX")],
         };
         list.iter().map(|&(number, name)| (number, name.to_owned())).collect()

@@ -14,9 +14,14 @@ impl Core {
         allowed: &[String],
     ) -> Vec<Codec> {
         let mut shared = shared(offered, agreed);
-        // Keys go from any form to any other, so events are taken whatever the other side has.
-        if self.can_transcode(agreed) && !shared.iter().any(Codec::is_telephone_event) {
-            shared.extend(offered.iter().filter(|codec| codec.is_telephone_event()).cloned());
+        if self.can_transcode(agreed) {
+            // Keys go from any form to any other, and comfort noise can be made sound of: both are
+            // taken whatever the other side has.
+            for is_kind in [Codec::is_telephone_event, Codec::is_comfort_noise] {
+                if !shared.iter().any(is_kind) {
+                    shared.extend(offered.iter().filter(|codec| is_kind(codec)).cloned());
+                }
+            }
         }
         if has_audio(&shared) || !self.can_transcode(agreed) {
             return shared;

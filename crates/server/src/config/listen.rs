@@ -235,6 +235,9 @@ fn ports(section: &mut Section<'_>, sink: &Sink, listen: &[At<Listen>]) -> (u16,
     if min % 2 == 1 {
         sink.problem(&min_span, format!("`port_min` must be even (RFC 3550 §11), not {min}"));
     }
+    if !seen.is_empty() && sdp::standard_codecs(&seen).is_empty() {
+        section.problem(format!("`codecs` has none to speak in: {}", seen.join(", ")));
+    }
     if max.saturating_sub(min).saturating_add(1) < PORTS_PER_CALL {
         let reason = format!("{min} to {max} is too small: a call needs {PORTS_PER_CALL} ports");
         sink.problem(&max_span, reason);

@@ -251,6 +251,27 @@ fn a_call_without_a_common_codec_gets_488_and_reaches_nobody() {
 }
 
 #[test]
+fn comfort_noise_is_taken_from_who_offers_it_and_offered_for_nobody_else() {
+    let has_noise = |message: &String| message.contains("a=rtpmap:13 CN/8000");
+    let mut world = world();
+    world.plan("1001", Answering::after(500));
+    world.call("1003", Placing { codecs: Codecs::Noisy, ..Placing::to("1001") });
+    world.run_for(seconds(3));
+    assert!(world.sent_to("1001", "INVITE ").iter().all(has_noise), "as the caller has it");
+    let answered = world.sent_to("1003", "SIP/2.0 200 ");
+    let answered: Vec<_> = answered.iter().filter(|it| it.contains("m=audio")).collect();
+    assert!(!answered.is_empty() && answered.into_iter().all(has_noise), "the callee has none");
+    world.finish();
+
+    let mut world = self::world();
+    world.plan("1003", Answering { codecs: Codecs::Noisy, ..Answering::after(500) });
+    world.call("1001", Placing::to("1003"));
+    world.run_for(seconds(3));
+    assert!(!world.sent_to("1003", "INVITE ").iter().any(has_noise), "nobody asked for it");
+    world.finish();
+}
+
+#[test]
 fn the_same_invite_on_a_second_path_is_a_loop() {
     let mut world = world();
     world.plan("1001", Answering::after(3000));
