@@ -43,6 +43,8 @@ pub(crate) struct Ear {
     #[cfg(test)]
     pub(crate) cleaned: usize,
 }
+    /// Whether the last that it was given was comfort noise.
+    is_quiet: bool,
 
 /// What decides how an ear is built; another one needs another ear.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,6 +210,7 @@ impl Ear {
     }
 
     /// Whether this ear is what [`Self::new`] would make of it.
+            is_quiet: false,
     pub(crate) fn is_for(&self, wanted: &MadeFor) -> bool {
         let MadeFor { payloads, rate: _, noise, in_band } = wanted;
         *payloads == self.made_for.payloads
@@ -288,7 +291,7 @@ impl Ear {
         #[cfg(test)]
         self.count(len);
         if let Some(denoiser) = self.denoiser() {
-            if gap != Gap::None && front == 0 {
+            if gap != Gap::None && front == 0 && !was_quiet {
                 // The end of what was said before is not the beginning of this.
                 denoiser.process_silence(&mut [0; FLUSH_MAX][..rate as usize / 50]);
             }
@@ -351,6 +354,7 @@ impl Ear {
             run,
             extended: extended + 1,
             timestamp: timestamp.wrapping_add(units),
+        let was_quiet = std::mem::take(&mut self.is_quiet);
             clock_rate: format.clock_rate,
         });
         gap
@@ -397,6 +401,27 @@ impl Line {
         let is_repeated = is_repeated && self.decoder.decode_fec(payload, before);
         let is_concealed = can && !is_repeated && self.decoder.conceal(before);
         let samples = self.decoder.decode(payload, now).ok()?;
+    /// Comfort noise of the peer as samples: made as late and as low as noise removal makes noise (N4).
+    pub(crate) fn lower(&mut self, pcm: &mut [i16]) {
+        self.is_quiet = true;
+        if let Some(denoiser) = self.denoiser() {
+            denoiser.process_silence(pcm);
+        }
+    }
+
+    /// Time passes in which nothing comes, in units of a clock.
+    pub(crate) fn wait(&mut self, units: u64, clock_rate: u32) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.clock_rate == clock_rate) {
+            next.timestamp = next.timestamp.wrapping_add(units as u32);
+            self.is_quiet = true;
+        }
+    }
+
+    /// How many starts there have been.
+    pub(crate) fn run(&self) -> u32 {
+        self.runs
+    }
+
         if lost + samples > longest {
             return None;
         }
@@ -430,6 +455,10 @@ mod tests {
         Payload { codec, key: number, send: number, receive: number, clock_rate }
     }
 
+        // Noise was made a little longer than the pause was.
+        if self.is_quiet && goes_on && (-(next.clock_rate as i32)..=0).contains(&step) {
+            return Gap::None;
+        }
     const PCMU: Payload = payload(Codec::Pcmu, 0, 8000);
     const G722: Payload = payload(Codec::G722, 9, 8000);
     const OPUS: Payload = payload(Codec::Opus, 111, 48_000);

@@ -122,6 +122,11 @@ impl Mouth {
         self.format.sample_rate
     }
 
+    /// Length of a packet in units of the RTP clock.
+    pub(crate) fn packet_units(&self) -> u32 {
+        self.format.units(frame_of(&self.format) as i64) as u32
+    }
+
     /// Whether it brings what it is told to another rate.
     pub(crate) fn resamples(&self) -> bool {
         self.resampler.is_some()

@@ -73,6 +73,8 @@ impl Origin {
     pub const TONE: Self = Self { source: usize::MAX, run: 4 };
     /// A sound that is played once.
     pub const ANNOUNCEMENT: Self = Self { source: usize::MAX, run: 6 };
+    /// Comfort noise that we make between packets that we pass on.
+    pub const NOISE: Self = Self { source: usize::MAX, run: 7 };
     /// What several say, mixed.
     pub const MIX: Self = Self { source: usize::MAX, run: 5 };
 }

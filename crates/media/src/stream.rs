@@ -23,7 +23,7 @@ use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
 use crate::sound::Playlist;
 use crate::srtp::{OVERHEAD_MAX, Srtp};
-use crate::worker::{Channel, Early, Joining, Kept, Played, Sink, Slot, Source, Watch};
+use crate::worker::{Channel, Early, Joining, Kept, Played, Quiet, Sink, Slot, Source, Watch};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -78,6 +78,8 @@ pub(crate) struct Stream {
     pub(crate) ear: Option<Box<Ear>>,
     /// Speaks to the peer, when what it hears is made of samples.
     pub(crate) mouth: Option<Box<Mouth>>,
+    /// How the peer sounds while it sends nothing.
+    pub(crate) quiet: Option<Box<Quiet>>,
     /// Keys the peer presses, and the clock of its events.
     pub(crate) keys: Option<(u32, EventReceiver)>,
     /// The key whose tones are heard among what the peer says.
@@ -188,6 +190,7 @@ impl Stream {
             recording: None,
             ear: None,
             mouth: None,
+            quiet: None,
             by_mouth: false,
             seat: None,
             said: None,

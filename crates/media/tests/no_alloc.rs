@@ -85,13 +85,23 @@ fn open(
     noise_removal: Option<NoiseRemoval>,
     sink: &mut Count,
 ) -> Slot {
+    open_for(worker, id, &[payload], noise_removal, sink)
+}
+
+fn open_for(
+    worker: &mut Worker,
+    id: u64,
+    payloads: &[Payload],
+    noise_removal: Option<NoiseRemoval>,
+    sink: &mut Count,
+) -> Slot {
     let numbers = Numbers { ssrc: 1, sequence: 0, timestamp: 0 };
     let slot = worker.open(Time::ZERO, (StreamId(id), BridgeId(1)), true, numbers);
     let remote = addr(4000 + id as u16);
     let config = StreamConfig {
         remote: Some(Remote { rtp: remote, rtcp: remote, rtcp_mux: true }),
         signalling_source: None,
-        payloads: vec![payload],
+        payloads: payloads.to_vec(),
         send: true,
         receive: true,
         ptime_ms: 20,
@@ -274,5 +284,43 @@ fn playing_a_source_out_allocates_nothing() {
         }
         assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{codec:?}");
         assert!(playout.stats().concealed > 0 && playout.stats().late > 0, "{codec:?}");
+    }
+}
+
+#[test]
+fn comfort_noise_allocates_nothing_after_the_first() {
+    for noise_removal in [None, Some(NOISE)] {
+        let mut sink = Count::default();
+        let mut worker = Worker::new(Arc::new(Music::silence()), [0; 32], WallTime(0));
+        let quiet = [PCMU, payload(Codec::ComfortNoise, 13, 8000)];
+        let a = open_for(&mut worker, 0, &quiet, noise_removal, &mut sink);
+        let b = open(&mut worker, 1, PCMU, None, &mut sink);
+        worker.hear(b, Hear::Stream(StreamId(0)), Some(a));
+        let mut before = 0;
+        for n in 0..60u16 {
+            if n == 20 {
+                before = ALLOCATIONS.with(Cell::get);
+            }
+            let now = Time::ZERO + TICK * u32::from(n);
+            // Half a period speech, half a period nothing.
+            let (payload_type, len) = if n % 10 < 5 { (0, 160) } else { (13, 1) };
+            let sequence = n / 10 * 6 + (n % 10).min(5);
+            let header = Header {
+                marker: false,
+                payload_type,
+                sequence,
+                timestamp: u32::from(n) * 160,
+                ssrc: 7,
+            };
+            let mut datagram = [40; HEADER_LEN + 160];
+            write_header(&mut datagram, &header);
+            if n % 10 <= 5 {
+                let datagram = &mut datagram[..HEADER_LEN + len];
+                worker.packet(now, a, Channel::Rtp, addr(4000), datagram, &mut sink);
+            }
+            worker.tick(now, &mut sink);
+        }
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{noise_removal:?}");
+        assert!((58..=61).contains(&sink.rtp), "{noise_removal:?}: {}", sink.rtp);
     }
 }

@@ -232,7 +232,8 @@ impl World {
         let before = self.wire.sent;
         self.worker.packet(self.now, slot, channel, source, datagram, &mut self.wire);
         let sent = self.wire.sent - before;
-        assert!(sent < STREAMS_MAX, "{sent} for one");
+        // After a silence up to 80 ms of its noise may still be missing.
+        assert!(sent < STREAMS_MAX * 5, "{sent} for one");
         assert!(from != STRANGER || sent == 0, "a stranger is heard");
     }
 

@@ -10,11 +10,13 @@ mod pass_on;
 mod path;
 mod play;
 mod quality;
+mod quiet;
 mod recording;
 
 pub(crate) use kept::Kept;
 pub(crate) use mix::{Joining, Source};
 pub(crate) use play::Played;
+pub(crate) use quiet::Quiet;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -117,6 +119,8 @@ pub struct Worker {
     paths: Paths,
     /// At most one a call.
     recorders: BTreeMap<RecordingId, Recorder>,
+    /// Slots whose peers are silent and have told how that sounds.
+    pausing: Vec<usize>,
     /// Samples of the packet in hand.
     samples: Box<[i16; SAMPLES_MAX]>,
 }
@@ -146,6 +150,7 @@ impl Worker {
             recorders: BTreeMap::new(),
             samples: Box::new([0; SAMPLES_MAX]),
         }
+            pausing: Vec::new(),
     }
 
     /// Whether there is nothing to do at a tick.
@@ -312,6 +317,7 @@ impl Worker {
 
     /// Removes a stream from everything that knows it.
     fn take_out(&mut self, slot: usize) -> Option<Box<Stream>> {
+        self.pausing.extend(stream.quiet.is_some().then_some(slot));
         self.unhear(slot);
         self.unheard(slot);
         self.players.retain(|player| *player != slot);
@@ -327,6 +333,7 @@ impl Worker {
             recorder.track(gone.id, None);
         }
         Some(gone)
+        self.pausing.retain(|pausing| *pausing != slot);
     }
 
     /// Whether nothing happens before the next tick with what comes to a stream: nobody hears it but
@@ -381,6 +388,7 @@ impl Worker {
     }
 
     /// Takes an RTP packet; `None` when there is nothing to pass on.
+        self.tick_noise(now, sink);
     fn rtp(
         &mut self,
         now: Time,
@@ -392,7 +400,9 @@ impl Worker {
         let stream = stream(&mut self.streams, slot.0)?;
         let packet = rtp::parse(datagram).ok();
         let known = packet.and_then(|packet| {
-            Some((stream.received_payload(packet.header.payload_type).copied()?, packet))
+            let payload_type = packet.header.payload_type;
+            let agreed = stream.received_payload(payload_type).copied();
+            Some((agreed.or_else(|| stream.unasked_noise(payload_type))?, packet))
         });
         let Some((payload, packet)) = known else {
             stream.stats.malformed_dropped += 1;

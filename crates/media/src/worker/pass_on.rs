@@ -35,8 +35,14 @@ impl Worker {
         sink: &mut impl Sink,
     ) {
         let is_kept = self.take_events(now, source, taken, datagram, sink);
+        self.take_noise(now, source, taken, datagram, sink);
+        let silence = self.end_noise(now, source, taken, sink);
         let heard = self.listen_in(now, source, taken, datagram, sink);
         self.mix_in(now, source, taken, datagram, heard);
+        let is_noise = taken.codec == Codec::ComfortNoise;
+        if is_noise {
+            self.lower_noise(source, &mut datagram[taken.packet.payload.clone()]);
+        }
         let Some(speaker) = stream(&mut self.streams, source.0) else { return };
         let has_tone = speaker.tone.is_some();
         let is_kept = is_kept || speaker.kept.is_sounding();
@@ -47,6 +53,7 @@ impl Worker {
             let processes = speaker.ear.as_ref().is_some_and(|ear| ear.is_processing());
             let ahead =
                 speaker.ear.as_ref().and_then(|ear| ear.ahead(taken.packet.header.timestamp));
+            let so_far = self.silence_so_far(source);
             let Some(listener) = stream(&mut self.streams, slot) else { continue };
             if listener.lingers {
                 continue; // it gets this packet by the mix
@@ -60,12 +67,23 @@ impl Worker {
                 }
                 continue;
             }
-            let relayed = listener.sent_payload(taken.key).copied();
+            let noise = listener.noise_payload(taken.clock_rate);
+            let is_told = noise.is_some();
+            let relayed = if is_noise { noise } else { listener.sent_payload(taken.key).copied() };
+            let ahead =
+                ahead.map(|ahead| if is_told { ahead.saturating_add(so_far) } else { ahead });
+            // What was said is at its end before that.
+            let ahead = ahead.map(|ahead| if is_noise { ahead.max(0) } else { ahead });
             let out = (&mut *sink, Slot(slot));
             match (heard, relayed) {
                 (Some(heard), _) if processes || relayed.is_none() => {
+                    let silence = silence.filter(|_| is_told);
+                    let heard =
+                        silence.map_or(heard, |silence| silence.before(heard, taken.clock_rate));
                     listener.speak(now, source, &heard, &self.samples, out);
                 }
+                // It hears it.
+                (_, None) if is_noise && own_codec(&listener.config.payloads).is_some() => {}
                 (None, _) if taken.is_audio && processes => {}
                 (_, relayed) if !taken.is_audio && listener.by_mouth => {
                     listener.interject(now, source, taken, relayed, ahead, datagram, out);
@@ -106,8 +124,7 @@ impl Worker {
         let payload = &datagram[taken.packet.payload.clone()];
         let heard = ear.hear(payload_type, position, payload, &mut self.samples)?;
         let tones = ear.take_tones();
-        let by_mix = speaker.said.is_some();
-        let recording = speaker.recording.filter(|_| !by_mix);
+        let recording = speaker.own_recording();
         if let Some(recorder) = recording.and_then(|id| self.recorders.get_mut(&id)) {
             // What is repeated of a lost packet was said before this one.
             let early = if heard.is_repeated() { heard.front } else { 0 } as u64;
@@ -237,7 +254,7 @@ impl Stream {
     }
 
     /// Says what an ear has heard in the listener's own codec.
-    fn speak(
+    pub(super) fn speak(
         &mut self,
         now: Time,
         source: Slot,
@@ -248,6 +265,9 @@ impl Stream {
         let (Some(target), Some(mut mouth)) = (self.rtp_target(), self.mouth.take()) else {
             self.stats.unmapped_dropped += 1;
             return;
+        if let Some(mouth) = self.mouth.as_mut().filter(|_| taken.is_audio) {
+            mouth.leave();
+        }
         };
         self.by_mouth = true;
         if std::mem::take(&mut self.goes_on_softly) {

@@ -8,6 +8,7 @@ mod process;
 mod properties;
 mod protection;
 mod quality;
+mod quiet;
 mod recording;
 mod reports;
 

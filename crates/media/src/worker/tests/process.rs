@@ -16,18 +16,18 @@ const NOISE: NoiseRemoval =
 const AMPLITUDE: f64 = 8000.0;
 
 /// A phone that says a tone and listens.
-struct Phone {
+pub(super) struct Phone {
     payload: Payload,
-    format: Format,
+    pub(super) format: Format,
     encoder: Encoder,
     decoder: Decoder,
     said: usize,
-    sequence: u16,
-    timestamp: u32,
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
 }
 
 impl Phone {
-    fn new(payload: Payload) -> Self {
+    pub(super) fn new(payload: Payload) -> Self {
         let format = Format::of(&payload).unwrap();
         Self {
             payload,
@@ -41,7 +41,7 @@ impl Phone {
     }
 
     /// The next packet of a tone.
-    fn say(&mut self, hertz: f64, ms: usize) -> Vec<u8> {
+    pub(super) fn say(&mut self, hertz: f64, ms: usize) -> Vec<u8> {
         let rate = f64::from(self.format.sample_rate);
         let len = self.format.samples_of_ms(ms);
         let pcm: Vec<_> = (self.said..self.said + len)
@@ -55,7 +55,7 @@ impl Phone {
         datagram
     }
 
-    fn packet(&self, payload_type: u8, marker: bool, payload: &[u8]) -> Vec<u8> {
+    pub(super) fn packet(&self, payload_type: u8, marker: bool, payload: &[u8]) -> Vec<u8> {
         let (sequence, timestamp) = (self.sequence, self.timestamp);
         let header = Header { marker, payload_type, sequence, timestamp, ssrc: 5 };
         let mut datagram = vec![0; HEADER_LEN];
@@ -65,13 +65,13 @@ impl Phone {
     }
 
     /// A packet is lost.
-    fn skip(&mut self, ms: usize) {
+    pub(super) fn skip(&mut self, ms: usize) {
         self.sequence = self.sequence.wrapping_add(1);
         let units = self.format.units(self.format.samples_of_ms(ms) as i64) as u32;
         self.timestamp = self.timestamp.wrapping_add(units);
     }
 
-    fn listen(&mut self, packets: &[(Header, Vec<u8>)]) -> Vec<i16> {
+    pub(super) fn listen(&mut self, packets: &[(Header, Vec<u8>)]) -> Vec<i16> {
         let mut pcm = Vec::new();
         for (header, payload) in packets {
             assert_eq!(header.payload_type, self.payload.send);
