@@ -33,18 +33,22 @@ pub(crate) struct Ear {
     /// Made with the first packet: a leg that is only ringing does not need it.
     denoiser: Option<Denoiser>,
     removes_noise: bool,
+    /// Its hearers have heard what it hears as it came until now.
+    leads_in: bool,
+    /// They are to hear it so again.
+    leads_out: bool,
     /// Finds keys among what is said, and what it has found in the last packet.
     detector: Option<Box<ToneDetector>>,
     tones: Signals,
     next: Option<Expected>,
     /// Counts the starts, so that a mouth sees each.
     runs: u32,
+    /// Whether the last that it was given was comfort noise.
+    is_quiet: bool,
     /// Samples that noise was removed from.
     #[cfg(test)]
     pub(crate) cleaned: usize,
 }
-    /// Whether the last that it was given was comfort noise.
-    is_quiet: bool,
 
 /// What decides how an ear is built; another one needs another ear.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,21 +204,79 @@ impl Ear {
             lines,
             denoiser: None,
             removes_noise,
+            leads_in: false,
+            leads_out: false,
             detector,
             tones,
             next: None,
             runs: 0,
+            is_quiet: false,
             #[cfg(test)]
             cleaned: 0,
         })
     }
 
-    /// Whether this ear is what [`Self::new`] would make of it.
-            is_quiet: false,
+    /// Goes on where another ear of the same stream was, as far as both do the same. What its
+    /// hearers got past that one goes over into what is late by noise removal (N3).
+    pub(crate) fn take_over(&mut self, old: Self) {
+        let (removed, same_rate) = (old.is_processing(), old.rate() == self.rate());
+        (self.next, self.runs, self.is_quiet) = (old.next, old.runs, old.is_quiet);
+        for before in old.lines {
+            let is_same =
+                |line: &&mut Line| line.receive == before.receive && line.format == before.format;
+            if let Some(line) = self.lines.iter_mut().find(is_same).filter(|_| same_rate) {
+                line.decoder = before.decoder;
+                line.resampler = before.resampler;
+                line.repair = line.repair.take().map(|new| before.repair.unwrap_or(new));
+            }
+        }
+        if same_rate && self.detector.is_some() && old.detector.is_some() {
+            (self.detector, self.tones) = (old.detector, old.tones);
+        }
+        match old.denoiser.filter(|_| same_rate && self.is_processing()) {
+            Some(mut denoiser) => {
+                if old.leads_out {
+                    denoiser.lead_in();
+                }
+                self.denoiser = Some(denoiser);
+            }
+            None => self.leads_in = !removed || !same_rate,
+        }
+        #[cfg(test)]
+        {
+            self.cleaned = old.cleaned;
+        }
+    }
+
+    /// Its hearers have got what came as it was until now.
+    pub(crate) fn lead_in(&mut self) {
+        self.leads_in = true;
+    }
+
+    /// Noise is to be removed no more: whether the end of what is late is still to be heard, and the
+    /// ear to be kept for it (N3).
+    pub(crate) fn lead_out(&mut self, wanted: &MadeFor) -> bool {
+        let has_begun = self.is_processing() && self.denoiser.is_some();
+        let ends = has_begun && wanted.noise.is_none() && wanted.payloads == self.made_for.payloads;
+        if ends && !self.leads_out {
+            self.leads_out = true;
+            self.denoiser.iter_mut().for_each(Denoiser::lead_out);
+        }
+        ends && !self.has_led_out()
+    }
+
+    /// Whether its hearers hear what comes as it is.
+    pub(crate) fn has_led_out(&self) -> bool {
+        self.leads_out && self.denoiser.as_ref().is_some_and(Denoiser::has_led_out)
+    }
+
+    /// Whether this ear is what [`Self::new`] would make of it, or becomes it by
+    /// [`Self::set_noise_removal`].
     pub(crate) fn is_for(&self, wanted: &MadeFor) -> bool {
         let MadeFor { payloads, rate: _, noise, in_band } = wanted;
         *payloads == self.made_for.payloads
-            && *noise == self.made_for.noise
+            && noise.is_some() == self.made_for.noise.is_some()
+            && !self.leads_out
             && *in_band == self.made_for.in_band
             && self.lines.iter().all(|line| {
                 let rate = line.format.for_rate(wanted.rate).sample_rate;
@@ -229,11 +291,13 @@ impl Ear {
         self.made_for.rate
     }
 
-    /// Switches noise removal (N3).
-    pub(crate) fn set_noise_removal(&mut self, noise: Option<NoiseRemoval>) {
-        self.removes_noise = noise.is_some_and(|noise| noise.enabled);
+    /// Switches noise removal, and how much is removed (N3).
+    pub(crate) fn set_noise_removal(&mut self, noise: NoiseRemoval) {
+        self.removes_noise = noise.enabled;
+        self.made_for.noise = self.made_for.noise.map(|_| noise.settings);
         if let Some(denoiser) = &mut self.denoiser {
-            denoiser.set_enabled(self.removes_noise);
+            denoiser.set_enabled(noise.enabled);
+            denoiser.set_settings(noise.settings);
         }
     }
 
@@ -290,6 +354,7 @@ impl Ear {
         }
         #[cfg(test)]
         self.count(len);
+        let was_quiet = std::mem::take(&mut self.is_quiet);
         if let Some(denoiser) = self.denoiser() {
             if gap != Gap::None && front == 0 && !was_quiet {
                 // The end of what was said before is not the beginning of this.
@@ -326,9 +391,35 @@ impl Ear {
     fn denoiser(&mut self) -> Option<&mut Denoiser> {
         if self.denoiser.is_none() {
             self.denoiser = Denoiser::new(self.made_for.rate, self.made_for.noise?);
-            self.denoiser.iter_mut().for_each(|new| new.set_enabled(self.removes_noise));
+            if let Some(new) = &mut self.denoiser {
+                new.set_enabled(self.removes_noise);
+                if self.leads_in {
+                    new.lead_in();
+                }
+            }
         }
         self.denoiser.as_mut()
+    }
+
+    /// Comfort noise of the peer as samples: made as late and as low as noise removal makes noise (N4).
+    pub(crate) fn lower(&mut self, pcm: &mut [i16]) {
+        self.is_quiet = true;
+        if let Some(denoiser) = self.denoiser() {
+            denoiser.process_silence(pcm);
+        }
+    }
+
+    /// Time passes in which nothing comes, in units of a clock.
+    pub(crate) fn wait(&mut self, units: u64, clock_rate: u32) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.clock_rate == clock_rate) {
+            next.timestamp = next.timestamp.wrapping_add(units as u32);
+            self.is_quiet = true;
+        }
+    }
+
+    /// How many starts there have been.
+    pub(crate) fn run(&self) -> u32 {
+        self.runs
     }
 
     /// Takes note of a packet that is not heard, so that it does not count as lost.
@@ -354,7 +445,6 @@ impl Ear {
             run,
             extended: extended + 1,
             timestamp: timestamp.wrapping_add(units),
-        let was_quiet = std::mem::take(&mut self.is_quiet);
             clock_rate: format.clock_rate,
         });
         gap
@@ -365,6 +455,10 @@ impl Ear {
         let step = position.timestamp.wrapping_sub(next.timestamp) as i32;
         let goes_on = next.run == position.run && next.clock_rate == format.clock_rate;
         let packets = position.extended.saturating_sub(next.extended);
+        // Noise was made a little longer than the pause was.
+        if self.is_quiet && goes_on && (-(next.clock_rate as i32)..=0).contains(&step) {
+            return Gap::None;
+        }
         if !goes_on || step < 0 || step as u32 > STEP_MAX_S * format.clock_rate {
             return Gap::Start;
         }
@@ -401,27 +495,6 @@ impl Line {
         let is_repeated = is_repeated && self.decoder.decode_fec(payload, before);
         let is_concealed = can && !is_repeated && self.decoder.conceal(before);
         let samples = self.decoder.decode(payload, now).ok()?;
-    /// Comfort noise of the peer as samples: made as late and as low as noise removal makes noise (N4).
-    pub(crate) fn lower(&mut self, pcm: &mut [i16]) {
-        self.is_quiet = true;
-        if let Some(denoiser) = self.denoiser() {
-            denoiser.process_silence(pcm);
-        }
-    }
-
-    /// Time passes in which nothing comes, in units of a clock.
-    pub(crate) fn wait(&mut self, units: u64, clock_rate: u32) {
-        if let Some(next) = self.next.as_mut().filter(|next| next.clock_rate == clock_rate) {
-            next.timestamp = next.timestamp.wrapping_add(units as u32);
-            self.is_quiet = true;
-        }
-    }
-
-    /// How many starts there have been.
-    pub(crate) fn run(&self) -> u32 {
-        self.runs
-    }
-
         if lost + samples > longest {
             return None;
         }
@@ -455,10 +528,6 @@ mod tests {
         Payload { codec, key: number, send: number, receive: number, clock_rate }
     }
 
-        // Noise was made a little longer than the pause was.
-        if self.is_quiet && goes_on && (-(next.clock_rate as i32)..=0).contains(&step) {
-            return Gap::None;
-        }
     const PCMU: Payload = payload(Codec::Pcmu, 0, 8000);
     const G722: Payload = payload(Codec::G722, 9, 8000);
     const OPUS: Payload = payload(Codec::Opus, 111, 48_000);
@@ -612,7 +681,10 @@ mod tests {
             let noise = Some(DenoiseSettings::default());
             let made_for = MadeFor { payloads: vec![L16], rate: 8000, noise, in_band: false };
             let mut ear = Ear::new(made_for).unwrap();
-            ear.set_noise_removal(None);
+            ear.set_noise_removal(NoiseRemoval {
+                enabled: false,
+                settings: DenoiseSettings::default(),
+            });
             let sine = |n: usize| 8000.0 * (n as f64 * std::f64::consts::TAU / 20.0).sin();
             let mut heard = vec![];
             for n in 0..40 {

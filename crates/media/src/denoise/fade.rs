@@ -22,6 +22,11 @@ impl Fade {
         self.position <= 0.0
     }
 
+    /// Whether it rests at 1.
+    pub(super) fn is_full(&self) -> bool {
+        self.position >= 1.0
+    }
+
     /// Moves one sample towards 1 or 0; returns the share of the first signal.
     pub(super) fn next(&mut self, up: bool) -> f32 {
         let step = if up { self.step } else { -self.step };

@@ -21,6 +21,11 @@ impl Floor {
         Self { least, now: least }
     }
 
+    /// Goes to other settings as it follows what is said: within a frame, or slowly up.
+    pub(super) fn set(&mut self, settings: DenoiseSettings) {
+        self.least = settings.floor();
+    }
+
     /// Moves to where this frame needs it; returns where it was and how far it moves with each
     /// sample.
     pub(super) fn follow(&mut self, frame: &[i16]) -> (f32, f32) {

@@ -13,6 +13,7 @@ mod features;
 mod floor;
 mod framing;
 mod input;
+mod lead;
 mod network;
 #[cfg(test)]
 mod oracle_tests;
@@ -31,6 +32,7 @@ mod voice;
 use fade::Fade;
 use floor::Floor;
 use framing::Framing;
+use lead::Lead;
 pub use settings::DenoiseSettings;
 use suppressor::Suppressor;
 use tones::Signal;
@@ -54,6 +56,8 @@ const WARM_FRAMES: u8 = 4;
 pub struct Denoiser {
     framing: Framing,
     stream: Stream,
+    /// Where the original is heard, or was until lately.
+    lead: Option<Lead>,
 }
 
 /// Everything behind the framing.
@@ -89,19 +93,54 @@ impl Denoiser {
             steady: false,
             warm: WARM_FRAMES,
         };
-        Some(Self { framing: Framing::new(frame), stream })
+        Some(Self { framing: Framing::new(frame), stream, lead: None })
     }
 
     /// Cleans `pcm` in place. Any length does; lengths of whole 10 ms add no delay of their own.
     pub fn process(&mut self, pcm: &mut [i16]) {
-        let Self { framing, stream } = self;
-        framing.run(pcm, |frame| stream.run(frame, false));
+        let Self { framing, stream, lead } = self;
+        let Some(way) = lead else { return framing.run(pcm, |frame| stream.run(frame, false)) };
+        for pcm in pcm.chunks_mut(FRAME_MAX) {
+            let mut original = [0; FRAME_MAX];
+            let original = &mut original[..pcm.len()];
+            original.copy_from_slice(pcm);
+            framing.run(pcm, |frame| stream.run(frame, false));
+            way.run(original, pcm);
+        }
+        if way.goes_in() && way.is_over() {
+            *lead = None;
+        }
+    }
+
+    /// Who hears this has heard the original until now, which was not late: it goes on until what
+    /// is late has begun, and gives way to it by a cross-fade of 20 ms (N3).
+    pub fn lead_in(&mut self) {
+        let anew = Lead::into_delayed(self.delay_samples(), self.stream.fade_len());
+        let way = self.lead.take().filter(|way| !way.goes_in()).map(Lead::back);
+        self.lead = Some(way.unwrap_or(anew));
+    }
+
+    /// Who hears this is to hear the original: what comes next leads there in 20 ms (N3).
+    pub fn lead_out(&mut self) {
+        let anew = Lead::out_of_delayed(self.stream.fade_len());
+        let way = self.lead.take().filter(Lead::goes_in).map(Lead::back);
+        self.lead = Some(way.unwrap_or(anew));
+    }
+
+    /// Whether the original is heard since [`Self::lead_out`].
+    pub fn has_led_out(&self) -> bool {
+        self.lead.as_ref().is_some_and(|way| !way.goes_in() && way.is_over())
+    }
+
+    /// How much is taken away from now on; nothing jumps (N3).
+    pub fn set_settings(&mut self, settings: DenoiseSettings) {
+        self.stream.floor.set(settings);
     }
 
     /// As [`Self::process`], for samples known to hold no speech, as comfort noise: they are only
     /// delayed and lowered to the floor (N4).
     pub fn process_silence(&mut self, pcm: &mut [i16]) {
-        let Self { framing, stream } = self;
+        let Self { framing, stream, .. } = self;
         framing.run(pcm, |frame| stream.run(frame, true));
     }
 
@@ -148,7 +187,9 @@ impl Stream {
         }
         let (mut floor, step) = self.floor.follow(pcm);
         self.delay(pcm);
-        let cleans = self.enabled && !self.steady && self.warm == WARM_FRAMES;
+        // What is known to be no speech is no tone either, whatever was before it.
+        let passes = self.steady && !no_speech;
+        let cleans = self.enabled && !passes && self.warm == WARM_FRAMES;
         if !cleans && self.fade.is_off() {
             return;
         }
@@ -158,6 +199,10 @@ impl Stream {
             floor += step;
             *x = (dry + share * (*wet - dry)).round() as i16;
         }
+    }
+
+    fn fade_len(&self) -> usize {
+        FADE_FRAMES * self.frame
     }
 
     fn is_settled_off(&self) -> bool {

@@ -97,6 +97,127 @@ fn a_tone_keeps_its_phase_while_switching() {
     }
 }
 
+/// Syllables in noise 10 dB below them.
+fn noisy_speech(seed: u64, rate: u32, len: usize) -> Vec<i16> {
+    let speech = crate::speech::speech(rate, len);
+    speech.iter().zip(noise(seed, 1500, len)).map(|(speech, noise)| speech + noise).collect()
+}
+
+/// The largest second difference.
+fn edge(pcm: &[i16]) -> i32 {
+    let second = |w: &[i16]| (i32::from(w[2]) - 2 * i32::from(w[1]) + i32::from(w[0])).abs();
+    pcm.windows(3).map(second).max().unwrap_or(0)
+}
+
+#[test]
+fn a_voice_in_noise_is_switched_within_20_ms_and_without_an_edge() {
+    for rate in RATES_HZ {
+        let ms = rate as usize / 1000;
+        let input = noisy_speech(6, rate, 8 * rate as usize);
+        let cleaned = in_slices(&mut denoiser(rate), &input, 20 * ms);
+        let mut rng = Rng::from_u64(7);
+        let mut switched = denoiser(rate);
+        let delay = switched.delay_samples();
+        let mut output = input.clone();
+        let (mut at, mut fades) = (0, vec![]);
+        while at < output.len() {
+            // Each state for 100 to 500 ms, by frames.
+            let until = (at + ms * 10 * (10 + rng.below(40) as usize)).min(output.len());
+            let enabled = !switched.is_enabled();
+            switched.set_enabled(enabled);
+            for frame in output[at..until].chunks_mut(10 * ms) {
+                let before = (switched.stream.fade.is_off(), switched.stream.fade.is_full());
+                switched.process(frame);
+                let after = (switched.stream.fade.is_off(), switched.stream.fade.is_full());
+                if before != after || after == (false, false) {
+                    fades.push(());
+                }
+            }
+            // Two, and the last sample of one where fractions do not add up; up to four more for the
+            // suppressor to come back before it may be heard.
+            let longest = if enabled { 3 + 4 } else { 3 };
+            assert!(fades.len() <= longest, "{rate} Hz: {} frames", fades.len());
+            fades.clear();
+            // Off, it is the original that is heard from 30 ms after the switch on.
+            let off = at + 30 * ms..until;
+            if !enabled && off.start < off.end && off.start > delay {
+                assert_eq!(output[off.clone()], input[off.start - delay..off.end - delay]);
+            }
+            at = until;
+        }
+        let dry = &input[..input.len() - delay];
+        let right = edge(dry).max(edge(&cleaned));
+        assert!(edge(&output) <= right * 21 / 20, "{rate} Hz: {} {right}", edge(&output));
+        let louder = power_db(&output[delay..]) - power_db(dry);
+        assert!((-6.0..0.1).contains(&louder), "both are heard: {louder} dB");
+    }
+}
+
+#[test]
+fn in_a_quiet_room_the_noise_between_words_does_not_pump() {
+    // -70 dBov is where noise removal stops; what is above it goes down there and stays there.
+    for (peak, room) in [(18, -69.9), (32, -65.0), (100, -55.0)] {
+        let rate = 8000;
+        let speech = crate::speech::voice(
+            rate,
+            12 * 8000,
+            |_| 120.0,
+            |t| {
+                // A word of half a second in each second and a half.
+                if t % 1.5 < 0.5 { (std::f64::consts::PI * (t % 1.5) * 2.0).sin() } else { 0.0 }
+            },
+        );
+        let noise = noise(8, peak, speech.len());
+        let measured = power_db(&noise) - 90.3;
+        assert!((measured - room).abs() < 0.6, "{measured} dBov is no room of {room}");
+        let input: Vec<i16> = speech.iter().zip(&noise).map(|(s, n)| s + n).collect();
+        let output = in_slices(&mut denoiser(rate), &input, 160);
+        // In each pause from 100 ms after the word on, 50 ms at a time: it is never louder than the
+        // room, and from 300 ms on it stays where it is.
+        for pause in 2..8 {
+            let from = pause * 12_000 + 4800 + 120;
+            let parts = output[from..from + 7000].chunks_exact(400);
+            let levels: Vec<_> = parts.map(|part| power_db(part) - 90.3).collect();
+            let range = |levels: &[f64]| {
+                let (least, most) = (f64::INFINITY, f64::NEG_INFINITY);
+                levels.iter().fold((least, most), |(a, b), level| (a.min(*level), b.max(*level)))
+            };
+            let ((least, most), (calm, loudest)) = (range(&levels), range(&levels[4..]));
+            assert!(loudest - calm < 3.0, "{room} dBov: between {calm} and {loudest}");
+            assert!(most - least < 9.0, "{room} dBov: between {least} and {most}");
+            assert!(most < room + 1.0, "{room} dBov: {most}");
+        }
+    }
+}
+
+#[test]
+fn from_the_original_and_back_to_it_nothing_is_missed() {
+    for rate in RATES_HZ {
+        let ms = rate as usize / 1000;
+        let input = noisy_speech(9, rate, rate as usize);
+        let mut denoiser = denoiser(rate);
+        denoiser.set_enabled(false);
+        denoiser.lead_in();
+        let delay = denoiser.delay_samples();
+        let mut output = in_slices(&mut denoiser, &input[..500 * ms], 20 * ms);
+        assert_eq!(output[..delay], input[..delay], "what is late has not begun");
+        let led_in = delay + 20 * ms..500 * ms;
+        assert_eq!(output[led_in.clone()], input[led_in.start - delay..led_in.end - delay]);
+        denoiser.lead_out();
+        assert!(!denoiser.has_led_out());
+        output.extend(in_slices(&mut denoiser, &input[500 * ms..], 20 * ms));
+        assert!(denoiser.has_led_out());
+        assert_eq!(output[521 * ms..], input[521 * ms..]);
+        assert!(edge(&output) <= edge(&input) * 21 / 20, "{} {}", edge(&output), edge(&input));
+        // It turns round where it is.
+        denoiser.lead_in();
+        denoiser.lead_out();
+        let mut same = input[..20 * ms].to_vec();
+        denoiser.process(&mut same);
+        assert_eq!(same, input[..20 * ms]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 

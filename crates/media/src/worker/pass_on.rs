@@ -95,6 +95,11 @@ impl Worker {
                 (_, None) => listener.leave_out(taken),
             }
         }
+        let speaker = self.streams.get(source.0).and_then(Option::as_deref);
+        let ear = speaker.and_then(|speaker| speaker.ear.as_deref());
+        if ear.is_some_and(Ear::has_led_out) {
+            self.tune_source(source.0);
+        }
     }
 
     /// Makes samples of a packet, when somebody needs them.
@@ -186,12 +191,16 @@ impl Worker {
             in_band,
         };
         let Some(source) = stream(&mut self.streams, slot) else { return };
-        if !speaks && !is_recorded && !in_band {
+        let is_ending = rate > 0 && source.ear.as_mut().is_some_and(|ear| ear.lead_out(&wanted));
+        let speaks = speaks || is_ending;
+        if is_ending {
+            // Its hearers hear the end of what is late first.
+        } else if !speaks && !is_recorded && !in_band {
             source.ear = None;
         } else if source.ear.as_ref().is_none_or(|ear| !ear.is_for(&wanted)) {
-            source.ear = Ear::new(wanted).map(Box::new);
+            source.listen_anew(wanted);
         }
-        if let Some(ear) = &mut source.ear {
+        if let (Some(ear), Some(noise)) = (&mut source.ear, noise) {
             ear.set_noise_removal(noise);
         }
         let from_rate = source.ear.as_ref().filter(|_| speaks).map(|ear| ear.rate());
@@ -206,6 +215,17 @@ impl Worker {
 }
 
 impl Stream {
+    /// Another ear, which goes on where the one before was.
+    fn listen_anew(&mut self, wanted: MadeFor) {
+        let old = self.ear.take();
+        self.ear = Ear::new(wanted).map(Box::new);
+        match (&mut self.ear, old) {
+            (Some(new), Some(old)) => new.take_over(*old),
+            (Some(new), None) if self.reception.received() > 0 => new.lead_in(),
+            (Some(_) | None, _) => {}
+        }
+    }
+
     fn tune_mouth(&mut self, from_rate: Option<u32>) {
         let payloads = &self.config.payloads[..self.config.payloads.len().min(MAX_PAYLOADS)];
         let opus = self.config.opus;
@@ -245,6 +265,9 @@ impl Stream {
             payload_len: taken.packet.payload.len(),
         };
         self.by_mouth &= !taken.is_audio;
+        if let Some(mouth) = self.mouth.as_mut().filter(|_| taken.is_audio) {
+            mouth.leave();
+        }
         self.goes_on_softly &= !taken.is_audio;
         let Some(header) = self.sender.relay(now, &relayed) else { return };
         let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
@@ -265,9 +288,6 @@ impl Stream {
         let (Some(target), Some(mut mouth)) = (self.rtp_target(), self.mouth.take()) else {
             self.stats.unmapped_dropped += 1;
             return;
-        if let Some(mouth) = self.mouth.as_mut().filter(|_| taken.is_audio) {
-            mouth.leave();
-        }
         };
         self.by_mouth = true;
         if std::mem::take(&mut self.goes_on_softly) {

@@ -11,6 +11,7 @@ mod quality;
 mod quiet;
 mod recording;
 mod reports;
+mod switch;
 
 use std::sync::LazyLock;
 

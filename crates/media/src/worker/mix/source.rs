@@ -98,9 +98,11 @@ impl Source {
                 |line: &Line| line.key.format(payloads).as_ref() == Some(line.playout.format());
             let is_same = self.lines.iter().all(fits);
             if !is_same {
-                // Rare, and the peer begins anew anyway.
+                let current = self.lines.get(self.current).map(|line| line.key);
                 self.lines.retain(fits);
-                (self.current, self.former) = (0, None);
+                // The peer goes on in its codec, unless it has that no more.
+                let place = self.lines.iter().position(|line| Some(line.key) == current);
+                (self.current, self.former) = (place.unwrap_or(0), None);
             }
         }
         self.noise = noise;

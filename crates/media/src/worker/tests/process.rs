@@ -211,7 +211,7 @@ fn n3_noise_removal_is_switched_in_one_session() {
     assert_eq!(heard.len(), 300, "not a packet more or less");
     one_session(&heard, 160);
     let markers: Vec<_> = (0..300).filter(|n| heard[*n].0.marker).collect();
-    assert_eq!(markers, [0, 50, 200, 250], "only where the way changes");
+    assert_eq!(markers, [0, 50, 201, 250], "only where the way changes");
 }
 
 /// Level of white noise after noise removal.

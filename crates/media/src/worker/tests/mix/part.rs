@@ -6,6 +6,7 @@ use super::*;
 use crate::command::NoiseRemoval;
 use crate::denoise::DenoiseSettings;
 use crate::record::{Container, PausePolicy, RecordCommand, RecordFormat, RecordingId, Side};
+use crate::speech;
 
 const RECORDING: RecordingId = RecordingId(1);
 
@@ -46,21 +47,38 @@ fn the_customer_is_recorded_left_the_agents_right_and_a_supervisor_nowhere() {
 
 #[test]
 fn noise_is_removed_before_the_mix_so_that_all_hear_the_same_of_it() {
-    let noise = |enabled| Some(NoiseRemoval { enabled, settings: DenoiseSettings::default() });
+    let removal = |enabled, attenuation_limit_db| {
+        Some(NoiseRemoval { enabled, settings: DenoiseSettings { attenuation_limit_db } })
+    };
+    // White noise of −26 dBov for a second, then a voice in it, again and again.
+    let len = 16_000;
+    let voice = speech::voice(8000, len, |_| 120.0, |t| if t < 1.0 { 0.0 } else { 1.0 });
+    let mut rng = Rng::new([5; 32]);
+    let noise = (0..len).map(|_| rng.below(5601) as i16 - 2800);
+    let noisy: Vec<i16> = voice.iter().zip(noise).map(|(voice, noise)| voice + noise).collect();
     let mut levels = vec![];
-    for noise_removal in [None, noise(false), noise(true)] {
+    for noise_removal in [None, removal(false, 20), removal(true, 20), removal(true, 10)] {
         let mut room = Room::new(&[(L16, 8000); 3]);
         let mut config = config(&room.legs[0].from, &[L16]);
         config.noise_removal = noise_removal;
         room.world.configure(room.legs[0].slot, config);
+        room.legs[0].speech.clone_from(&noisy);
         room.legs[1].amplitude = 0.0;
         room.legs[2].amplitude = 0.0;
         room.conference(&[0, 1, 2]);
-        let heard = room.listen();
-        assert_eq!(heard[1], heard[2]);
-        levels.push(db(level(&heard[1], room.legs[0].hertz, 8000) / 1000.0));
+        room.run(4500);
+        let (heard, other) = (room.legs[1].listen(), room.legs[2].listen());
+        assert_eq!(heard, other);
+        // In the second round: the middle of the noise alone, and that of the voice.
+        let part = |from: usize| db(speech::rms(&heard[from..from + 4800]) / 32_768.0);
+        levels.push((part(len + 2400), part(len + 10_400)));
     }
-    assert!(levels[0].abs() < 0.1 && levels[1].abs() < 0.1, "switched off: {levels:?}");
+    let [(noise, voice), off, on, half] = levels[..] else { unreachable!() };
+    assert!((noise + 26.1).abs() < 0.3, "{noise}");
+    assert!((off.0 - noise).abs() < 0.1 && (off.1 - voice).abs() < 0.1, "{off:?}");
+    assert!((on.0 - (noise - 20.0)).abs() < 1.5, "20 dB lower: {levels:?}");
+    assert!((half.0 - (noise - 10.0)).abs() < 1.5, "10 dB lower: {levels:?}");
+    assert!(voice - noise < 5.0 && on.1 - on.0 > 14.0, "the voice stands out: {levels:?}");
 }
 
 #[test]
