@@ -27,6 +27,7 @@ use std::time::Duration;
 use base::Redacted;
 use media::command::{BridgeId, MediaCommand, MediaEvent, StreamId};
 use media::dtls::BadKey;
+use media::mixer::MixerSettings;
 use media::player::Music;
 use media::tone::Country;
 use thiserror::Error;
@@ -48,6 +49,8 @@ pub struct MediaNetConfig {
     pub announcements: Vec<PathBuf>,
     /// Whose call progress tones are played.
     pub country: Country,
+    /// How several are mixed who are heard at once.
+    pub mixing: MixerSettings,
     /// Whether to ask for real-time scheduling; without the permission the workers are only nicer
     /// to themselves.
     pub realtime: bool,
@@ -81,6 +84,7 @@ impl Default for MediaNetConfig {
             music: None,
             announcements: Vec::new(),
             country: Country::default(),
+            mixing: MixerSettings::of_people(),
             realtime: true,
             overrun: Duration::from_millis(5),
             queue: 4096,
@@ -302,6 +306,7 @@ impl Handle {
             music: Arc::clone(music),
             seed: seed_of(config.seed, index),
             own_ports: Arc::clone(own_ports),
+            mixing: config.mixing,
             realtime: config.realtime,
             overrun: config.overrun,
             recordings,

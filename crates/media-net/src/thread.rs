@@ -16,6 +16,7 @@ use media::command::{
     BridgeId, Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId,
 };
 use media::dtls::Identity;
+use media::mixer::MixerSettings;
 use media::player::Music;
 use media::record::{Block, BlockSink, RecordCommand, RecordingId};
 use media::rtp::{DATAGRAM_MAX, HEADER_LEN as RTP_HEADER_LEN};
@@ -112,6 +113,8 @@ pub(crate) struct Setup {
     pub(crate) music: Arc<Music>,
     pub(crate) seed: [u8; 32],
     pub(crate) own_ports: Arc<OwnPorts>,
+    /// How several are mixed.
+    pub(crate) mixing: MixerSettings,
     pub(crate) realtime: bool,
     /// Lateness of a tick worth telling.
     pub(crate) overrun: Duration,
@@ -188,6 +191,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         epoll.add(setup.waker.fd(), WAKE)?;
         epoll.add(ticker.fd(), TICKED)?;
         let mut worker = Worker::new(Arc::clone(&setup.music), setup.seed, setup.clock.wall);
+        worker.set_mixing(setup.mixing);
         if let Some(Certificate { certificate, key }) = &setup.dtls {
             let identity = Identity::new(certificate, key.reveal(), setup.clock.start)?;
             worker.set_identity(Arc::new(identity));

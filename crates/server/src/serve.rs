@@ -274,6 +274,7 @@ fn start_media(
         music: engine.music.clone(),
         country: engine.tones,
         announcements: engine.announcements.clone(),
+        mixing: engine.mixing,
         realtime: engine.realtime,
         own_ports,
         recording: settings.core.media.recording.map(|_| RecordingConfig {

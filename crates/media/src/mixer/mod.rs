@@ -28,8 +28,11 @@ pub type Seats = u16;
 /// How a conference is mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MixerSettings {
-    /// Sources heard at once; of more, the loudest are.
+    /// Sources heard at once; of more, the loudest are, and who is spared.
     pub speakers_max: usize,
+    /// Who is at most so many dB below the loudest is heard whatever others do; `None`: nobody for
+    /// that reason.
+    pub spared_db: Option<u8>,
     /// Sources that are heard whatever others do: announcements, tones, a whispering supervisor.
     pub always: Seats,
     /// Whether a source that has been silent for 0.3 s, or not above −60 dBov yet, is left out, so
@@ -41,7 +44,21 @@ pub struct MixerSettings {
 
 impl Default for MixerSettings {
     fn default() -> Self {
-        Self { speakers_max: SEATS_MAX, always: 0, leaves_out_silence: true, normalises: false }
+        Self {
+            speakers_max: SEATS_MAX,
+            spared_db: None,
+            always: 0,
+            leaves_out_silence: true,
+            normalises: false,
+        }
+    }
+}
+
+impl MixerSettings {
+    /// How people are mixed: of more than four, those who are far below the loudest are left out,
+    /// with the noise around them; nobody who clearly speaks ever is.
+    pub fn of_people() -> Self {
+        Self { speakers_max: 4, spared_db: Some(20), ..Self::default() }
     }
 }
 
@@ -242,7 +259,9 @@ impl Mixer {
             }
         }
         let always = self.settings.always & self.present;
-        self.speakers.choose(&loudness, audible & !always, self.settings.speakers_max) | always
+        let MixerSettings { speakers_max, spared_db, .. } = self.settings;
+        let spared = spared_db.map_or(f32::INFINITY, |db| 10f32.powf(-f32::from(db) / 20.0));
+        self.speakers.choose(&loudness, audible & !always, speakers_max, spared) | always
     }
 
     /// Makes up a last frame of the sources that are gone, to be faded out.

@@ -28,6 +28,7 @@ use base::{Rng, Time, WallTime};
 use crate::codec::SAMPLES_MAX;
 use crate::command::{BridgeId, Codec, Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
 use crate::latch::Latched;
+use crate::mixer::MixerSettings;
 use crate::player::Music;
 use crate::reception::Arrival;
 use crate::record::{Block, Recorder, RecordingId};
@@ -99,6 +100,8 @@ pub struct Worker {
     conferences: BTreeMap<BridgeId, Box<Conference>>,
     /// Mixes there have been.
     mixes: u32,
+    /// How they are mixed.
+    mixing: MixerSettings,
     /// Calls whose mix changes after a tick.
     rearranged: Vec<BridgeId>,
     /// Slots of those who hear something that we play, or the end of it.
@@ -116,11 +119,11 @@ pub struct Worker {
     sounding: Vec<usize>,
     /// Slots towards whose peers a key is pressed.
     dialling: Vec<usize>,
+    /// Slots whose peers are silent and have told how that sounds.
+    pausing: Vec<usize>,
     paths: Paths,
     /// At most one a call.
     recorders: BTreeMap<RecordingId, Recorder>,
-    /// Slots whose peers are silent and have told how that sounds.
-    pausing: Vec<usize>,
     /// Samples of the packet in hand.
     samples: Box<[i16; SAMPLES_MAX]>,
 }
@@ -135,6 +138,7 @@ impl Worker {
             ids: BTreeMap::new(),
             conferences: BTreeMap::new(),
             mixes: 0,
+            mixing: MixerSettings::default(),
             rearranged: Vec::new(),
             players: Vec::new(),
             joiner: Joiner::new(),
@@ -146,16 +150,21 @@ impl Worker {
             pressing: Vec::new(),
             sounding: Vec::new(),
             dialling: Vec::new(),
+            pausing: Vec::new(),
             paths: Paths::default(),
             recorders: BTreeMap::new(),
             samples: Box::new([0; SAMPLES_MAX]),
         }
-            pausing: Vec::new(),
     }
 
     /// Whether there is nothing to do at a tick.
     pub fn is_idle(&self) -> bool {
         self.free.len() == self.streams.len()
+    }
+
+    /// How calls are mixed that change from now on; who is heard always is up to each of them.
+    pub fn set_mixing(&mut self, mixing: MixerSettings) {
+        self.mixing = mixing;
     }
 
     /// Plays other music from now on.
@@ -308,6 +317,7 @@ impl Worker {
             self.paths.welcome(slot);
         }
         self.sounding.extend(stream.tone.is_some().then_some(slot));
+        self.pausing.extend(stream.quiet.is_some().then_some(slot));
         self.players.extend(stream.is_played().then_some(slot));
         self.ids.insert(stream.id, slot);
         self.streams[slot] = Some(stream);
@@ -317,13 +327,13 @@ impl Worker {
 
     /// Removes a stream from everything that knows it.
     fn take_out(&mut self, slot: usize) -> Option<Box<Stream>> {
-        self.pausing.extend(stream.quiet.is_some().then_some(slot));
         self.unhear(slot);
         self.unheard(slot);
         self.players.retain(|player| *player != slot);
         self.pressing.retain(|pressing| *pressing != slot);
         self.sounding.retain(|sounding| *sounding != slot);
         self.dialling.retain(|dialling| *dialling != slot);
+        self.pausing.retain(|pausing| *pausing != slot);
         self.paths.forget(slot);
         let gone = self.streams.get_mut(slot).and_then(Option::take)?;
         self.free.push(slot);
@@ -333,7 +343,6 @@ impl Worker {
             recorder.track(gone.id, None);
         }
         Some(gone)
-        self.pausing.retain(|pausing| *pausing != slot);
     }
 
     /// Whether nothing happens before the next tick with what comes to a stream: nobody hears it but
@@ -379,6 +388,7 @@ impl Worker {
         self.tick_players(now, sink);
         self.tick_mixes(now, sink);
         self.tick_keys(now, sink);
+        self.tick_noise(now, sink);
         self.tick_paths(now, sink);
         self.tick_recorders(now, sink);
         self.ticks = (self.ticks + 1) % HOUSEKEEPING_TICKS;
@@ -388,7 +398,6 @@ impl Worker {
     }
 
     /// Takes an RTP packet; `None` when there is nothing to pass on.
-        self.tick_noise(now, sink);
     fn rtp(
         &mut self,
         now: Time,

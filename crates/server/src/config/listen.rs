@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use b2bua::config::{HoldSound, Listen, MediaConfig, NoisePolicy, RecordingPolicy, Ringback};
 use media::denoise::DenoiseSettings;
+use media::mixer::{MixerSettings, SEATS_MAX};
 use media::record::{Container, PausePolicy};
 use media::tone::Country;
 use sip::transport::Transport;
@@ -197,7 +198,25 @@ fn engine(section: &mut Section<'_>, directory: &Path) -> Engine {
         music: music.map(|at| at.value),
         tones: tones.map_or_else(Country::default, |at| at.value),
         announcements: Vec::new(),
+        mixing: mixing(section),
         realtime: section.flag("realtime", true),
+    }
+}
+
+/// How several are mixed who are heard at once.
+fn mixing(section: &mut Section<'_>) -> MixerSettings {
+    let usual = MixerSettings::of_people();
+    let spared = usual.spared_db.unwrap_or(0);
+    let spared = section.number("speakers_spared_db", 0..=60, spared.into());
+    MixerSettings {
+        speakers_max: values::size(section.number(
+            "speakers_max",
+            1..=SEATS_MAX as u64,
+            usual.speakers_max as u64,
+        )),
+        spared_db: u8::try_from(spared).ok().filter(|db| *db > 0),
+        normalises: section.flag("normalise_voices", usual.normalises),
+        ..usual
     }
 }
 
@@ -215,6 +234,9 @@ pub(super) fn codecs(section: &mut Section<'_>) -> Vec<String> {
         } else {
             seen.push(value);
         }
+    }
+    if !seen.is_empty() && sdp::standard_codecs(&seen).is_empty() {
+        section.problem(format!("`codecs` has none to speak in: {}", seen.join(", ")));
     }
     seen
 }
@@ -234,9 +256,6 @@ fn ports(section: &mut Section<'_>, sink: &Sink, listen: &[At<Listen>]) -> (u16,
     let (min, max) = (value(min, 10_000), value(max, 32_767));
     if min % 2 == 1 {
         sink.problem(&min_span, format!("`port_min` must be even (RFC 3550 §11), not {min}"));
-    }
-    if !seen.is_empty() && sdp::standard_codecs(&seen).is_empty() {
-        section.problem(format!("`codecs` has none to speak in: {}", seen.join(", ")));
     }
     if max.saturating_sub(min).saturating_add(1) < PORTS_PER_CALL {
         let reason = format!("{min} to {max} is too small: a call needs {PORTS_PER_CALL} ports");

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use b2bua::config::Config;
+use media::mixer::MixerSettings;
 use media::tone::Country;
 use toml::de::DeTable;
 
@@ -71,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) tones: Country,
     /// What entry points announce, by place.
     pub(crate) announcements: Vec<PathBuf>,
+    /// How several are mixed who are heard at once.
+    pub(crate) mixing: MixerSettings,
     /// Ask for real-time scheduling.
     pub(crate) realtime: bool,
 }

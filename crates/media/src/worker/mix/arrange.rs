@@ -95,7 +95,7 @@ impl Worker {
         for &slot in plan.iter().flat_map(|(_, sources, _)| sources) {
             self.tune_said(slot, true, conference.rate);
         }
-        conference.tell(&plan, &mut self.streams);
+        conference.tell(&plan, self.mixing, &mut self.streams);
         self.conferences.insert(bridge, conference);
     }
 
@@ -201,6 +201,7 @@ impl Conference {
     fn tell(
         &mut self,
         plan: &[(usize, Vec<usize>, Option<Beside>)],
+        settings: MixerSettings,
         streams: &mut [Option<Box<Stream>>],
     ) {
         let seat_of = |streams: &mut [Option<Box<Stream>>], slot| stream(streams, slot)?.seat;
@@ -223,7 +224,7 @@ impl Conference {
         }
         let is_mixed = |sound: Beside| self.seats.contains(&Seated::Sound(sound));
         self.sounds.retain(|playing| is_mixed(playing.sound));
-        let mut always = 0;
+        let mut always = self.confidants(listening);
         for (seat, seated) in self.seats.iter().enumerate() {
             let Seated::Sound(sound) = *seated else { continue };
             always |= 1 << seat;
@@ -232,8 +233,19 @@ impl Conference {
                 self.sounds.push(Playing { sound, at: 0, resampler });
             }
         }
-        self.mixer.set_settings(MixerSettings { always, ..MixerSettings::default() });
+        self.mixer.set_settings(MixerSettings { always, ..settings });
         self.free_coders(listening, streams);
+    }
+
+    /// Who is heard by some and not by all others: who whispers is not left out for who speaks to all.
+    fn confidants(&self, listening: Seats) -> Seats {
+        let is_confidant = |seat: &Seat| {
+            let hears = |listener: Seat| self.mixer.hears(listener) & (1 << seat) != 0;
+            let mut others = seats(listening & !(1 << seat));
+            let mut them = seats(listening);
+            them.any(hears) && others.any(|listener| !hears(listener))
+        };
+        (0..SEATS_MAX).filter(is_confidant).fold(0, |all: Seats, seat| all | 1 << seat)
     }
 
     fn tune_coder(&mut self, seat: Seat, listener: &Stream) {
