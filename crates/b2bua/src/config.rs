@@ -238,6 +238,26 @@ impl Default for NoisePolicy {
     }
 }
 
+/// What one level decides about noise removal (N2): an agent, a queue, a trunk. What it leaves open
+/// is up to the next wider one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoiseChoice {
+    /// Whether noise is removed.
+    pub enabled: Option<bool>,
+    /// How much, see [`DenoiseSettings::attenuation_limit_db`].
+    pub attenuation_limit_db: Option<u8>,
+}
+
+impl NoiseChoice {
+    /// What this level says, and where it says nothing, `wider`.
+    pub fn or(self, wider: Self) -> Self {
+        Self {
+            enabled: self.enabled.or(wider.enabled),
+            attenuation_limit_db: self.attenuation_limit_db.or(wider.attenuation_limit_db),
+        }
+    }
+}
+
 /// Registrar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegistrarConfig {
@@ -284,9 +304,10 @@ pub struct Extension {
     pub calls_max: usize,
     /// New calls a minute; ATTACKS 17.
     pub calls_per_minute_max: u32,
-    /// Whether this agent hears customers without their noise; `None` = as the trunk or the
-    /// organisation says (N2).
-    pub noise_removal: Option<bool>,
+    /// How this agent hears customers: with or without their noise.
+    pub noise_removal: NoiseChoice,
+    /// How it is heard itself.
+    pub own_noise_removal: NoiseChoice,
     /// How its audio is protected.
     pub srtp: SrtpPolicy,
     /// How pressed keys are told.
@@ -328,8 +349,8 @@ pub struct Trunk {
     pub calls_per_second_max: u32,
     /// Whether its 3xx answers are followed.
     pub follow_redirects: bool,
-    /// Whether noise is removed from what its callers say; `None` = as the organisation says (N2).
-    pub noise_removal: Option<bool>,
+    /// Whether noise is removed from what its callers say.
+    pub noise_removal: NoiseChoice,
     /// How its audio is protected.
     pub srtp: SrtpPolicy,
     /// How pressed keys are told.

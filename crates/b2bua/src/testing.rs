@@ -8,8 +8,8 @@ use sip::transport::Transport;
 
 use crate::config::{
     Algorithm, CallerIdStyle, Config, DtmfForm, EntryPoint, Extension, FeatureCodes, HoldSound,
-    InteractionPolicy, Listen, MediaConfig, Network, NoisePolicy, NumberRules, RegistrarConfig,
-    Ringback, Route, SecurityConfig, SipLimits, SrtpPolicy, Trunk,
+    InteractionPolicy, Listen, MediaConfig, Network, NoiseChoice, NoisePolicy, NumberRules,
+    RegistrarConfig, Ringback, Route, SecurityConfig, SipLimits, SrtpPolicy, Trunk,
 };
 
 /// A node at 127.0.0.1:5060 with extensions 1001–1004, trunk `carrier` at 127.0.0.2 and trunk
@@ -119,7 +119,8 @@ pub fn extension(number: &str) -> Extension {
         routes: vec!["out".into()],
         calls_max: 1000,
         calls_per_minute_max: 60_000,
-        noise_removal: None,
+        noise_removal: NoiseChoice::default(),
+        own_noise_removal: NoiseChoice::default(),
         dtmf: DtmfForm::Auto,
         srtp: SrtpPolicy::Auto,
     }
@@ -144,7 +145,7 @@ pub fn trunk(name: &str) -> Trunk {
         calls_max: 1000,
         calls_per_second_max: 1000,
         follow_redirects: true,
-        noise_removal: None,
+        noise_removal: NoiseChoice::default(),
         dtmf: DtmfForm::Auto,
         srtp: SrtpPolicy::Auto,
     }

@@ -194,7 +194,9 @@ impl Core {
             let listener = state.listener(leg);
             let Some(leg) = self.legs.get_mut(&leg) else { continue };
             let switched = state.switched(leg.id());
-            let noise = noise::removal(&self.config, leg.party(), listener.as_ref(), switched);
+            let queue = state.queue_noise();
+            let (speaker, listener) = (leg.party(), listener.as_ref());
+            let noise = noise::removal(&self.config, speaker, listener, queue, switched);
             let kept = codes::kept_keys(&self.config, &state.call, leg);
             let new = leg.stream_config(&mut state.codecs, &self.config, noise, kept);
             if let Some(config) = new {

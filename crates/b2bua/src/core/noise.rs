@@ -7,34 +7,41 @@ use serde::{Deserialize, Serialize};
 
 use super::{CallState, Core};
 use crate::api::NoiseDirection;
-use crate::config::Config;
+use crate::config::{Config, NoiseChoice};
 use crate::party::Party;
 
-/// What the stream of `speaker` shall do for `listener`. `switched` is what was decided for this
-/// interaction by hand (N3): then the stream stays ready to be switched again.
+/// What the stream of `speaker` shall do for `listener`. `queue` is what the queue decides that the
+/// call came by; `switched` what was decided for this interaction by hand (N3): then the stream
+/// stays ready to be switched again.
 pub(super) fn removal(
     config: &Config,
     speaker: &Party,
     listener: Option<&Party>,
+    queue: NoiseChoice,
     switched: Option<Switched>,
 ) -> Option<NoiseRemoval> {
     let policy = config.media.noise_removal;
-    let agent = |party: Option<&Party>| match party {
-        Some(Party::Extension(at)) => config.extensions[*at].noise_removal,
-        Some(Party::Trunk(_)) | None => None,
-    };
-    let configured = match speaker {
-        // The agent who hears the customer, the trunk the customer comes from, the organisation.
+    // Who says nothing about it leaves it to the next: agent, queue, trunk, organisation (N2).
+    let (chosen, usual) = match speaker {
         Party::Trunk(at) => {
-            agent(listener).or(config.trunks[*at].noise_removal).unwrap_or(policy.from_customer)
+            let agent = match listener {
+                Some(Party::Extension(at)) => config.extensions[*at].noise_removal,
+                Some(Party::Trunk(_)) | None => NoiseChoice::default(),
+            };
+            (agent.or(queue).or(config.trunks[*at].noise_removal), policy.from_customer)
         }
-        Party::Extension(_) => policy.from_agent,
+        Party::Extension(at) => {
+            (config.extensions[*at].own_noise_removal.or(queue), policy.from_agent)
+        }
     };
+    let attenuation_limit_db =
+        chosen.attenuation_limit_db.unwrap_or(policy.settings.attenuation_limit_db);
+    let settings = DenoiseSettings { attenuation_limit_db };
     match switched.filter(|_| !policy.locked) {
-        Some(Switched { enabled, settings }) => {
-            Some(NoiseRemoval { enabled, settings: settings.unwrap_or(policy.settings) })
+        Some(Switched { enabled, settings: by_hand }) => {
+            Some(NoiseRemoval { enabled, settings: by_hand.unwrap_or(settings) })
         }
-        None => configured.then_some(NoiseRemoval { enabled: true, settings: policy.settings }),
+        None => chosen.enabled.unwrap_or(usual).then_some(NoiseRemoval { enabled: true, settings }),
     }
 }
 
@@ -50,6 +57,11 @@ impl CallState {
     /// What was decided by hand for what `leg` says.
     pub(super) fn switched(&self, leg: LegId) -> Option<Switched> {
         self.noise.iter().find(|(of, _)| *of == leg).map(|(_, switched)| *switched)
+    }
+
+    /// What the queue decides by which this call came: none so far.
+    pub(super) fn queue_noise(&self) -> NoiseChoice {
+        NoiseChoice::default()
     }
 
     /// The legs whose noise is meant: what a participant says, what it hears from the others, or
@@ -90,7 +102,8 @@ mod tests {
     fn is_on(config: &Config, speaker: &Party, switched: Option<bool>) -> Option<bool> {
         let listener = if *speaker == AGENT { CUSTOMER } else { AGENT };
         let switched = switched.map(|enabled| Switched { enabled, settings: None });
-        removal(config, speaker, Some(&listener), switched).map(|removal| removal.enabled)
+        removal(config, speaker, Some(&listener), NoiseChoice::default(), switched)
+            .map(|removal| removal.enabled)
     }
 
     #[test]
@@ -103,13 +116,50 @@ mod tests {
     #[test]
     fn n2_the_narrowest_setting_counts() {
         let mut config = testing::config();
-        config.trunks[0].noise_removal = Some(false);
+        config.trunks[0].noise_removal.enabled = Some(false);
         assert_eq!(is_on(&config, &CUSTOMER, None), None, "trunk over organisation");
-        config.extensions[0].noise_removal = Some(true);
+        config.extensions[0].noise_removal.enabled = Some(true);
         assert_eq!(is_on(&config, &CUSTOMER, None), Some(true), "agent over trunk");
         assert_eq!(is_on(&config, &CUSTOMER, Some(false)), Some(false), "interaction over agent");
         config.media.noise_removal.from_agent = true;
         assert_eq!(is_on(&config, &AGENT, None), Some(true));
+        config.extensions[0].own_noise_removal.enabled = Some(false);
+        assert_eq!(is_on(&config, &AGENT, None), None, "agent over organisation");
+        assert_eq!(is_on(&config, &AGENT, Some(true)), Some(true));
+    }
+
+    #[test]
+    fn n2_every_level_has_its_attenuation_and_only_what_it_says_counts() {
+        let mut config = testing::config();
+        let limit = |config: &Config, speaker: &Party, queue, switched| {
+            let listener = if *speaker == AGENT { CUSTOMER } else { AGENT };
+            let removal = removal(config, speaker, Some(&listener), queue, switched)?;
+            Some(removal.settings.attenuation_limit_db)
+        };
+        let none = NoiseChoice::default();
+        let of = |db| NoiseChoice { enabled: None, attenuation_limit_db: Some(db) };
+        let off = NoiseChoice { enabled: Some(false), attenuation_limit_db: None };
+        config.media.noise_removal.settings.attenuation_limit_db = 30;
+        assert_eq!(limit(&config, &CUSTOMER, none, None), Some(30));
+        config.trunks[0].noise_removal = of(20);
+        assert_eq!(limit(&config, &CUSTOMER, none, None), Some(20), "on as the organisation says");
+        assert_eq!(limit(&config, &CUSTOMER, of(15), None), Some(15), "queue over trunk");
+        assert_eq!(limit(&config, &CUSTOMER, off, None), None);
+        config.extensions[0].noise_removal.enabled = Some(true);
+        assert_eq!(limit(&config, &CUSTOMER, off, None), Some(20), "agent over queue");
+        config.extensions[0].noise_removal.attenuation_limit_db = Some(12);
+        assert_eq!(limit(&config, &CUSTOMER, of(15), None), Some(12));
+        let by_hand = |settings| Some(Switched { enabled: true, settings });
+        assert_eq!(limit(&config, &CUSTOMER, none, by_hand(None)), Some(12));
+        let six = DenoiseSettings { attenuation_limit_db: 6 };
+        assert_eq!(limit(&config, &CUSTOMER, none, by_hand(Some(six))), Some(6));
+        assert_eq!(
+            limit(&config, &AGENT, none, by_hand(None)),
+            Some(30),
+            "what it says is its own"
+        );
+        config.extensions[0].own_noise_removal = of(18);
+        assert_eq!(limit(&config, &AGENT, none, by_hand(None)), Some(18));
     }
 
     #[test]

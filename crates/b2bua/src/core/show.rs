@@ -101,7 +101,8 @@ impl Core {
         let removal = legs.first().and_then(|leg| {
             let switched = state.switched(leg.leg);
             let listener = state.listener(leg.leg);
-            noise::removal(&self.config, &Party::of_key(leg.party), listener.as_ref(), switched)
+            let (party, queue) = (Party::of_key(leg.party), state.queue_noise());
+            noise::removal(&self.config, &party, listener.as_ref(), queue, switched)
         });
         NoiseSnapshot { enabled: removal.is_some_and(|removal| removal.enabled) }
     }

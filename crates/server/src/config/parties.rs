@@ -10,7 +10,7 @@ use sip::transport::Transport;
 use super::listen::speaks;
 use super::reader::{At, Section, Sink, Span};
 use super::secret::password;
-use super::trunks::{DTMF, Offered, ReadTrunk, SRTP, TRUNKS_MAX, trunk};
+use super::trunks::{DTMF, Offered, ReadTrunk, SRTP, TRUNKS_MAX, noise, trunk};
 use super::{Tls, values};
 
 /// Most extensions, and most entry points.
@@ -134,7 +134,8 @@ fn extension(
             1..=100_000,
             30,
         )),
-        noise_removal: section.flag_if_any("noise_removal"),
+        noise_removal: noise(&mut section, "noise_removal", "noise_attenuation_db"),
+        own_noise_removal: noise(&mut section, "own_noise_removal", "own_noise_attenuation_db"),
         srtp: section.word("srtp", SRTP, SrtpPolicy::Auto),
         dtmf: section.word("dtmf", DTMF, DtmfForm::Auto),
     };

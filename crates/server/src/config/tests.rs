@@ -1,5 +1,5 @@
 use super::*;
-use b2bua::config::{CallerIdStyle, PlusRule};
+use b2bua::config::{CallerIdStyle, NoiseChoice, PlusRule};
 use std::time::Duration;
 
 const LISTEN: &str = "[[listen]]\ntransport = 'udp'\naddress = '127.0.0.1:5060'\n";
@@ -22,6 +22,31 @@ fn the_example_passes_its_own_check() {
     assert_eq!(trunk.outbound_numbers.plus, PlusRule::Add);
     assert_eq!(trunk.caller_id, CallerIdStyle::From);
     assert_eq!(settings.core.listen.len(), 3);
+}
+
+#[test]
+fn conferences_are_mixed_as_is_said() {
+    let mixing = |text: &str| read_text(&format!("{LISTEN}{text}")).unwrap().engine.mixing;
+    let usual = mixing("");
+    assert_eq!(usual, MixerSettings::of_people());
+    assert_eq!((usual.speakers_max, usual.spared_db, usual.normalises), (4, Some(20), false));
+    let text = "[media]\nspeakers_max = 6\nspeakers_spared_db = 0\nnormalise_voices = true\n";
+    let set = mixing(text);
+    assert_eq!((set.speakers_max, set.spared_db, set.normalises), (6, None, true));
+}
+
+#[test]
+fn n2_each_level_may_say_whether_noise_is_removed_and_how_much() {
+    let text = "[noise_removal]\nattenuation_limit_db = 25\n\
+        [[extension]]\nnumber = '1001'\npassword = 'long-enough'\nnoise_attenuation_db = 12\n\
+        own_noise_removal = true\nown_noise_attenuation_db = 18\n\
+        [[trunk]]\nname = 'a'\ntargets = ['sip:192.0.2.1']\nnoise_removal = false\n";
+    let core = read_text(&format!("{LISTEN}{text}")).unwrap().core;
+    assert_eq!(core.media.noise_removal.settings.attenuation_limit_db, 25);
+    let of = |enabled, attenuation_limit_db| NoiseChoice { enabled, attenuation_limit_db };
+    assert_eq!(core.extensions[0].noise_removal, of(None, Some(12)));
+    assert_eq!(core.extensions[0].own_noise_removal, of(Some(true), Some(18)));
+    assert_eq!(core.trunks[0].noise_removal, of(Some(false), None));
 }
 
 #[test]
@@ -146,6 +171,14 @@ const ROWS: &[(&str, &str)] = &[
     ("[media]\nport_min = 5000\nport_max = 6000\n", "f:3: 127.0.0.1:5060 lies in the RTP range"),
     ("[media]\ncodecs = ['PCMU', 'mp3']\n", "f:5: \"mp3\" is no codec"),
     ("[media]\ncodecs = ['PCMU', 'pcmu']\n", "f:5: codec pcmu stands twice"),
+    ("[media]\ncodecs = ['CN', 'telephone-event']\n", "f:4: `codecs` has none to speak in"),
+    ("[media]\nspeakers_max = 0\n", "f:5: `speakers_max` must lie between 1 and 16, not 0"),
+    ("[media]\nspeakers_spared_db = 61\n", "f:5: `speakers_spared_db` must lie between 0 and 60"),
+    ("[media]\nnormalise_voices = 1\n", "f:5: `normalise_voices`"),
+    (
+        "[[extension]]\nnumber = '1001'\npassword = 'long-enough'\nown_noise_attenuation_db = 61\n",
+        "f:7: `own_noise_attenuation_db` must lie between 0 and 60",
+    ),
     ("[media]\nipv4 = '0.0.0.0'\n", "f:4: RTP is bound to 0.0.0.0"),
     ("[media]\nipv6 = '127.0.0.1'\n", "f:5: `ipv6`: \"127.0.0.1\" is no IPv6 address"),
     ("[registrar]\nexpires_max_s = 30\n", "f:4: `expires_min_s` ≤"),

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use b2bua::config::{
-    CallerIdStyle, DtmfForm, Network, NumberRules, PlusRule, PrefixRule, SrtpPolicy, Trunk,
-    TrunkCredentials,
+    CallerIdStyle, DtmfForm, Network, NoiseChoice, NumberRules, PlusRule, PrefixRule, SrtpPolicy,
+    Trunk, TrunkCredentials,
 };
+use media::denoise::DenoiseSettings;
 
 use super::listen::codecs;
 use super::reader::{At, Section, Sink};
@@ -79,7 +80,7 @@ pub(super) fn trunk(
             10,
         )),
         follow_redirects: section.flag("follow_redirects", true),
-        noise_removal: section.flag_if_any("noise_removal"),
+        noise_removal: noise(&mut section, "noise_removal", "noise_attenuation_db"),
         srtp: section.word("srtp", SRTP, SrtpPolicy::Auto),
         dtmf: section.word("dtmf", DTMF, DtmfForm::Auto),
     };
@@ -132,6 +133,21 @@ fn consistent(trunk: &Trunk, section: &Section<'_>, offered: Offered) {
         section.problem(
             "`tls_name` needs a [[listen]] with transport \"tls\" and `client_ca` in [tls]",
         );
+    }
+}
+
+/// What one level decides about noise removal.
+pub(super) fn noise(
+    section: &mut Section<'_>,
+    enabled: &'static str,
+    limit: &'static str,
+) -> NoiseChoice {
+    let most = DenoiseSettings::ATTENUATION_LIMIT_DB_MAX;
+    NoiseChoice {
+        enabled: section.flag_if_any(enabled),
+        attenuation_limit_db: section
+            .number_at(limit, 0..=most.into())
+            .map(|at| u8::try_from(at.value).unwrap_or(most)),
     }
 }
 
