@@ -132,6 +132,7 @@ fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std
             MediaEvent::Overrun { .. } => overruns += 1,
             MediaEvent::Path { .. } => {}
             MediaEvent::BindFailed { .. }
+            | MediaEvent::Broken { .. }
             | MediaEvent::FirstPacket { .. }
             | MediaEvent::RtpTimeout { .. }
             | MediaEvent::RtpResumed { .. }

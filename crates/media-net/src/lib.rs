@@ -267,6 +267,16 @@ impl MediaNet {
         result
     }
 
+    /// Makes the handling of a stream panic, so that tests can see what that costs (ATTACKS 35).
+    #[cfg(debug_assertions)]
+    #[doc(hidden)]
+    pub fn poison(&self, stream: StreamId, moment: media::worker::Moment) {
+        let place = self.places().get(&stream).copied().unwrap_or(0);
+        let Handle { inbox, waker, .. } = &self.workers[place];
+        inbox.poison(stream, moment);
+        waker.wake();
+    }
+
     fn places(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, usize>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }

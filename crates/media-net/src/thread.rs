@@ -5,6 +5,7 @@ mod pacing;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 
 use base::{Time, WallTime};
 use media::command::{
-    BridgeId, Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId,
+    BridgeId, Hear, LocalPorts, MediaCommand, MediaEvent, StreamConfig, StreamId, StreamStats,
 };
 use media::dtls::Identity;
 use media::mixer::MixerSettings;
@@ -22,7 +23,7 @@ use media::record::{Block, BlockSink, RecordCommand, RecordingId};
 use media::rtp::{DATAGRAM_MAX, HEADER_LEN as RTP_HEADER_LEN};
 use media::sound::Sounds;
 use media::stream::Numbers;
-use media::worker::{Channel, Sink, Slot, TICK, Traveller, Worker};
+use media::worker::{Channel, Remains, Sink, Slot, TICK, Traveller, Worker};
 
 use crate::ports::{OwnPorts, Port, Ports, RECEIVE_BUFFER};
 use crate::recording::{RecordingQueue, RecordingSink};
@@ -51,6 +52,9 @@ struct Letters {
     closing: Vec<StreamId>,
     music: Option<(Arc<Music>, Sounds)>,
     shutdown: bool,
+    /// Streams that are to panic, for tests.
+    #[cfg(debug_assertions)]
+    poison: Vec<(StreamId, media::worker::Moment)>,
 }
 
 impl Inbox {
@@ -64,6 +68,11 @@ impl Inbox {
 
     pub(crate) fn shut_down(&self) {
         self.letters().shutdown = true;
+    }
+
+    #[cfg(debug_assertions)]
+    pub(crate) fn poison(&self, stream: StreamId, moment: media::worker::Moment) {
+        self.letters().poison.push((stream, moment));
     }
 
     fn letters(&self) -> MutexGuard<'_, Letters> {
@@ -130,6 +139,8 @@ pub(crate) struct Thread<E> {
     worker: Worker,
     rim: Rim<E>,
     slots: HashMap<StreamId, Slot>,
+    /// Figures of streams that were given up and are not closed yet.
+    remains: HashMap<StreamId, Box<StreamStats>>,
     epoll: Epoll,
     ticker: Ticker,
     buffers: Box<[[u8; DATAGRAM_MAX + 1]; KEPT]>,
@@ -201,6 +212,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             worker,
             rim: Rim { ports: Vec::new(), recordings: HashMap::new(), events },
             slots: HashMap::new(),
+            remains: HashMap::new(),
             epoll,
             ticker,
             buffers: Box::new([[0; DATAGRAM_MAX + 1]; KEPT]),
@@ -236,10 +248,48 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 self.tick(now);
             }
             // After the packets: tokens must not outlive their sockets.
+            self.give_up();
             if woken && self.obey(now).is_break() {
                 return;
             }
         }
+    }
+
+    /// Closes the streams of calls in whose handling something panicked (ATTACKS 35).
+    fn give_up(&mut self) {
+        while let Some((bridge, remains)) = self.worker.give_up() {
+            tracing::error!(%bridge, streams = remains.len(), "panicked: a call's audio is given up");
+            for Remains { stream, slot, stats } in remains {
+                self.hurry(slot);
+                if let Some(ports) = self.rim.ports.get_mut(slot.0) {
+                    *ports = None;
+                }
+                if self.slots.remove(&stream).is_some() {
+                    self.remains.insert(stream, stats);
+                }
+                self.rim.event(MediaEvent::Broken { stream });
+            }
+        }
+    }
+
+    /// Does a piece of work for a call, whose streams are given up when it panics.
+    fn guard<T>(
+        &mut self,
+        bridge: Option<BridgeId>,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        match (catch_unwind(AssertUnwindSafe(|| work(self))), bridge) {
+            (Ok(done), _) => Some(done),
+            (Err(_), Some(bridge)) => {
+                self.worker.blame(bridge);
+                None
+            }
+            (Err(panic), None) => resume_unwind(panic),
+        }
+    }
+
+    fn bridge_of(&self, stream: StreamId) -> Option<BridgeId> {
+        self.worker.bridge_of(*self.slots.get(&stream)?)
     }
 
     fn now(&self) -> Time {
@@ -319,6 +369,13 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             }
             return std::ops::ControlFlow::Break(());
         }
+        #[cfg(debug_assertions)]
+        for (stream, moment) in letters.poison {
+            if let Some(&slot) = self.slots.get(&stream) {
+                self.worker.poison(slot, moment);
+            }
+        }
+        self.give_up();
         self.set_ticking(now);
         std::ops::ControlFlow::Continue(())
     }
@@ -329,7 +386,9 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             if let Some((bridge, arrivals)) = &self.awaited {
                 let (bridge, arrived) = (*bridge, arrivals.try_recv());
                 match arrived {
-                    Ok(passenger) => self.welcome(bridge, passenger),
+                    Ok(passenger) => {
+                        self.guard(Some(bridge), |this| this.welcome(bridge, passenger));
+                    }
                     Err(TryRecvError::Empty) => return false,
                     // It was closed before, or its worker is gone.
                     Err(TryRecvError::Disconnected) => {}
@@ -337,9 +396,14 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 self.awaited = None;
             }
             match self.setup.commands.try_recv() {
-                Ok(Order::Obey(command)) => self.command(now, command),
+                Ok(Order::Obey(command)) => {
+                    let bridge = self.bridge_of_command(&command);
+                    self.guard(bridge, |this| this.command(now, command));
+                }
                 Ok(Order::Leave { stream, passage, waker }) => {
-                    if let Some(passenger) = self.let_go(stream) {
+                    self.remains.remove(&stream);
+                    let bridge = self.bridge_of(stream);
+                    if let Some(Some(passenger)) = self.guard(bridge, |this| this.let_go(stream)) {
                         // There is room for one, and nobody else sends.
                         let _ = passage.try_send(passenger);
                     }
@@ -369,6 +433,23 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         let slot = self.worker.arrive(traveller, bridge);
         if let Err(error) = self.settle(stream, slot, ports) {
             tracing::error!(%stream, %error, "moved, but cannot be watched");
+        }
+    }
+
+    /// The call that a command is about.
+    fn bridge_of_command(&self, command: &MediaCommand) -> Option<BridgeId> {
+        match command {
+            MediaCommand::Open { bridge, .. }
+            | MediaCommand::Move { bridge, .. }
+            | MediaCommand::Record { bridge, .. } => Some(*bridge),
+            MediaCommand::Configure { stream, .. }
+            | MediaCommand::Press { stream, .. }
+            | MediaCommand::PassKeys { stream }
+            | MediaCommand::Announce { stream, .. }
+            | MediaCommand::Hush { stream }
+            | MediaCommand::Close { stream }
+            | MediaCommand::Hear { listener: stream, .. } => self.bridge_of(*stream),
+            MediaCommand::Shutdown => None,
         }
     }
 
@@ -478,11 +559,15 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     fn close(&mut self, now: Time, stream: StreamId) {
         let slot = self.slots.remove(&stream);
         let stats = slot.and_then(|slot| {
-            self.forget_paced(now, slot);
-            let stats = self.worker.close(now, slot, &mut self.rim);
+            let bridge = self.worker.bridge_of(slot);
+            let stats = self.guard(bridge, |this| {
+                this.forget_paced(now, slot);
+                this.worker.close(now, slot, &mut this.rim)
+            });
             self.rim.ports[slot.0] = None;
-            stats
+            stats.flatten()
         });
+        let stats = stats.or_else(|| self.remains.remove(&stream));
         self.rim.event(MediaEvent::Closed { stream, stats: stats.unwrap_or_default() });
     }
 

@@ -84,6 +84,7 @@ fn a_thousand_calls_leave_nothing_behind() {
             match events.recv_timeout(Duration::from_secs(10)).unwrap() {
                 MediaEvent::Closed { .. } => open -= 1,
                 MediaEvent::BindFailed { stream, error, .. } => panic!("{stream}: {error}"),
+                MediaEvent::Broken { stream } => panic!("{stream} is broken"),
                 MediaEvent::FirstPacket { .. }
                 | MediaEvent::RtpTimeout { .. }
                 | MediaEvent::RtpResumed { .. }

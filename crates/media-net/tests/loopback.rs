@@ -586,3 +586,43 @@ fn a_stream_may_be_closed_while_it_moves() {
     engine.open(&again, LocalPorts { ip: LOCALHOST, rtp: b.server.port(), rtcp: None });
     engine.close(&again);
 }
+
+/// ATTACKS 35: a panic in the handling of one call, on the thread of another.
+#[cfg(debug_assertions)]
+#[test]
+fn a_call_that_panics_ends_alone_and_its_ports_are_free() {
+    use media::worker::Moment;
+    for moment in [Moment::Packet, Moment::Look] {
+        let engine = Engine::start(MediaNetConfig::default());
+        let (mut a, mut b) = engine.call(&[PCMU], &[PCMU]);
+        let mut others = [2, 3].map(|id| engine.phone(id, &[PCMU]));
+        engine.hear(&others[0], Hear::Stream(others[1].stream));
+        engine.hear(&others[1], Hear::Stream(others[0].stream));
+        engine.settle();
+        a.say(0, b"one");
+        assert_eq!(b.hear().unwrap().1, b"one");
+        engine.media.poison(b.stream, moment);
+        engine.settle();
+        for n in 0..100u8 {
+            a.say(0, &[n; 160]);
+            b.say(0, &[n; 160]);
+            others[0].say(0, &[n; 160]);
+            assert_eq!(others[1].hear().unwrap().1, [n; 160], "{moment:?}");
+            std::thread::sleep(Duration::from_millis(15));
+        }
+        let mut broken = [(); 2].map(|()| {
+            engine.event(|event| match event {
+                MediaEvent::Broken { stream } => Some(stream),
+                _ => None,
+            })
+        });
+        broken.sort_unstable();
+        assert_eq!(broken, [a.stream, b.stream], "{moment:?}");
+        assert!(engine.close(&a).packets_received > 0, "{moment:?}: figures of before");
+        engine.close(&b);
+        let again = Phone { stream: StreamId(4), server: a.server, ..Phone::new(4, LOCALHOST) };
+        engine.open(&again, LocalPorts { ip: LOCALHOST, rtp: a.server.port(), rtcp: None });
+        engine.close(&again);
+        assert_eq!(engine.close(&others[0]).packets_received, 100, "{moment:?}");
+    }
+}

@@ -70,8 +70,9 @@ fn record(format: RecordFormat, pcm: &[i16], sink: &mut impl BlockSink) {
         let now = Time::ZERO + Duration::from_millis(20) * n as u32;
         for (stream, _) in sides {
             let (timestamp, rate) = ((n * len) as u32, format.rate);
-            let clock = Clock::Peer(0);
-            recorder.hear(now, &Heard { stream, timestamp, clock, clock_rate: rate, rate, pcm });
+            let (clock, age) = (Clock::Peer(0), Duration::ZERO);
+            recorder
+                .hear(now, &Heard { stream, timestamp, clock, clock_rate: rate, rate, pcm, age });
         }
         recorder.tick(now, sink);
     }

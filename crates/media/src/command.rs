@@ -148,7 +148,8 @@ pub struct StreamConfig {
     /// Packet time the peer asked for, milliseconds. Our own packets (music) are always of 20 ms,
     /// which every receiver must take (RFC 3551 §4.2).
     pub ptime_ms: u8,
-    /// Silence of the peer, RTP and RTCP alike, after which [`MediaEvent::RtpTimeout`] is told.
+    /// Time without RTP of the peer, whatever RTCP it sends, after which
+    /// [`MediaEvent::RtpTimeout`] is told.
     pub rtp_timeout: Option<Duration>,
     /// Whether packets go to where the peer's come from (RFC 4961), not to what SDP says.
     pub symmetric: bool,
@@ -308,6 +309,12 @@ pub enum MediaEvent {
     },
     /// The peer has been silent for its time-out. Told once, until it resumes.
     RtpTimeout {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Something panicked in the handling of its call (ATTACKS 35): the stream is closed, as all of
+    /// its call are. [`MediaCommand::Close`] is awaited all the same.
+    Broken {
         /// Which stream.
         stream: StreamId,
     },

@@ -11,9 +11,10 @@
 mod repair;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::codec::{Decoder, Format, PACKET_MS_MAX, SAMPLES_MAX};
-use crate::command::{NoiseRemoval, Payload};
+use crate::command::{Codec, NoiseRemoval, Payload};
 use crate::denoise::{DenoiseSettings, Denoiser, RATES_HZ};
 use crate::dtmf::{Signals, ToneDetector};
 use crate::resampler::Resampler;
@@ -23,6 +24,8 @@ use repair::Repair;
 const LINES_MAX: usize = 4;
 /// Samples of 20 ms at the highest rate.
 const FLUSH_MAX: usize = 960;
+/// What decoders with a look-ahead and resamplers reach back.
+const REACH: Duration = Duration::from_millis(10);
 /// A step of the timestamps beyond this many seconds is a new start.
 const STEP_MAX_S: u32 = 5;
 
@@ -304,6 +307,18 @@ impl Ear {
     /// Whether what it hears differs from what came, and must not be relayed past it.
     pub(crate) fn is_processing(&self) -> bool {
         self.made_for.noise.is_some() && RATES_HZ.contains(&self.made_for.rate)
+    }
+
+    /// How much older than its packet what is heard may be: noise removal holds it back, and decoders
+    /// and resamplers reach back.
+    pub(crate) fn age(&self) -> Duration {
+        let held = self.denoiser.as_ref().map_or(0, Denoiser::delay_samples) as u64;
+        let is_plain = |line: &Line| {
+            line.resampler.is_none()
+                && matches!(line.format.codec, Codec::Pcmu | Codec::Pcma | Codec::L16)
+        };
+        let reach = if self.lines.iter().all(is_plain) { Duration::ZERO } else { REACH };
+        Duration::from_micros(held * 1_000_000 / u64::from(self.rate())) + reach
     }
 
     /// Whether packets of this type can be heard.

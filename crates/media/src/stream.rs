@@ -114,6 +114,9 @@ pub(crate) struct Stream {
     pub(crate) cname: Box<str>,
     /// Figures that no part keeps.
     pub(crate) stats: StreamStats,
+    /// Where it is to panic, for tests.
+    #[cfg(debug_assertions)]
+    pub(crate) poison: Option<crate::worker::Moment>,
 }
 
 /// A key that is down, told by its tones.
@@ -210,6 +213,8 @@ impl Stream {
             watch: Watch::default(),
             cname: rng.token(CNAME_LEN).into(),
             stats: StreamStats::default(),
+            #[cfg(debug_assertions)]
+            poison: None,
         }
     }
 

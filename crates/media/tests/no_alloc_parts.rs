@@ -73,9 +73,16 @@ fn a_recording_allocates_nothing_per_packet() {
         let mut step = |n: u64, sink: &mut Count| {
             for (stream, _) in sides {
                 let timestamp = n as u32 * 160;
-                let clock = Clock::Peer(0);
-                let heard =
-                    Heard { stream, timestamp, clock, clock_rate: 8000, rate: 8000, pcm: &pcm };
+                let (clock, age) = (Clock::Peer(0), Duration::ZERO);
+                let heard = Heard {
+                    stream,
+                    timestamp,
+                    clock,
+                    clock_rate: 8000,
+                    rate: 8000,
+                    pcm: &pcm,
+                    age,
+                };
                 recorder.hear(at(n), &heard);
             }
             recorder.tick(at(n), sink);

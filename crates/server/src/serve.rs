@@ -286,7 +286,7 @@ fn start_media(
         ..MediaNetConfig::default()
     };
     let events = move |event| {
-        let ends_a_stream = matches!(event, MediaEvent::Closed { .. });
+        let ends_a_stream = matches!(event, MediaEvent::Closed { .. } | MediaEvent::Broken { .. });
         match inputs.try_send(Input::Media(event)) {
             // The record of its call waits for this one. The core never waits for us: no deadlock.
             Err(mpsc::error::TrySendError::Full(event)) if ends_a_stream => {

@@ -7,7 +7,7 @@ use base::Time;
 use media::command::{
     BridgeId, Hear, MediaCommand, MediaEvent, Sources, StreamConfig, StreamId, StreamStats,
 };
-use media::record::{RecordCommand, RecordingId};
+use media::record::{RecordCommand, RecordEvent, RecordingId};
 
 /// One open stream.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Media {
     pub(crate) is_driven: bool,
     /// Recordings ever.
     pub(crate) started: usize,
+    /// Every recording of this many fails at once: the disk is full.
+    pub(crate) disk_fails: Option<usize>,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -108,8 +110,19 @@ impl Media {
             }
             MediaCommand::Hush { .. } => None,
             MediaCommand::Record { bridge, command } => {
+                let begun = match &command {
+                    RecordCommand::Start { recording, .. } => Some(*recording),
+                    RecordCommand::Track { .. }
+                    | RecordCommand::Pause { .. }
+                    | RecordCommand::Resume { .. }
+                    | RecordCommand::Stop { .. } => None,
+                };
                 self.record(bridge, command);
-                None
+                let fails = self.disk_fails.is_some_and(|nth| self.started.is_multiple_of(nth));
+                let recording = begun.filter(|_| fails)?;
+                let error = "no space".to_owned();
+                let event = RecordEvent::Failed { recording, file: None, duration_ms: 0, error };
+                Some(MediaEvent::Recording(event))
             }
             MediaCommand::Shutdown => {
                 self.wrong.push("shutdown".to_owned());

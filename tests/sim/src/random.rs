@@ -90,6 +90,9 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
             config.registrar.qualify = Some(Duration::from_secs(45));
         }
     });
+    if seed.is_multiple_of(9) {
+        world.fill_disk(Some(3));
+    }
     world.restore_at = restore_at;
     world.revives = true;
     for who in PHONES.into_iter().chain(GATEWAYS) {

@@ -1,14 +1,28 @@
 //! What a test sees of a world.
 
-use ::media::command::Hear;
+use ::media::command::{Hear, StreamId};
+use ::media::record::RecordingId;
 use b2bua::Core;
-use b2bua::api::InteractionSnapshot;
+use b2bua::api::{EventKind, InteractionEvent, InteractionSnapshot};
 use b2bua::io::Event;
 use base::Time;
 use call::record::CallRecord;
 
 use crate::text::Msg;
 use crate::world::{Packet, Trace, World};
+
+fn of_interaction(event: &Event) -> Option<&InteractionEvent> {
+    match event {
+        Event::Interaction(event) => Some(event),
+        Event::Registration { .. }
+        | Event::Trunk { .. }
+        | Event::Limit { .. }
+        | Event::Quality { .. }
+        | Event::Recording { .. }
+        | Event::Banned { .. }
+        | Event::Poisoned { .. } => None,
+    }
+}
 
 impl World {
     /// Lets the ports of some of the next streams be somebody else's, the next one being 1.
@@ -34,6 +48,32 @@ impl World {
             .map(|line| (line.at, String::from_utf8_lossy(&line.bytes).into_owned()))
             .filter(|(_, text)| text.starts_with(start))
             .collect()
+    }
+
+    /// Lets every recording of so many fail as soon as it begins; `None`: the disk is well again.
+    pub fn fill_disk(&mut self, nth: Option<usize>) {
+        self.media.disk_fails = nth;
+    }
+
+    /// The streams of the call that a peer has up.
+    pub fn streams_of(&self, name: &str) -> Vec<StreamId> {
+        let agent = &self.agents[self.index(name)];
+        let mut up = agent.dialogs.values().filter(|d| d.state == crate::agent::State::Up);
+        let port = up.next().and_then(|dialog| dialog.theirs.as_ref()).map(|theirs| theirs.port);
+        let own = self.media.by_port(port.unwrap_or_default()).map(|(_, stream)| stream.bridge);
+        let of_call = self.media.streams.iter().filter(|(_, stream)| Some(stream.bridge) == own);
+        of_call.map(|(id, _)| *id).collect()
+    }
+
+    /// The recordings that go on.
+    pub fn recordings(&self) -> Vec<RecordingId> {
+        self.media.recordings.keys().copied().collect()
+    }
+
+    /// Types of the events of interactions, with the reason that was told.
+    pub fn happened(&self) -> Vec<(EventKind, Option<String>)> {
+        let events = self.events.iter().filter_map(of_interaction);
+        events.map(|event| (event.kind, event.data.reason.clone())).collect()
     }
 
     /// Keys pressed towards peers.
@@ -67,16 +107,8 @@ impl World {
 
     /// The interaction that was told of last, as it was then.
     pub fn told(&self) -> Option<InteractionSnapshot> {
-        self.events.iter().rev().find_map(|event| match event {
-            Event::Interaction(event) => Some(event.data.interaction.clone()),
-            Event::Registration { .. }
-            | Event::Trunk { .. }
-            | Event::Limit { .. }
-            | Event::Quality { .. }
-            | Event::Recording { .. }
-            | Event::Banned { .. }
-            | Event::Poisoned { .. } => None,
-        })
+        let last = self.events.iter().rev().find_map(of_interaction)?;
+        Some(last.data.interaction.clone())
     }
 
     /// Virtual time.

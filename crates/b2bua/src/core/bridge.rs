@@ -236,6 +236,10 @@ impl Core {
                 tracing::info!(leg = %leg_of(stream), "no audio: orphan");
                 self.lose_leg(now, leg_of(stream), Cause::TIMEOUT, out);
             }
+            MediaEvent::Broken { stream } => {
+                tracing::error!(leg = %leg_of(stream), "its audio is lost by a fault of ours");
+                self.lose_leg(now, leg_of(stream), Cause::INTERNAL, out);
+            }
             MediaEvent::Closed { stream, stats } => self.stream_closed(now, stream, &stats, out),
             MediaEvent::Path { stream, event } => self.path(now, leg_of(stream), &event, out),
             MediaEvent::Announced { stream, sound: SoundId::Recording(_) } => {

@@ -15,6 +15,8 @@ mod line;
 mod pacing;
 mod stretch;
 
+use std::time::Duration;
+
 use base::Time;
 
 use crate::codec::comfort_noise::ComfortNoise;
@@ -57,6 +59,11 @@ pub enum Heard {
     /// What the sender said, perhaps with gaps made up.
     Audio,
 }
+
+/// Packets of which at least one is still heard when the age of what is heard is asked for.
+const AGES: usize = 16;
+/// What resamplers, splices and concealment reach back, milliseconds.
+const REACH_MS: u64 = 30;
 
 /// Figures of one source since it began; samples are of its codec's rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -107,6 +114,8 @@ pub struct Playout {
     is_lossy: bool,
     loss: f32,
     has_played: bool,
+    /// How long after they were said the last packets were played, in samples.
+    ages: [i64; AGES],
     stats: PlayoutStats,
 }
 
@@ -142,6 +151,7 @@ impl Playout {
             is_lossy: false,
             loss: 0.0,
             has_played: false,
+            ages: [0; AGES],
             stats: PlayoutStats::default(),
         })
     }
@@ -208,6 +218,14 @@ impl Playout {
             loss_percent: self.loss * 100.0,
             ..self.stats
         }
+    }
+
+    /// How long ago what the last pull was filled with was said at most, seen from the pull: it
+    /// came with the packet in which it was said, waited here, and may have been repeated since.
+    pub fn age(&self) -> Duration {
+        let oldest = self.ages.into_iter().max().unwrap_or_default().max(0) + self.owed;
+        let micros = oldest.unsigned_abs() * 1_000_000 / u64::from(self.format.sample_rate);
+        Duration::from_micros(micros) + Duration::from_millis(REACH_MS)
     }
 
     /// Drops what waits beyond the longest delay: the owner stood still, or a network emptied its
@@ -389,6 +407,8 @@ impl Playout {
         if len > 0 {
             self.packet = len as i64;
         }
+        self.ages.rotate_right(1);
+        self.ages[0] = waited + len as i64;
         let waited = waited as f32 * 1000.0 / self.format.sample_rate as f32;
         let weight = if self.has_played { 1.0 / 16.0 } else { 1.0 };
         self.has_played = true;

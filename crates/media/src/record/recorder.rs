@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use base::Time;
 
-use super::source::Source;
-use super::{PausePolicy, RecordFormat, Side, UnsupportedRate};
+use super::source::{Placed, Source};
+use super::{PausePolicy, RecordFormat, Side, UnsupportedRate, ms_of};
 use crate::command::StreamId;
 
 /// How long a packet may be late and still be recorded.
@@ -24,8 +24,12 @@ pub const SOURCES_MAX: usize = 16;
 const SLACK: Duration = Duration::from_millis(600);
 /// Longest block: 64 kB.
 const BLOCK_SAMPLES_MAX: usize = 32 * 1024;
-/// Pauses not yet written, at most; one more continues the one before.
+/// What a resampler reaches back.
+const REACH: Duration = Duration::from_millis(5);
+/// Pauses that are kept, at most; one more continues the one before.
 const PAUSES_MAX: usize = 8;
+/// How long a pause is kept after its end: nothing that is held back is older.
+const REMEMBERED: Duration = Duration::from_secs(3);
 
 /// A packet's samples, decoded.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,9 @@ pub struct Heard<'a> {
     pub rate: u32,
     /// The samples.
     pub pcm: &'a [i16],
+    /// How much older than the packet, or than the tick, the sound in them may be: what noise
+    /// removal, a jitter buffer and filters hold back.
+    pub age: Duration,
 }
 
 /// Whose clock a timestamp is of: each begins anywhere.
@@ -79,7 +86,7 @@ pub struct Recorder {
     channels: [Box<[i16]>; 2],
     /// First position not yet written.
     base: i64,
-    /// From and to, by rising position.
+    /// From and to, by rising position; what was said in one has no place anywhere.
     pauses: VecDeque<(i64, i64)>,
     block: Block,
     block_samples: usize,
@@ -92,7 +99,7 @@ impl Recorder {
     /// When the rate is not among [`RecordFormat::RATES`].
     pub fn new(now: Time, format: RecordFormat) -> Result<Self, UnsupportedRate> {
         let RecordFormat { rate, pause, .. } = format.check()?;
-        let kept = position(HOLD + SLACK, rate) as usize;
+        let kept = position_of(HOLD + SLACK, rate) as usize;
         let block_samples = (2 * rate as usize).min(BLOCK_SAMPLES_MAX);
         Ok(Self {
             rate,
@@ -127,24 +134,30 @@ impl Recorder {
 
     /// A packet that came at `now`. Of a stream on no channel nothing is taken.
     pub fn hear(&mut self, now: Time, heard: &Heard<'_>) {
-        let at = position(now - self.start, self.rate);
+        let at = position_of(now - self.start, self.rate);
         let source = self.sources.iter_mut().find(|source| source.stream == heard.stream);
         let Some(source) = source else { return };
         let side = source.side;
-        let placed = source.place(now, at, self.rate, heard);
-        let Some((position, samples)) = placed else { return };
+        let Some(placed) = source.place(now, at, self.rate, heard) else { return };
+        let Placed { position, samples, late: (least, most) } = placed;
+        let reach = if heard.rate == self.rate { Duration::ZERO } else { REACH };
+        let age = position_of(heard.age + reach, self.rate);
         let channel = &mut self.channels[side as usize];
         // What is written already, or beyond what is kept, has no place.
-        let end = position + samples.len() as i64;
-        let from = position.max(self.base);
-        let to = end.min(self.base + channel.len() as i64);
-        let Some(samples) = samples.get(from.abs_diff(position) as usize..) else { return };
-        let samples = &samples[..samples.len().min((to - from).max(0) as usize)];
-        let at = from as usize % channel.len();
-        let (before, after) = channel.split_at_mut(at);
-        let (first, second) = samples.split_at(samples.len().min(after.len()));
-        add(after, first);
-        add(before, second);
+        let end = (position + samples.len() as i64).min(self.base + channel.len() as i64);
+        let mut from = position.max(self.base);
+        let mut put = |from: i64, to: i64| {
+            if from < to {
+                let piece = &samples[(from - position) as usize..(to - position) as usize];
+                add_at(channel, from as usize, piece);
+            }
+        };
+        // K2: nor has what may have been said in a pause, wherever it is placed.
+        for (pause, resume) in &self.pauses {
+            put(from, end.min(pause - most));
+            from = from.max(resume.saturating_add(age - least));
+        }
+        put(from, end);
     }
 
     /// What is said from now on is left out (K2), until [`Self::resume`].
@@ -152,7 +165,7 @@ impl Recorder {
         if self.is_paused() {
             return;
         }
-        let from = position(now - self.start, self.rate);
+        let from = position_of(now - self.start, self.rate);
         let is_full = self.pauses.len() >= PAUSES_MAX;
         match self.pauses.back_mut().filter(|_| is_full) {
             Some(last) => last.1 = i64::MAX,
@@ -160,9 +173,10 @@ impl Recorder {
         }
     }
 
-    /// What is said from now on is recorded again.
+    /// What is said from now on is recorded again: what comes from now on, less what was held back
+    /// of before.
     pub fn resume(&mut self, now: Time) {
-        let to = position(now - self.start, self.rate);
+        let to = position_of(now - self.start, self.rate);
         if let Some(last) = self.pauses.back_mut().filter(|(_, to)| *to == i64::MAX) {
             last.1 = to;
         }
@@ -175,13 +189,13 @@ impl Recorder {
 
     /// Writes what no late packet changes any more. To be called with every tick.
     pub fn tick(&mut self, now: Time, sink: &mut impl BlockSink) {
-        let now = position(now - self.start, self.rate);
-        self.write(now - position(HOLD, self.rate), sink);
+        let now = position_of(now - self.start, self.rate);
+        self.write(now - position_of(HOLD, self.rate), sink);
     }
 
     /// Writes all there is. Afterwards the file has [`Self::frames`].
     pub fn finish(&mut self, now: Time, sink: &mut impl BlockSink) {
-        self.write(position(now - self.start, self.rate), sink);
+        self.write(position_of(now - self.start, self.rate), sink);
         self.pass_on(sink);
     }
 
@@ -190,12 +204,19 @@ impl Recorder {
         self.block.at + self.block.samples.len() as u64 / 2
     }
 
+    /// How much sound that is, milliseconds.
+    pub fn duration_ms(&self) -> u64 {
+        ms_of(self.frames(), self.rate)
+    }
+
     fn write(&mut self, until: i64, sink: &mut impl BlockSink) {
+        let forgotten = self.base - position_of(REMEMBERED, self.rate);
+        while self.pauses.front().is_some_and(|(_, to)| *to <= forgotten) {
+            self.pauses.pop_front();
+        }
         while self.base < until {
-            while self.pauses.front().is_some_and(|(_, to)| *to <= self.base) {
-                self.pauses.pop_front();
-            }
-            let (from, to) = self.pauses.front().copied().unwrap_or((i64::MAX, i64::MAX));
+            let next = self.pauses.iter().find(|(_, to)| *to > self.base);
+            let (from, to) = next.copied().unwrap_or((i64::MAX, i64::MAX));
             let is_paused = from <= self.base;
             let end = until.min(if is_paused { to } else { from });
             self.write_run(end, is_paused, sink);
@@ -237,6 +258,14 @@ impl Recorder {
     }
 }
 
+/// Adds samples to a channel from a position on.
+fn add_at(channel: &mut [i16], position: usize, samples: &[i16]) {
+    let (before, after) = channel.split_at_mut(position % channel.len());
+    let (first, second) = samples.split_at(samples.len().min(after.len()));
+    add(after, first);
+    add(before, second);
+}
+
 /// Adds samples to the beginning of a piece of a channel.
 fn add(channel: &mut [i16], samples: &[i16]) {
     for (cell, sample) in channel.iter_mut().zip(samples) {
@@ -245,6 +274,6 @@ fn add(channel: &mut [i16], samples: &[i16]) {
 }
 
 /// The position after so much time.
-fn position(time: Duration, rate: u32) -> i64 {
+fn position_of(time: Duration, rate: u32) -> i64 {
     i64::try_from(time.as_nanos() * u128::from(rate) / 1_000_000_000).unwrap_or(i64::MAX)
 }

@@ -38,6 +38,14 @@ pub(super) struct Source {
     end: i64,
 }
 
+/// Where samples belong.
+pub(super) struct Placed<'a> {
+    pub(super) position: i64,
+    pub(super) samples: &'a [i16],
+    /// By how much they may have come before (≤ 0) and behind (≥ 0) their position, in samples.
+    pub(super) late: (i64, i64),
+}
+
 /// From the stream's rate to the recording's.
 struct Converter {
     resampler: Resampler,
@@ -49,15 +57,15 @@ impl Source {
         Self { stream, side, clock: None, converter: None, end: i64::MIN }
     }
 
-    /// The samples of a packet at the recording's rate, and their position. It came at `now`, which
-    /// is position `at`. `None` when they are at no rate of ours.
+    /// The samples of a packet at the recording's rate, and their place. It came at `now`, which is
+    /// position `at`. `None` when they are at no rate of ours.
     pub(super) fn place<'a>(
         &'a mut self,
         now: Time,
         at: i64,
         rate: u32,
         heard: &Heard<'a>,
-    ) -> Option<(i64, &'a [i16])> {
+    ) -> Option<Placed<'a>> {
         if !RATES.contains(&heard.rate) || heard.clock_rate == 0 {
             return None;
         }
@@ -96,11 +104,12 @@ impl Source {
                 (clock, position, in_order)
             }
         };
+        let late = clock.late(packet.ideal - position);
         self.clock = Some(clock);
         // What was brought forward says nothing twice; a late packet fills the gap it left.
         let said = if in_order { (self.end.saturating_sub(position)).clamp(0, len) } else { 0 };
         self.end = self.end.max(position + len);
-        Some((position + said, &samples[said as usize..]))
+        Some(Placed { position: position + said, samples: &samples[said as usize..], late })
     }
 }
 
@@ -127,6 +136,8 @@ struct SenderClock {
     heard: Time,
     /// How late the fastest packet since then was.
     least_late: i64,
+    /// The same of the time before.
+    least_before: i64,
     since: Time,
     /// A correction that waits for a silence.
     pending: i64,
@@ -143,6 +154,7 @@ impl SenderClock {
             anchor: packet.ideal,
             heard: packet.now,
             least_late: i64::MAX,
+            least_before: i64::MAX,
             since: packet.now,
             pending: 0,
         }
@@ -179,7 +191,16 @@ impl SenderClock {
         (self.position(units), true)
     }
 
+    /// How much before and behind its place a packet may have been sent that comes `late` samples
+    /// behind it: as the network has delayed it, or the first one.
+    fn late(&self, late: i64) -> (i64, i64) {
+        let known = [late, self.least_late, self.least_before];
+        let known = known.into_iter().filter(|late| *late != i64::MAX);
+        known.fold((0, 0), |(least, most), late| (least.min(late), most.max(late)))
+    }
+
     fn watch_anew(&mut self, now: Time) {
+        self.least_before = self.least_late;
         self.least_late = i64::MAX;
         self.since = now;
     }

@@ -50,7 +50,8 @@ fn recorder(format: RecordFormat) -> Recorder {
 
 /// A packet of 8 kHz.
 fn packet(stream: StreamId, timestamp: u32, pcm: &[i16]) -> Heard<'_> {
-    Heard { stream, timestamp, clock: Clock::Peer(0), clock_rate: 8000, rate: 8000, pcm }
+    let age = Duration::ZERO;
+    Heard { stream, timestamp, clock: Clock::Peer(0), clock_rate: 8000, rate: 8000, pcm, age }
 }
 
 /// Where a side is loud: first and last sample of each sound, pauses of 5 ms bridged.
@@ -205,6 +206,62 @@ fn a_pause_leaves_silence_or_nothing() {
     }
 }
 
+/// K2, ATTACKS 27: noise removal and jitter buffers hold back what was said, the network too, and a
+/// first packet that is late puts all that follow where they do not belong.
+#[test]
+fn k2_what_was_said_in_a_pause_is_nowhere_whatever_held_it_back() {
+    const CARD: i16 = 9000;
+    const PAUSE: f64 = 500.0;
+    enum Step {
+        Packet(u32),
+        Pause,
+        Resume,
+        Tick,
+    }
+    let mut rng = Rng::new([6; 32]);
+    for (age, first, jitter) in
+        [(0, 0, 0), (15, 0, 0), (240, 0, 0), (0, 90, 0), (15, 150, 0), (0, 0, 60), (100, 90, 40)]
+    {
+        for resume in [1000.0, 1007.0, 1019.875] {
+            let (mut recorder, mut tape) = (recorder(format(8000)), Tape::default());
+            let mut steps = vec![(PAUSE, Step::Pause), (resume, Step::Resume)];
+            for n in 0..100u32 {
+                let late = if n == 0 { first } else { rng.next_u64() % (jitter + 1) };
+                let at = 20.0 + f64::from(n) * 20.0;
+                steps.push((at + late as f64, Step::Packet(n)));
+                steps.push((at, Step::Tick));
+            }
+            steps.sort_by(|left, right| left.0.total_cmp(&right.0));
+            for (at, step) in steps {
+                match step {
+                    Step::Pause => recorder.pause(ms(at)),
+                    Step::Resume => recorder.resume(ms(at)),
+                    Step::Tick => recorder.tick(ms(at), &mut tape),
+                    Step::Packet(n) => {
+                        let said = |i: u32| f64::from(n) * 20.0 + f64::from(i) / 8.0 - age as f64;
+                        let level =
+                            |i| if (PAUSE..resume).contains(&said(i)) { CARD } else { 1000 };
+                        let pcm: Vec<_> = (0..160).map(level).collect();
+                        let age = Duration::from_millis(age);
+                        let heard = Heard { age, ..packet(CUSTOMER, n * 160, &pcm) };
+                        recorder.hear(ms(at), &heard);
+                    }
+                }
+            }
+            recorder.finish(ms(2000.0), &mut tape);
+            let case = format!("{age} ms old, {first} and {jitter} ms late, until {resume}");
+            let left = tape.side(Side::Customer);
+            assert!(left.iter().all(|sample| *sample < CARD), "{case}");
+            // What was said before and after is there, but for what cannot be told apart.
+            let unsure = (age + 2 * first + 2 * jitter) as usize;
+            let after = (1020 + unsure) * 8..1900 * 8;
+            assert!(left[after].iter().all(|sample| *sample == 1000), "{case}: after it");
+            let before = (first as usize) * 8..(500 - unsure.min(500)) * 8;
+            assert!(left[before].iter().all(|sample| *sample == 1000), "{case}: before it");
+        }
+    }
+}
+
 #[test]
 fn a_pause_that_never_ends_and_too_many_of_them_record_nothing_more() {
     let (mut recorder, mut tape) = (recorder(format(8000)), Tape::default());
@@ -290,6 +347,7 @@ fn packets_of_any_length_and_rate_stand_at_the_moment_they_were_spoken() {
                 clock_rate,
                 rate: stream_rate,
                 pcm: &pcm,
+                age: Duration::ZERO,
             };
             let now = ms(f64::from((n + 1) * packet_ms));
             recorder.hear(now, &heard);

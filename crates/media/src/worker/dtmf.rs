@@ -3,6 +3,7 @@
 
 use base::Time;
 
+use super::fault::guarded;
 use super::{Channel, Sink, Slot, Taken, Worker, stream};
 use crate::command::{Codec, MediaEvent};
 use crate::dialer::{Dialer, Dialled};
@@ -84,57 +85,65 @@ impl Worker {
     /// Ends tones that broke off with the stream, or with what listened to them.
     fn tick_tones(&mut self, now: Time, sink: &mut impl Sink) {
         for i in (0..self.sounding.len()).rev() {
-            let slot = self.sounding[i];
-            let speaker = stream(&mut self.streams, slot);
-            let Some((speaker, tone)) = speaker.and_then(|it| it.tone.map(|tone| (it, tone)))
-            else {
-                self.sounding.swap_remove(i);
-                continue;
-            };
-            let ear = speaker.ear.as_mut().filter(|ear| ear.hears_tones());
-            if ear.is_some() && now - tone.heard < LOST_END {
-                continue;
-            }
-            ear.into_iter().for_each(|ear| ear.forget_tones());
-            speaker.tone = None;
-            self.sounding.swap_remove(i);
-            let duration = tone.heard - tone.since;
-            let mut signals = Signals::default();
-            signals.push(Signal::End(DtmfEvent {
-                digit: tone.digit,
-                duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
-                volume_dbm0: tone.volume_dbm0,
-            }));
-            self.tell(now, slot, Form::InBand, signals, sink);
+            self.guard_slot(self.sounding[i], |worker| worker.tick_tone(now, i, sink));
         }
+    }
+
+    fn tick_tone(&mut self, now: Time, i: usize, sink: &mut impl Sink) {
+        let slot = self.sounding[i];
+        let speaker = stream(&mut self.streams, slot);
+        let Some((speaker, tone)) = speaker.and_then(|it| it.tone.map(|tone| (it, tone))) else {
+            self.sounding.swap_remove(i);
+            return;
+        };
+        let ear = speaker.ear.as_mut().filter(|ear| ear.hears_tones());
+        if ear.is_some() && now - tone.heard < LOST_END {
+            return;
+        }
+        ear.into_iter().for_each(|ear| ear.forget_tones());
+        speaker.tone = None;
+        self.sounding.swap_remove(i);
+        let duration = tone.heard - tone.since;
+        let mut signals = Signals::default();
+        signals.push(Signal::End(DtmfEvent {
+            digit: tone.digit,
+            duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
+            volume_dbm0: tone.volume_dbm0,
+        }));
+        self.tell(now, slot, Form::InBand, signals, sink);
     }
 
     /// Ends presses whose end was lost, and goes on with those of our own.
     pub(super) fn tick_keys(&mut self, now: Time, sink: &mut impl Sink) {
         self.tick_tones(now, sink);
         for i in (0..self.pressing.len()).rev() {
-            let slot = self.pressing[i];
-            let keys = stream(&mut self.streams, slot).and_then(|stream| stream.keys.as_mut());
-            let ended = keys.and_then(|(_, keys)| {
-                let ended = keys.tick(now);
-                (ended.is_some() || keys.pressed().is_none()).then_some(ended)
-            });
-            if let Some(ended) = ended {
-                self.pressing.swap_remove(i);
-                let mut signals = Signals::default();
-                ended.into_iter().for_each(|signal| signals.push(signal));
-                self.tell(now, slot, Form::Events, signals, sink);
-            } else if stream(&mut self.streams, slot).is_none() {
-                self.pressing.swap_remove(i);
-            }
+            self.guard_slot(self.pressing[i], |worker| worker.tick_press(now, i, sink));
         }
         for i in (0..self.dialling.len()).rev() {
             let slot = self.dialling[i];
-            let goes_on = stream(&mut self.streams, slot)
-                .is_some_and(|stream| stream.dial(now, Slot(slot), sink));
-            if !goes_on {
+            let goes_on = stream(&mut self.streams, slot).and_then(|stream| {
+                guarded(&mut self.faulty, stream.bridge, || stream.dial(now, Slot(slot), sink))
+            });
+            if goes_on != Some(true) {
                 self.dialling.swap_remove(i);
             }
+        }
+    }
+
+    fn tick_press(&mut self, now: Time, i: usize, sink: &mut impl Sink) {
+        let slot = self.pressing[i];
+        let keys = stream(&mut self.streams, slot).and_then(|stream| stream.keys.as_mut());
+        let ended = keys.and_then(|(_, keys)| {
+            let ended = keys.tick(now);
+            (ended.is_some() || keys.pressed().is_none()).then_some(ended)
+        });
+        if let Some(ended) = ended {
+            self.pressing.swap_remove(i);
+            let mut signals = Signals::default();
+            ended.into_iter().for_each(|signal| signals.push(signal));
+            self.tell(now, slot, Form::Events, signals, sink);
+        } else if stream(&mut self.streams, slot).is_none() {
+            self.pressing.swap_remove(i);
         }
     }
 

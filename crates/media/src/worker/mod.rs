@@ -4,6 +4,7 @@
 //! what is to be sent from a [`Sink`]. Nothing is allocated per packet.
 
 mod dtmf;
+mod fault;
 mod kept;
 mod mix;
 mod pass_on;
@@ -13,6 +14,7 @@ mod quality;
 mod quiet;
 mod recording;
 
+pub use fault::{Moment, Remains};
 pub(crate) use kept::Kept;
 pub(crate) use mix::{Joining, Source};
 pub(crate) use play::Played;
@@ -124,6 +126,8 @@ pub struct Worker {
     paths: Paths,
     /// At most one a call.
     recorders: BTreeMap<RecordingId, Recorder>,
+    /// Calls in whose handling something panicked.
+    faulty: Vec<BridgeId>,
     /// Samples of the packet in hand.
     samples: Box<[i16; SAMPLES_MAX]>,
 }
@@ -153,6 +157,7 @@ impl Worker {
             pausing: Vec::new(),
             paths: Paths::default(),
             recorders: BTreeMap::new(),
+            faulty: Vec::new(),
             samples: Box::new([0; SAMPLES_MAX]),
         }
     }
@@ -353,7 +358,7 @@ impl Worker {
     }
 
     /// A datagram has come. Its bytes are overwritten. `now` is when it came: not before the last of
-    /// this stream's.
+    /// this stream's. Afterwards [`Self::give_up`] is to be asked.
     pub fn packet(
         &mut self,
         now: Time,
@@ -363,7 +368,20 @@ impl Worker {
         datagram: &mut [u8],
         sink: &mut impl Sink,
     ) {
+        self.guard_slot(slot.0, |worker| worker.take(now, slot, channel, from, datagram, sink));
+    }
+
+    fn take(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        channel: Channel,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        sink: &mut impl Sink,
+    ) {
         let Some(stream) = stream(&mut self.streams, slot.0) else { return };
+        stream.trip(Moment::Packet);
         let has_path = stream.path.is_some();
         if has_path && !self.on_path(now, slot, channel, from, datagram, sink) {
             return;
@@ -383,7 +401,8 @@ impl Worker {
         }
     }
 
-    /// Plays to those who hear music, and once a second looks after every stream.
+    /// Plays to those who hear music, and once a second looks after every stream. Afterwards
+    /// [`Self::give_up`] is to be asked.
     pub fn tick(&mut self, now: Time, sink: &mut impl Sink) {
         self.tick_players(now, sink);
         self.tick_mixes(now, sink);
@@ -393,7 +412,7 @@ impl Worker {
         self.tick_recorders(now, sink);
         self.ticks = (self.ticks + 1) % HOUSEKEEPING_TICKS;
         for slot in (self.ticks..self.streams.len()).step_by(HOUSEKEEPING_TICKS) {
-            self.housekeep(now, slot, sink);
+            self.guard_slot(slot, |worker| worker.housekeep(now, slot, sink));
         }
     }
 
@@ -484,7 +503,6 @@ impl Worker {
             }
             Channel::Rtp => {}
         }
-        stream.alive(now, sink);
         stream.stats.rtcp_received += 1;
         if let Some(middle) = incoming.sender_report {
             stream.reports.peers = Some((middle, now));
@@ -496,6 +514,7 @@ impl Worker {
     fn housekeep(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
         let interval = self.report_interval();
         let Some(stream) = stream(&mut self.streams, slot) else { return };
+        stream.trip(Moment::Look);
         stream.watch_silence(now, sink);
         stream.rate(now, sink);
         if stream.reports.due > now {
@@ -590,7 +609,8 @@ impl Stream {
         self.silence = Silence { since: now, told: false };
     }
 
-    /// INTEROP 17: a peer that went away without a word.
+    /// INTEROP 17: a peer that went away without a word. A phone whose audio is dead may go on
+    /// reporting: only audio and keys count.
     fn watch_silence(&mut self, now: Time, sink: &mut impl Sink) {
         let Some(limit) = self.config.rtp_timeout else { return };
         if self.config.receive && !self.silence.told && now - self.silence.since >= limit {

@@ -129,6 +129,7 @@ impl Worker {
         let payload = &datagram[taken.packet.payload.clone()];
         let heard = ear.hear(payload_type, position, payload, &mut self.samples)?;
         let tones = ear.take_tones();
+        let age = ear.age();
         let recording = speaker.own_recording();
         if let Some(recorder) = recording.and_then(|id| self.recorders.get_mut(&id)) {
             // What is repeated of a lost packet was said before this one.
@@ -141,6 +142,7 @@ impl Worker {
                 clock_rate: taken.clock_rate,
                 rate: heard.rate,
                 pcm: &self.samples[heard.said()],
+                age,
             };
             recorder.hear(now, &said);
         }

@@ -142,17 +142,21 @@ impl Worker {
         }
         self.paths.due = now + IDLE;
         for i in 0..self.paths.slots.len() {
-            let slot = Slot(self.paths.slots[i]);
-            let Some(stream) = stream(&mut self.streams, slot.0) else { continue };
-            let Some(path) = &mut stream.path else { continue };
-            if path.poll_timeout().is_some_and(|at| at <= now) {
-                path.handle_timeout(now, |to, datagram| {
-                    sink.send(slot, Channel::Rtp, to, datagram);
-                });
-            }
-            self.paths.wake(path);
-            stream.follow_path(sink);
+            let slot = self.paths.slots[i];
+            self.guard_slot(slot, |worker| worker.tick_path(now, Slot(slot), sink));
         }
+    }
+
+    fn tick_path(&mut self, now: Time, slot: Slot, sink: &mut impl Sink) {
+        let Some(stream) = stream(&mut self.streams, slot.0) else { return };
+        let Some(path) = &mut stream.path else { return };
+        if path.poll_timeout().is_some_and(|at| at <= now) {
+            path.handle_timeout(now, |to, datagram| {
+                sink.send(slot, Channel::Rtp, to, datagram);
+            });
+        }
+        self.paths.wake(path);
+        stream.follow_path(sink);
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use base::Time;
 
-use super::{Channel, Sink, Slot, Worker, stream};
+use super::fault::guarded;
+use super::{Channel, Moment, Sink, Slot, Worker, stream};
 use crate::codec::RATES;
 use crate::command::{Hear, MediaEvent, Payload};
 use crate::player::FRAME_BYTES_MAX;
@@ -94,11 +95,12 @@ impl Worker {
     }
 
     pub(super) fn tick_players(&mut self, now: Time, sink: &mut impl Sink) {
-        let Self { streams, players, music, sounds, joiner, .. } = self;
+        let Self { streams, players, music, sounds, joiner, faulty, .. } = self;
         players.retain(|slot| {
             let mut rack = Rack { music: &*music, sounds: &*sounds, joiner: &mut *joiner };
-            stream(streams, *slot)
-                .is_some_and(|stream| stream.play(now, Slot(*slot), &mut rack, sink))
+            let Some(stream) = stream(streams, *slot) else { return false };
+            guarded(faulty, stream.bridge, || stream.play(now, Slot(*slot), &mut rack, sink))
+                .unwrap_or(false)
         });
     }
 }
@@ -124,6 +126,7 @@ impl Stream {
     /// The next 20 ms; false when nothing of ours is heard any more. Time passes for who may not be
     /// sent anything, too: a call that waits for the end of an announcement must not wait for ever.
     fn play(&mut self, now: Time, slot: Slot, rack: &mut Rack<'_>, sink: &mut impl Sink) -> bool {
+        self.trip(Moment::Play);
         if !self.is_played() {
             self.played = None;
             return false;

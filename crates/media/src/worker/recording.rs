@@ -1,10 +1,15 @@
 //! What is said, into recordings: a tap on what is heard anyway, which changes nothing on the wire
 //! (INTEROP 19).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use base::Time;
 
 use super::{Sink, Slot, Worker, stream};
-use crate::record::{Block, BlockSink, RecordCommand, Recorder, RecordingId, UnsupportedRate};
+use crate::command::MediaEvent;
+use crate::record::{
+    Block, BlockSink, RecordCommand, RecordEvent, Recorder, RecordingId, UnsupportedRate,
+};
 
 /// Hands the blocks of one recording on.
 struct Blocks<'a, S> {
@@ -58,14 +63,37 @@ impl Worker {
     }
 
     pub(super) fn tick_recorders(&mut self, now: Time, sink: &mut impl Sink) {
+        let mut faulty = None;
         for (&recording, recorder) in &mut self.recorders {
-            recorder.tick(now, &mut Blocks { recording, sink });
+            let mut blocks = Blocks { recording, sink };
+            if catch_unwind(AssertUnwindSafe(|| recorder.tick(now, &mut blocks))).is_err() {
+                faulty = Some(recording);
+            }
         }
+        if let Some(recording) = faulty {
+            self.break_off(recording, sink);
+        }
+    }
+
+    /// A panic in a recording costs the recording, not its call. Of several the others follow with
+    /// the next ticks.
+    fn break_off(&mut self, recording: RecordingId, sink: &mut impl Sink) {
+        let Some(recorder) = self.recorders.remove(&recording) else { return };
+        self.forget(recording);
+        let (file, duration_ms) = (None, recorder.duration_ms());
+        let error = "internal error".to_owned();
+        let event = RecordEvent::Failed { recording, file, duration_ms, error };
+        sink.event(MediaEvent::Recording(event));
     }
 
     fn stop(&mut self, now: Time, recording: RecordingId, sink: &mut impl Sink) -> Option<u64> {
         let mut recorder = self.recorders.remove(&recording)?;
         recorder.finish(now, &mut Blocks { recording, sink });
+        self.forget(recording);
+        Some(recorder.frames())
+    }
+
+    fn forget(&mut self, recording: RecordingId) {
         for slot in 0..self.streams.len() {
             let of_it = stream(&mut self.streams, slot)
                 .filter(|stream| stream.recording == Some(recording));
@@ -74,6 +102,5 @@ impl Worker {
                 self.retune(slot);
             }
         }
-        Some(recorder.frames())
     }
 }

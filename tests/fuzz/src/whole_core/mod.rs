@@ -182,11 +182,12 @@ fn repeat(world: &mut World, reader: &mut Reader<'_>) {
 
 fn media(world: &mut World, reader: &mut Reader<'_>) {
     let Some(stream) = reader.recent(&world.streams.open()).copied() else { return };
-    let event = match reader.below(5) {
+    let event = match reader.below(6) {
         0 => MediaEvent::FirstPacket { stream, from: world.peers[CARRIER].address },
         1 => MediaEvent::RtpTimeout { stream },
         2 => MediaEvent::RtpResumed { stream },
         3 => MediaEvent::Stats { stream, stats: Box::default() },
+        4 => MediaEvent::Broken { stream },
         _ => {
             world.streams.failed(stream);
             let taken = reader.one_in(2);

@@ -2,6 +2,7 @@
 
 use b2bua::io::Input;
 use call::CallId;
+use media::command::MediaEvent;
 use sim::{Act, Answering, Link, Placing, World};
 
 use crate::{answers, header, seconds, world};
@@ -166,5 +167,25 @@ fn a_call_ends_at_its_limit() {
     assert!(world.has_call("1001") && world.has_call("1003"));
     world.run_for(seconds(5));
     assert!(!world.has_call("1001") && !world.has_call("1003"));
+    world.finish();
+}
+
+#[test]
+fn a_fault_in_the_audio_of_a_call_ends_that_call() {
+    let mut world = world();
+    world.plan("1001", Answering::after(1000));
+    world.plan("1002", Answering::after(1000));
+    world.call("1003", Placing::to("1001"));
+    world.call("1004", Placing::to("1002"));
+    world.run_for(seconds(10));
+    // Both legs of the first call; the media engine has closed them by itself.
+    for stream in world.streams_of("1003") {
+        world.input(Input::Media(MediaEvent::Broken { stream }));
+    }
+    world.run_for(seconds(5));
+    assert!(!world.has_call("1003") && !world.has_call("1001"));
+    assert!(world.has_call("1004") && world.has_call("1002"));
+    let [record] = world.records() else { panic!("one record") };
+    assert_eq!((record.sip_status, record.to.as_str()), (500, "1001"));
     world.finish();
 }

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 
 use base::Time;
 
-use super::{Channel, FRAMES_PER_SECOND, Sink, Slot, Taken, Worker, stream};
+use super::fault::guarded;
+use super::{Channel, FRAMES_PER_SECOND, Moment, Sink, Slot, Taken, Worker, stream};
 use crate::command::{Beside, BridgeId, Hear};
 use crate::ear::Heard;
 use crate::jitter_buffer::{Content, Incoming};
@@ -28,7 +29,7 @@ use crate::record::{self, Recorder, RecordingId};
 use crate::resampler::Resampler;
 use crate::rtp::{self, HEADER_LEN};
 use crate::sender::Origin;
-use crate::sound::{Sound, SoundId};
+use crate::sound::{Sound, SoundId, Sounds};
 use crate::stream::Stream;
 
 use coder::{Coder, mix_of, seats};
@@ -160,30 +161,21 @@ impl Worker {
 
     /// Mixes a tick of every call that has a mix.
     pub(super) fn tick_mixes(&mut self, now: Time, sink: &mut impl Sink) {
-        for (bridge, conference) in &mut self.conferences {
-            let mut stage =
-                Stage { now, streams: &mut self.streams, recorders: &mut self.recorders };
-            let listeners = conference.collect(&mut stage);
-            for playing in &mut conference.sounds {
-                let sound = match playing.sound {
-                    Beside::Music => Some(&*self.music),
-                    Beside::Tone(tone) => {
-                        self.sounds.get(SoundId::Tone(tone.into())).map(|sound| &**sound)
-                    }
-                };
-                let seat =
-                    conference.seats.iter().position(|it| *it == Seated::Sound(playing.sound));
-                if let (Some(sound), Some(seat)) = (sound, seat) {
-                    playing.fill(sound, conference.rate, conference.mixer.frame(seat));
-                }
-            }
-            conference.mixer.mix(listeners);
-            if conference.speak(&mut stage, sink) {
-                self.rearranged.push(*bridge);
+        let Self { conferences, streams, recorders, music, sounds, rearranged, faulty, .. } = self;
+        for (bridge, conference) in conferences {
+            let mut stage = Stage { now, streams: &mut *streams, recorders: &mut *recorders };
+            let has_left = guarded(faulty, *bridge, || {
+                let listeners = conference.collect(&mut stage);
+                conference.play(music, sounds);
+                conference.mixer.mix(listeners);
+                conference.speak(&mut stage, sink)
+            });
+            if has_left == Some(true) {
+                rearranged.push(*bridge);
             }
         }
         while let Some(bridge) = self.rearranged.pop() {
-            self.arrange(bridge);
+            self.guard(bridge, |worker| worker.arrange(bridge));
         }
     }
 
@@ -224,6 +216,7 @@ impl Conference {
         for seat in 0..SEATS_MAX {
             let Seated::Stream(slot) = self.seats[seat] else { continue };
             let Some(stream) = stream(stage.streams, slot) else { continue };
+            stream.trip(Moment::Mix);
             if let Some(said) = &mut stream.said {
                 let frame = self.mixer.frame(seat);
                 if !said.pull(stage.now, frame) || stream.kept.is_mixed(stage.now) {
@@ -231,6 +224,8 @@ impl Conference {
                 } else if let Some(recorder) =
                     stream.recording.and_then(|id| stage.recorders.get_mut(&id))
                 {
+                    let ear = stream.ear.as_ref().filter(|_| said.is_cleaned());
+                    let ear = ear.map(|ear| ear.age()).unwrap_or_default();
                     let said = record::Heard {
                         stream: stream.id,
                         timestamp: self.clock,
@@ -238,6 +233,7 @@ impl Conference {
                         clock_rate: self.rate,
                         rate: self.rate,
                         pcm: frame,
+                        age: said.age() + ear,
                     };
                     recorder.hear(stage.now, &said);
                 }
@@ -248,6 +244,20 @@ impl Conference {
         }
         self.clock = self.clock.wrapping_add(self.mixer.tick_len() as u32);
         listeners
+    }
+
+    /// Fills the frames of what is played.
+    fn play(&mut self, music: &Sound, sounds: &Sounds) {
+        for playing in &mut self.sounds {
+            let sound = match playing.sound {
+                Beside::Music => Some(music),
+                Beside::Tone(tone) => sounds.get(SoundId::Tone(tone.into())).map(|sound| &**sound),
+            };
+            let seat = self.seats.iter().position(|it| *it == Seated::Sound(playing.sound));
+            if let (Some(sound), Some(seat)) = (sound, seat) {
+                playing.fill(sound, self.rate, self.mixer.frame(seat));
+            }
+        }
     }
 
     /// Whether a stream listens in this tick. Who has just come waits for the first packet of the

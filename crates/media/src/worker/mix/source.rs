@@ -41,6 +41,8 @@ pub(crate) struct Source {
     seed: u32,
     /// Packets taken.
     packets: u64,
+    /// How old what was pulled last may be.
+    age: Duration,
 }
 
 /// One codec of the peer.
@@ -78,6 +80,7 @@ impl Source {
             former: None,
             seed,
             packets: 0,
+            age: Duration::ZERO,
         };
         let codable = |payload: &&Payload| Format::of(payload).is_ok();
         let said = payloads.iter().find(|payload| Some(payload.codec) == expected);
@@ -135,6 +138,16 @@ impl Source {
     /// The figures of what is said now.
     pub(super) fn stats(&self) -> Option<PlayoutStats> {
         Some(self.lines.get(self.current)?.playout.stats())
+    }
+
+    /// Whether noise was removed from what is said now before it came here.
+    pub(super) fn is_cleaned(&self) -> bool {
+        self.lines.get(self.current).is_some_and(|line| line.key.cleaned.is_some())
+    }
+
+    /// How much older than the tick the sound of the last frame may be.
+    pub(super) fn age(&self) -> Duration {
+        self.age
     }
 
     /// Takes a packet that arrived `now`, as it is.
@@ -221,11 +234,13 @@ impl Source {
     pub(super) fn pull(&mut self, now: Time, frame: &mut [i16]) -> bool {
         let Some(line) = self.lines.get_mut(self.current) else { return false };
         let is_heard = line.pull(now, frame);
+        self.age = line.playout.age();
         if let Some(former) = self.former.take().and_then(|former| self.lines.get_mut(former)) {
             // The peer has changed its codec: one tick of both.
             let mut rest = [0; TICK_SAMPLES_MAX];
             let rest = &mut rest[..frame.len()];
             former.pull(now, rest);
+            self.age = self.age.max(former.playout.age());
             cross_fade(rest, frame);
             return true;
         }

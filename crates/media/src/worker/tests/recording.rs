@@ -1,6 +1,8 @@
 //! Recordings tap what is heard (K1) and change nothing of it (INTEROP 19).
 
 use super::*;
+use crate::command::{NoiseRemoval, Sources};
+use crate::denoise::DenoiseSettings;
 use crate::record::{
     Block, Container, PausePolicy, RecordCommand, RecordFormat, RecordingId, Side,
 };
@@ -75,6 +77,54 @@ fn k2_a_pause_is_not_in_the_file() {
     world.record(&RecordCommand::Stop { recording: RECORDING }, None);
     let (left, right) = heard(&world.wire.blocks);
     assert!((0.6..0.72).contains(&left) && (0.6..0.72).contains(&right), "{left} {right}");
+}
+
+/// K2, ATTACKS 27: on the way to the file samples wait for noise removal and in jitter buffers.
+#[test]
+fn k2_the_last_words_of_a_pause_are_not_in_the_file_whatever_the_path_is() {
+    for (cleans, mixes) in [(false, false), (true, false), (false, true), (true, true)] {
+        for burst in [1, 4] {
+            let (mut world, a, b) = call();
+            let settings = DenoiseSettings::default();
+            let noise_removal = cleans.then_some(NoiseRemoval { enabled: true, settings });
+            world.configure(a, StreamConfig { noise_removal, ..config(CUSTOMER, &[PCMU]) });
+            if mixes {
+                let supervisor = world.open(2, config("203.0.113.9:6000", &[PCMU]));
+                let both = Sources::from_iter([StreamId(0), StreamId(1)]);
+                world.hear(supervisor, Hear::Mix(both), None);
+            }
+            // Packets that come four at a time make a jitter buffer grow.
+            for n in 0..400u16 {
+                if n == 200 {
+                    world.record(&RecordCommand::Pause { recording: RECORDING }, None);
+                }
+                if n == 300 {
+                    world.record(&RecordCommand::Resume { recording: RECORDING }, None);
+                }
+                for late in (0..burst).rev().filter(|_| n % burst == burst - 1) {
+                    let sent = n - late;
+                    // A card number's tone, loud; else nothing is said.
+                    let tone = |at: usize| if at % 8 < 4 { 0x90 } else { 0x10 };
+                    let mut datagram = packet(0, sent, 1);
+                    for (at, byte) in datagram[HEADER_LEN..].iter_mut().enumerate() {
+                        *byte = if (200..300).contains(&sent) { tone(at) } else { 0xff };
+                    }
+                    world.receive(a, Channel::Rtp, CUSTOMER, datagram);
+                }
+                world.rtp(b, AGENT, 0, n);
+                world.tick(20);
+            }
+            world.record(&RecordCommand::Stop { recording: RECORDING }, None);
+            let frames = world.wire.blocks.iter().flat_map(|block| block.samples.chunks_exact(2));
+            let loudest = frames.map(|frame| frame[0].unsigned_abs()).max().unwrap();
+            assert!(loudest < 50, "cleaned {cleans}, mixed {mixes}, burst {burst}: {loudest}");
+            let (_, right) = heard(&world.wire.blocks);
+            assert!(
+                (0.55..0.76).contains(&right),
+                "{cleans} {mixes} {burst}: {right} of the agent"
+            );
+        }
+    }
 }
 
 #[test]

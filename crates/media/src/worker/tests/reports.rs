@@ -42,17 +42,26 @@ fn another_port_of_the_phones_own_host_is_a_stranger() {
 }
 
 #[test]
-fn what_keeps_a_silent_call_alive_is_the_peers_own() {
-    let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
-    let limit = Some(Duration::from_secs(5));
-    world.configure(a, StreamConfig { rtp_timeout: limit, ..config(CUSTOMER, &[PCMU]) });
+fn what_keeps_a_silent_call_alive_is_the_peers_audio_and_no_report() {
     let timed_out = MediaEvent::RtpTimeout { stream: StreamId(0) };
-    for from in [RTCP, SAME_HOST] {
-        for _ in 0..8 {
+    for (channel, from, lives) in [
+        (Channel::Rtp, CUSTOMER, true),
+        (Channel::Rtp, STRANGER, false),
+        (Channel::Rtcp, RTCP, false),
+        (Channel::Rtcp, SAME_HOST, false),
+    ] {
+        let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
+        let limit = Some(Duration::from_secs(5));
+        world.configure(a, StreamConfig { rtp_timeout: limit, ..config(CUSTOMER, &[PCMU]) });
+        world.rtp(a, CUSTOMER, 0, 0);
+        for n in 1..=8 {
             world.tick(1000);
-            world.receive(a, Channel::Rtcp, from, report(9, None));
+            match channel {
+                Channel::Rtp => world.rtp(a, from, 0, n),
+                Channel::Rtcp => world.receive(a, channel, from, report(PEERS, None)),
+            }
         }
-        assert_eq!(world.wire.events.contains(&timed_out), from != RTCP, "{from}");
+        assert_eq!(!world.wire.events.contains(&timed_out), lives, "{channel:?} {from}");
     }
 }
 
