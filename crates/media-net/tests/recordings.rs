@@ -233,14 +233,10 @@ impl Drop for SmallDisk {
     }
 }
 
-#[test]
-fn a_full_disk_costs_the_recording_and_nothing_of_the_call() {
-    let Some(disk) = SmallDisk::new("full") else {
-        return; // no right to mount: the disk is full in the tests of `recording` only
-    };
-    let ballast = disk.0.join("ballast");
-    fs::write(&ballast, vec![0; 600 * 1024]).unwrap();
-    let mut call = Call::new(&disk.0.join("recordings"));
+/// A call is recorded to a disk that has no room for all of it; `free` makes some. The longest time
+/// between two packets that a phone heard meanwhile.
+fn fill(directory: &Path, free: impl FnOnce()) -> Duration {
+    let mut call = Call::new(directory);
     let first = RecordingId(1);
     call.start(first, "full", 48_000);
     // 192 kB a second into 400 kB.
@@ -249,25 +245,78 @@ fn a_full_disk_costs_the_recording_and_nothing_of_the_call() {
     let RecordEvent::Failed { file: Some(file), duration_ms, .. } = call.told() else {
         panic!("the disk is not full")
     };
-    let kept = loud(&disk.0.join("recordings").join(file), 48_000);
+    let kept = loud(&directory.join(file), 48_000);
     let tenths = kept[0].len() as u64;
     assert!(tenths.abs_diff(duration_ms / 100) <= 1 && tenths >= 10, "{tenths} tenths");
     assert!(kept.iter().all(|side| side[3..].iter().all(|share| *share > 0.8)), "{kept:?}");
     call.record(RecordCommand::Stop { recording: first });
     for heard in &call.heard {
-        let mut steps: Vec<_> = heard.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        steps.sort_unstable();
         assert!(heard.windows(2).all(|pair| pair[1].1 == pair[0].1 + 1), "nothing is lost");
-        let p99 = steps[steps.len() * 99 / 100];
-        assert!(p99 < Duration::from_millis(40), "{p99:?} between packets");
     }
+    let steps = call.heard.iter().flat_map(|heard| heard.windows(2));
+    let longest = steps.map(|pair| pair[1].0 - pair[0].0).max().unwrap();
     // When there is room again, the next one is whole.
-    fs::remove_file(ballast).unwrap();
+    free();
     let second = RecordingId(2);
     call.start(second, "again", 8000);
     call.talk(Duration::from_secs(1));
     call.record(RecordCommand::Stop { recording: second });
     assert_eq!(call.told(), RecordEvent::Started { recording: second });
     assert!(matches!(call.told(), RecordEvent::Finished { .. }));
-    drop(call);
+    longest
+}
+
+/// A worker that waits for the disk does so every time, a machine that is busy with other things does
+/// not: one run of three without a long gap is enough.
+fn never_waits(mut run: impl FnMut() -> Duration) {
+    let mut longest = Vec::new();
+    while longest.len() < 3 && longest.last().is_none_or(|gap| *gap >= GAP_MAX) {
+        longest.push(run());
+    }
+    assert!(longest.last().is_some_and(|gap| *gap < GAP_MAX), "gaps in the audio: {longest:?}");
+}
+
+/// ATTACKS 30.
+const GAP_MAX: Duration = Duration::from_millis(40);
+
+#[test]
+fn a_full_disk_costs_the_recording_and_nothing_of_the_call() {
+    never_waits(|| {
+        let Some(disk) = SmallDisk::new("full") else {
+            eprintln!("skipped: this user may not mount; see the test with a limit instead");
+            return Duration::ZERO;
+        };
+        let ballast = disk.0.join("ballast");
+        fs::write(&ballast, vec![0; 600 * 1024]).unwrap();
+        fill(&disk.0.join("recordings"), || fs::remove_file(&ballast).unwrap())
+    });
+}
+
+/// The same where nobody may mount: files of more than 400 kB are refused.
+#[test]
+fn a_file_that_may_not_grow_costs_the_recording_and_nothing_of_the_call() {
+    const CHILD: &str = "HOOKFLASH_TEST_LIMITED";
+    if let Some(directory) = std::env::var_os(CHILD) {
+        let directory = PathBuf::from(directory);
+        let mut runs = 0;
+        return never_waits(|| {
+            runs += 1;
+            fill(&directory.join(runs.to_string()), || ())
+        });
+    }
+    let place = directory("limited");
+    // In blocks of 512 bytes; what is beyond is an error then, and no signal.
+    let script = "trap '' XFSZ; ulimit -f 800; exec \"$0\" --exact \"$1\" --nocapture";
+    let name = "a_file_that_may_not_grow_costs_the_recording_and_nothing_of_the_call";
+    let child = Command::new("sh")
+        .args(["-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(CHILD, &place)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{said}");
+    assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"), "it has run");
+    fs::remove_dir_all(place).unwrap();
 }

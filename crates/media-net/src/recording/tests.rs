@@ -267,6 +267,110 @@ fn a_full_disk_ends_the_recording_with_a_file_that_plays() {
     }
 }
 
+/// What a disk that breaks cannot do any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Append,
+    Patch,
+    Sync,
+    Commit,
+}
+
+/// A disk that breaks after three seconds of a recording, in a real directory.
+struct Broken {
+    disk: Directory,
+    fault: Fault,
+}
+
+struct BrokenFile {
+    file: fs::File,
+    fault: Fault,
+    appended: usize,
+}
+
+impl BrokenFile {
+    fn check(&self, fault: Fault) -> io::Result<()> {
+        let is_broken = self.fault == fault && self.appended > 80 + 3 * 32_000;
+        if is_broken { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
+    }
+}
+
+/// <asm-generic/errno-base.h>
+const EIO: i32 = 5;
+
+impl Disk for Broken {
+    type File = BrokenFile;
+
+    fn create(&mut self, name: &str) -> io::Result<BrokenFile> {
+        Ok(BrokenFile { file: self.disk.create(name)?, fault: self.fault, appended: 0 })
+    }
+
+    fn commit(&mut self, name: &str) -> io::Result<()> {
+        match self.fault {
+            Fault::Commit => Err(io::Error::from_raw_os_error(EIO)),
+            Fault::Append | Fault::Patch | Fault::Sync => self.disk.commit(name),
+        }
+    }
+
+    fn discard(&mut self, name: &str) -> io::Result<()> {
+        self.disk.discard(name)
+    }
+}
+
+impl DiskFile for BrokenFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.appended += bytes.len();
+        self.check(Fault::Append)?;
+        self.file.append(bytes)
+    }
+
+    fn patch(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check(Fault::Patch)?;
+        self.file.patch(at, bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.file.truncate(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.check(Fault::Sync)?;
+        self.file.sync()
+    }
+}
+
+/// ATTACKS 30: whatever a broken disk refuses, what is on it plays, at once or at the next start.
+#[test]
+fn a_broken_disk_ends_the_recording_with_a_file_that_plays_by_the_next_start() {
+    for fault in [Fault::Append, Fault::Patch, Fault::Sync, Fault::Commit] {
+        let place = Place::new(&format!("broken-{fault:?}"));
+        let disk = Broken { disk: Directory::open(place.0.clone()).unwrap(), fault };
+        let (tell, told) = channel();
+        let recordings =
+            Recordings::with_disk(disk, 64, move |event| tell.send(event).unwrap()).unwrap();
+        let mut sink = recordings.queue().start(ID, "call".to_owned(), format(Container::Wav));
+        (0..5).for_each(|at| second(&mut sink, at, 9));
+        sink.stop(40_000);
+        drop(recordings);
+        let events: Vec<_> = told.iter().collect();
+        let Some(RecordEvent::Failed { duration_ms, error, file, .. }) = events.last() else {
+            panic!("{fault:?}: {events:?}");
+        };
+        assert!(error.contains("Input/output error"), "{fault:?}: {error}");
+        assert!(*duration_ms >= 3000, "{fault:?}: {duration_ms}");
+        assert_eq!(file.is_some(), fault == Fault::Append, "{fault:?}");
+        // As it lies there, and after the next start on a disk that is well.
+        let name = if file.is_some() { "call.wav" } else { "call.wav.part" };
+        assert_eq!(place.names(), [name], "{fault:?}");
+        assert!(wav(&place.0.join(name)).len() >= 48_000, "{fault:?}");
+        let (recordings, _) = place.start();
+        drop(recordings);
+        assert_eq!(place.names(), ["call.wav"], "{fault:?}");
+        let samples = wav(&place.0.join("call.wav"));
+        assert!(samples.len() >= 48_000 && samples.iter().all(|it| *it == 9), "{fault:?}");
+    }
+}
+
 /// Every file is the operating system's own full disk.
 struct Full;
 
