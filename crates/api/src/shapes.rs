@@ -41,7 +41,9 @@ words! {
         Ringing Connected OnHold Consulting LineReleased Monitoring Leaving
     }
     /// Whether an interaction is recorded.
-    RecordingStateShape as RecordingState { Off On Paused }
+    RecordingStateShape as RecordingState { Off On Paused Failed }
+    /// How the audio of a leg is protected: in the clear, SRTP with keys in SDP, or by DTLS.
+    LegProtectionShape as LegProtection { None Sdes Dtls }
     /// Who ended a call.
     EndedByShape as EndedBy { Caller Callee System }
 }
@@ -121,6 +123,8 @@ pub(crate) struct ControlShape {
 pub(crate) struct LegShape {
     id: String,
     codec: Option<String>,
+    /// Null while nothing is agreed on.
+    protection: Option<LegProtectionShape>,
     /// Whether its phone has put us on hold.
     holds: bool,
     /// How it sounds, once figures are there.

@@ -206,11 +206,14 @@ pub struct RecordingPolicy {
     pub pause: PausePolicy,
     /// Whether every call is recorded from its answer on; otherwise agents begin and end it (K6).
     pub automatic: bool,
+    /// Whether files have 16 kHz where any codec that phones and trunks may use has more than 8.
+    pub wideband: bool,
 }
 
 impl Default for RecordingPolicy {
     fn default() -> Self {
-        Self { container: Container::Wav, pause: PausePolicy::Silence, automatic: true }
+        let (container, pause) = (Container::Wav, PausePolicy::Silence);
+        Self { container, pause, automatic: true, wideband: true }
     }
 }
 

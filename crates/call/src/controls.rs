@@ -280,9 +280,13 @@ impl Call {
             return Err(Refusal::NotOwner);
         }
         match (verb, self.recording) {
-            (Verb::RecordStart, Recording::Off) => when(self.policy.can_record), // K6
+            (Verb::RecordStart, Recording::Off | Recording::Failed) => when(self.policy.can_record), // K6
             (Verb::RecordStop, Recording::On | Recording::Paused) => when(!self.policy.records_all),
-            (Verb::RecordPause, Recording::On) => {
+            // One that failed would begin again by itself.
+            (Verb::RecordPause, Recording::Failed) if !self.policy.records_all => {
+                Err(Refusal::InvalidState)
+            }
+            (Verb::RecordPause, Recording::On | Recording::Failed) => {
                 // K2, K4.
                 let is_talk = self.consult.is_none() && self.members() == 2 && self.is_heard(me);
                 match self.policy.pause.is_some() && is_talk && !self.post_call {
@@ -291,7 +295,9 @@ impl Call {
                 }
             }
             (Verb::RecordResume, Recording::Paused) => Ok(()),
-            (_, Recording::Off | Recording::On | Recording::Paused) => Err(Refusal::InvalidState),
+            (_, Recording::Off | Recording::On | Recording::Paused | Recording::Failed) => {
+                Err(Refusal::InvalidState)
+            }
         }
     }
 }

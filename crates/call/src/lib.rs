@@ -42,6 +42,6 @@ pub use leg::{Leg, LegCommand, LegEvent, Presence};
 pub use machine::{Call, Limits, Outcome, Output, Policy, Setup, Timer, Times};
 pub use participant::{Participant, ParticipantId, PartyKey, Role, Watch};
 pub use record::{CallId, LegId, Side};
-pub use recording::Recording;
+pub use recording::{RETRY, Recording};
 pub use segment::{SEGMENTS_MAX, Segment, SegmentKind};
 pub use transfer::Transfer;

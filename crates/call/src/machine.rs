@@ -60,6 +60,8 @@ pub enum Timer {
     Limit,
     /// A pause of the recording has lasted its limit (K3).
     Pause,
+    /// A recording that failed is to be tried again.
+    Record,
 }
 
 /// What the call asks of its owner, in order.
@@ -305,6 +307,7 @@ impl Call {
                 self.end(now, Outcome::SYSTEM, out);
             }
             Timer::Pause => self.pause_is_over(out),
+            Timer::Record => self.try_recording(out),
         }
         self.mark(now);
     }
@@ -318,7 +321,7 @@ impl Call {
     /// Every deadline that may be armed.
     pub fn timers(&self) -> impl Iterator<Item = Timer> + '_ {
         let rings = self.attempts.iter().map(|attempt| Timer::Ring(attempt.id));
-        rings.chain([Timer::Limit, Timer::Pause])
+        rings.chain([Timer::Limit, Timer::Pause, Timer::Record])
     }
 
     fn ringing(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {

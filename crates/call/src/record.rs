@@ -133,6 +133,9 @@ pub struct LegRecord {
     pub sip_status: u16,
     /// Codec it used last.
     pub codec: Option<String>,
+    /// How its audio was protected last; none where nothing was agreed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<LegProtection>,
     /// RTP packets received from it.
     pub packets_received: u64,
     /// RTP packets sent to it.
@@ -146,6 +149,18 @@ pub struct LegRecord {
     /// How it sounded; none when it never sent audio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<LegQuality>,
+}
+
+/// How the audio of a leg is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LegProtection {
+    /// RTP in the clear.
+    None,
+    /// SRTP with keys in SDP (RFC 4568).
+    Sdes,
+    /// SRTP with keys by DTLS (RFC 5764).
+    Dtls,
 }
 
 /// How the audio of a leg sounded: as it reached us, and by its reports as ours reached it.

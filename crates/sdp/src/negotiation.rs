@@ -301,6 +301,12 @@ impl Negotiation {
         self.current.as_ref()?.agreed()
     }
 
+    /// Whether keys were offered, and the media are in the clear all the same: the other side knows
+    /// none of them, or does not want to. Never where protection is required.
+    pub fn is_downgraded(&self) -> bool {
+        self.current.as_ref().is_some_and(|now| self.security.is_downgraded(now.former()))
+    }
+
     /// Where and how we receive.
     pub const fn local(&self) -> &LocalAudio {
         &self.local

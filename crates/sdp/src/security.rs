@@ -55,6 +55,9 @@ pub struct Security {
 pub struct RemoteSecurity {
     /// Its keys, in its order, at most [`MAX_CRYPTO`](crate::MAX_CRYPTO).
     pub crypto: Vec<Crypto>,
+    /// Whether it told any keys, be they of no use to us.
+    #[serde(default)]
+    pub tells_keys: bool,
     /// Its certificate's fingerprints, at most [`MAX_FINGERPRINTS`](crate::MAX_FINGERPRINTS).
     pub fingerprints: Vec<Fingerprint>,
     /// Whether it would open the DTLS association.
@@ -132,6 +135,16 @@ impl Security {
     /// the core's generator, and of no other leg.
     pub fn new(policy: Policy, ice: bool, seed: [u8; 32]) -> Self {
         Self { policy, ice, rng: Rng::new(seed) }
+    }
+
+    /// Whether an exchange that came to RTP in the clear would have come to keys, had both known the
+    /// same (RFC 8643): one of us offered them, and we would have taken them.
+    pub(crate) fn is_downgraded(&self, former: Former<'_>) -> bool {
+        let offered = match former.offered_by_us {
+            true => former.ours.attribute("crypto").is_some(),
+            false => former.remote.security.tells_keys,
+        };
+        matches!(self.policy, Policy::Sdes { .. }) && offered && former.is_plain()
     }
 
     /// The policy.
@@ -406,6 +419,7 @@ impl RemoteSecurity {
         };
         Self {
             crypto: crypto_of(media.attributes_named("crypto")),
+            tells_keys: media.attribute("crypto").is_some(),
             fingerprints: match own.is_empty() {
                 true => fingerprints_of(shared().map(Attribute::value)),
                 false => own,

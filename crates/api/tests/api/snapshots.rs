@@ -70,7 +70,7 @@ fn full() -> Value {
             "id": "leg-1", "role": "supervisor", "state": "monitoring", "primary": false,
             "party": "1001", "number": "1001", "name": "Ada", "holds": false, "muted": false,
             "mode": "barge", "joined": time, "noiseSuppression": { "enabled": true },
-            "legs": [{ "id": "leg-1", "codec": "PCMA", "holds": false, "quality": quality }],
+            "legs": [{ "id": "leg-1", "codec": "PCMA", "protection": "sdes", "holds": false, "quality": quality }],
             "controls": { "hold": { "enabled": false, "reason": "POST_CALL" } },
         }],
     }))
@@ -134,6 +134,7 @@ fn the_words_of_the_document_are_those_of_the_core() {
     words::<ParticipantRole>(&document, "ParticipantRole");
     words::<ParticipantState>(&document, "ParticipantState");
     words::<RecordingState>(&document, "RecordingState");
+    words::<call::record::LegProtection>(&document, "LegProtection");
 }
 
 #[test]

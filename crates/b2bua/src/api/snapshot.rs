@@ -2,6 +2,7 @@
 
 use base::WallTime;
 use call::control::Controls;
+use call::record::LegProtection;
 use serde::{Deserialize, Serialize};
 
 use super::MonitorMode;
@@ -144,6 +145,9 @@ pub struct LegSnapshot {
     pub id: String,
     /// The codec it uses.
     pub codec: Option<String>,
+    /// How its audio is protected; null while nothing is agreed on.
+    #[serde(default)]
+    pub protection: Option<LegProtection>,
     /// Whether its phone has put us on hold.
     pub holds: bool,
     /// How it sounds, once figures are there.
@@ -183,6 +187,8 @@ pub enum RecordingState {
     On,
     /// It is, but not just now (K2).
     Paused,
+    /// It was to be, but the disk refused; the call goes on.
+    Failed,
 }
 
 /// A stretch of an interaction.

@@ -245,7 +245,7 @@ impl Core {
             MediaEvent::Announced { stream, sound: SoundId::Recording(_) } => {
                 self.announced(now, stream, out);
             }
-            MediaEvent::Recording(event) => Self::recording_told(event, out),
+            MediaEvent::Recording(event) => self.recording_told(now, event, out),
             MediaEvent::Dtmf { stream, event, form, kept } => {
                 self.key_told(now, leg_of(stream), form, Key { event, is_ours: kept }, out);
             }

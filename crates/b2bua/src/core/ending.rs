@@ -125,8 +125,8 @@ impl Core {
             talk_ms: millis(talk),
             hold_ms: millis(state.call.total(SegmentKind::Hold, ended)),
             recording: match &state.recording {
-                Some(recording) => Some(recording.file.clone()),
-                None => state.recordings.last().cloned(),
+                Some(recording) if !recording.is_empty => Some(recording.file.clone()),
+                Some(_) | None => state.recordings.last().map(|(_, file)| file.clone()),
             },
             from: state.from.number.clone(),
             to: state.to.clone(),
@@ -241,6 +241,7 @@ fn leg_record(leg: &SipLeg, of: String, config: &crate::config::Config) -> LegRe
         sip_call_id: leg.key().0.into(),
         sip_status: leg.final_status(),
         codec: leg.codec_name(),
+        protection: leg.protection(),
         packets_received: 0,
         packets_sent: 0,
         packets_lost: 0,

@@ -43,6 +43,7 @@ use base::{Rng, Time, WallTime};
 use call::record::LegRecord;
 use call::{Call, CallId, LegId, ParticipantId};
 use media::command::{BridgeId, StreamId};
+use media::record::RecordingId;
 use sdp::Codec;
 use serde::{Deserialize, Serialize};
 use sip::auth::{Authenticator, Guard};
@@ -156,8 +157,8 @@ struct CallState {
     announcing: Announcing,
     /// Its recording.
     recording: Option<Recording>,
-    /// Recordings of it that are complete, and how many there were.
-    recordings: Vec<String>,
+    /// Files of its recordings that have ended, and how many recordings there were.
+    recordings: Vec<(RecordingId, String)>,
     recorded: u16,
     /// What counts against limits, each until its leg is gone.
     counted: Vec<Counted>,

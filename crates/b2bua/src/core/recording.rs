@@ -1,5 +1,6 @@
 //! Recording of whole calls where it is switched on (K1): which file, and who is on which channel.
 
+use base::Time;
 use call::control::MonitorMode;
 use call::{CallId, LegId, Role};
 use media::command::MediaCommand;
@@ -7,9 +8,11 @@ use media::record::{RecordCommand, RecordEvent, RecordFormat, RecordingId, Side}
 use serde::{Deserialize, Serialize};
 
 use super::Core;
+use crate::config::Config;
 use crate::io::{Event, Output, RecordingChange};
 
-/// Rate of a recording, hertz: what telephones have, and what wideband codecs have.
+/// Rate of a recording, hertz: what telephones have, and what wideband codecs have. It is the same
+/// for the whole file, so whoever may join the call counts, not only who is in it.
 const NARROW: u32 = 8000;
 const WIDE: u32 = 16_000;
 /// Where the number of a recording within its call stands in its id.
@@ -26,6 +29,8 @@ pub(super) struct Recording {
     /// Who is recorded, and where.
     tracks: Vec<(LegId, Option<Side>)>,
     is_paused: bool,
+    /// It failed without any sound.
+    pub(super) is_empty: bool,
 }
 
 impl Core {
@@ -34,7 +39,7 @@ impl Core {
         let Some(policy) = self.config.media.recording else { return };
         let Some(state) = self.calls.get(&call) else { return };
         let wanted = state.call.recording();
-        if wanted == call::Recording::Off {
+        if matches!(wanted, call::Recording::Off | call::Recording::Failed) {
             return self.rest_recording(call, out);
         }
         let part = state.recording.as_ref().map_or(state.recorded, |recording| recording.part);
@@ -44,8 +49,7 @@ impl Core {
         };
         let legs: Vec<_> = state.call.legs().iter().map(|leg| leg.leg).collect();
         let sides: Vec<_> = legs.iter().map(|leg| (*leg, self.side(*leg))).collect();
-        let is_wide = legs.iter().any(|leg| self.is_wideband(*leg));
-        let rate = if is_wide { WIDE } else { NARROW };
+        let rate = if policy.wideband && allows_wideband(&self.config) { WIDE } else { NARROW };
         let Some(state) = self.calls.get_mut(&call) else { return };
         let bridge = Self::bridge_of(call);
         let mut say = |command| out.push(Output::Media(MediaCommand::Record { bridge, command }));
@@ -55,7 +59,7 @@ impl Core {
             let format = RecordFormat { container, rate, pause };
             let file = format!("{name}.{}", container.extension());
             say(RecordCommand::Start { recording: id, name, format });
-            Recording { id, file, part, tracks: Vec::new(), is_paused: false }
+            Recording { id, file, part, tracks: Vec::new(), is_paused: false, is_empty: false }
         });
         let id = recording.id;
         for (leg, side) in sides {
@@ -78,7 +82,8 @@ impl Core {
         }
     }
 
-    /// The agent has stopped the recording of a call that goes on (K6): another one may follow.
+    /// The agent has stopped the recording of a call that goes on (K6), or it failed: another one may
+    /// follow.
     fn rest_recording(&mut self, call: CallId, out: &mut Vec<Output>) {
         let Some(state) = self.calls.get_mut(&call) else { return };
         if !state.call.is_talking() {
@@ -86,7 +91,7 @@ impl Core {
         }
         if let Some(recording) = state.recording.take() {
             state.recorded = recording.part + 1;
-            state.recordings.push(recording.file.clone());
+            state.recordings.push((recording.id, recording.file.clone()));
             out.push(Self::stop_recording(call, &recording));
         }
     }
@@ -114,21 +119,11 @@ impl Core {
             }
         }
     }
-
-    fn is_wideband(&self, leg: LegId) -> bool {
-        let agreed = self.legs.get(&leg).and_then(crate::sip_leg::SipLeg::agreed_codecs);
-        agreed.is_some_and(|codecs| {
-            codecs
-                .iter()
-                .find(|c| c.is_audio())
-                .is_some_and(|first| first.is("opus") || first.is("G722"))
-        })
-    }
 }
 
 impl Core {
     /// What became of a recording; a call never depends on it (ATTACKS 30).
-    pub(super) fn recording_told(event: RecordEvent, out: &mut Vec<Output>) {
+    pub(super) fn recording_told(&mut self, now: Time, event: RecordEvent, out: &mut Vec<Output>) {
         match event {
             RecordEvent::Started { recording } => tracing::debug!(%recording, "recording"),
             RecordEvent::Gap { recording, ms } => {
@@ -139,14 +134,54 @@ impl Core {
                 out.push(Output::Event(Event::Recording { call: call_of(recording), change }));
             }
             RecordEvent::Failed { recording, file, duration_ms, error } => {
+                let (has_sound, reason) = (duration_ms > 0, error.clone());
                 let change = RecordingChange::Failed { file, duration_ms, error };
                 out.push(Output::Event(Event::Recording { call: call_of(recording), change }));
+                self.recording_failed(now, recording, has_sound, reason, out);
             }
             RecordEvent::Recovered { file, duration_ms } => {
                 tracing::warn!(file, duration_ms, "a recording of before the restart is completed");
             }
         }
     }
+}
+
+impl Core {
+    /// K5: the call is recorded no longer, unless by another recording. A file without sound is named
+    /// nowhere; one with sound has its name by the next start at the latest.
+    fn recording_failed(
+        &mut self,
+        now: Time,
+        recording: RecordingId,
+        has_sound: bool,
+        reason: String,
+        out: &mut Vec<Output>,
+    ) {
+        let call = call_of(recording);
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        let is_current = state.recording.as_ref().is_some_and(|current| current.id == recording);
+        let is_on = is_current && state.call.is_talking();
+        if is_on {
+            self.with_call(now, call, out, |state, _, out| state.call.recording_failed(out));
+            self.record(call, out);
+            self.tell_recording_failed(now, call, reason, out);
+        }
+        let Some(state) = self.calls.get_mut(&call).filter(|_| !has_sound) else { return };
+        state.recordings.retain(|(id, _)| *id != recording);
+        if let Some(current) = state.recording.as_mut().filter(|current| current.id == recording) {
+            current.is_empty = true;
+        }
+    }
+}
+
+/// Whether a phone or a trunk may use a codec of more than 8 kHz.
+fn allows_wideband(config: &Config) -> bool {
+    let own = config.trunks.iter().map(|trunk| &trunk.codecs);
+    own.chain([&config.media.codecs]).any(|allowed| {
+        let known = sdp::standard_codecs(allowed);
+        // RFC 3551 §4.5.2: G.722 has 16 kHz, whatever its clock says.
+        known.iter().any(|it| it.is_audio() && (it.is("G722") || it.clock_rate > NARROW))
+    })
 }
 
 /// A recording is named after its call, and counts within it.
@@ -161,6 +196,25 @@ fn call_of(recording: RecordingId) -> CallId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_best_codec_that_may_come() {
+        for (phones, trunk, is_wide) in [
+            (&["PCMA", "PCMU"][..], &[][..], false),
+            (&["PCMA", "L16/8000", "GSM", "G729"], &[], false),
+            (&["opus", "PCMA"], &["PCMA"], true),
+            (&["PCMA", "G722"], &["PCMA"], true),
+            (&["PCMA", "L16/16000"], &[], true),
+            (&["PCMA"], &["G722"], true),
+        ] {
+            let names =
+                |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+            let mut config = crate::testing::config();
+            config.media.codecs = names(phones);
+            config.trunks[0].codecs = names(trunk);
+            assert_eq!(allows_wideband(&config), is_wide, "{phones:?} {trunk:?}");
+        }
+    }
 
     #[test]
     fn a_recording_tells_its_call() {

@@ -39,6 +39,7 @@ impl Core {
                 call::Recording::Off => RecordingState::Off,
                 call::Recording::On => RecordingState::On,
                 call::Recording::Paused => RecordingState::Paused,
+                call::Recording::Failed => RecordingState::Failed,
             },
             segments: self.show_segments(now, state),
             merged_into: None,
@@ -87,6 +88,7 @@ impl Core {
         Some(LegSnapshot {
             id: leg.leg.0.to_string(),
             codec: sip.codec_name(),
+            protection: sip.protection(),
             holds: leg.holds,
             quality: self.quality_of(leg.leg).map(|figures| QualitySnapshot {
                 mos: figures.mos.into(),

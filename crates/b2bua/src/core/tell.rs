@@ -13,6 +13,8 @@ struct Telling {
     kind: EventKind,
     who: Option<ParticipantId>,
     cause: Option<Cause>,
+    /// Why, in other words than a cause's.
+    reason: Option<String>,
     automatic: Option<bool>,
     key: Option<char>,
     quality: Option<QualityData>,
@@ -20,7 +22,7 @@ struct Telling {
 
 impl Telling {
     fn new(kind: EventKind, who: Option<ParticipantId>) -> Self {
-        Self { kind, who, cause: None, automatic: None, key: None, quality: None }
+        Self { kind, who, cause: None, reason: None, automatic: None, key: None, quality: None }
     }
 }
 
@@ -52,6 +54,18 @@ impl Core {
     ) {
         let telling = Telling::new(EventKind::LegDtmf, Some(who));
         self.tell_event(now, call, Telling { key: Some(key), ..telling }, out);
+    }
+
+    /// The recording could not go on; what is left of its file is told apart.
+    pub(super) fn tell_recording_failed(
+        &self,
+        now: Time,
+        call: CallId,
+        reason: String,
+        out: &mut Vec<Output>,
+    ) {
+        let telling = Telling::new(EventKind::RecordingStopped, None);
+        self.tell_event(now, call, Telling { reason: Some(reason), ..telling }, out);
     }
 
     /// A phone that was called has answered.
@@ -165,7 +179,7 @@ impl Core {
         let data = EventData {
             interaction,
             participant: telling.who.map(|who| who.to_string()),
-            reason: telling.cause.map(|cause| cause.text().to_owned()),
+            reason: telling.reason.or_else(|| telling.cause.map(|cause| cause.text().to_owned())),
             sip_status: telling.cause.map(Cause::status),
             automatic: telling.automatic,
             mode,

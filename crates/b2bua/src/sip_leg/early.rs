@@ -143,6 +143,7 @@ impl SipLeg {
             driven: super::event::Driven::default(),
             final_status: 0,
             codec: None,
+            protection: None,
             no_media: false,
             rebinds: 0,
             quality: None,

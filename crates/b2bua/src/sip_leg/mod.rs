@@ -25,7 +25,7 @@ use std::net::IpAddr;
 
 use base::{Rng, Time, Timers};
 use bytes::Bytes;
-use call::record::LegQuality;
+use call::record::{LegProtection, LegQuality};
 use call::{CallId, Cause, LegEvent, LegId, Side};
 use media::codec::OpusFormat;
 use media::command::{Found, KeyForm, Keys, StreamConfig};
@@ -187,6 +187,8 @@ pub(crate) struct SipLeg {
     final_status: u16,
     /// Codec used last, for the record.
     codec: Option<Box<str>>,
+    /// How its audio is protected, as of then.
+    protection: Option<LegProtection>,
     /// Whether its sockets could not be bound.
     no_media: bool,
     /// How often it, or the leg that it took the place of, got other ports.
@@ -317,6 +319,10 @@ impl SipLeg {
         self.codec.as_deref().map(str::to_owned)
     }
 
+    pub(crate) fn protection(&self) -> Option<LegProtection> {
+        self.protection
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         matches!(self.state, State::Up(_))
     }
@@ -421,8 +427,10 @@ impl SipLeg {
         if self.configured.as_ref() == Some(&new) {
             return None;
         }
-        let agreed = self.negotiation().and_then(Negotiation::agreed);
-        self.codec = agreed.map(|agreed| agreed.codec.name).or(self.codec.take());
+        if let Some(agreed) = self.negotiation().and_then(Negotiation::agreed) {
+            self.note_protection(&agreed.protection);
+            self.codec = Some(agreed.codec.name);
+        }
         self.configured = Some(new.clone());
         Some(new)
     }

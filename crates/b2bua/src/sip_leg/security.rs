@@ -8,15 +8,19 @@
 //!  dtls       DTLS only                          DTLS
 //!  off        plain only                         plain
 //! ```
-//! Nothing falls back: who was offered keys and answers without gets no call.
+//! Under `required` and `dtls` nothing falls back: who was offered keys and answers without gets no
+//! call. Under `auto` who does not take the keys that are offered in a plain profile (RFC 8643) goes
+//! without, which is logged; whoever asks for SRTP by the profile, or has had it, never does.
 
+use call::record::LegProtection;
 use media::command::PathConfig;
 use media::dtls;
 use media::ice::Credentials;
 use media::path::Event;
 use media::srtp::{Keying, MasterKey, Profile};
 use sdp::{
-    Agreed, Asked, DtlsPeer, DtlsRole, Fingerprint, Hash, IceAgreed, Policy, Protection, Suite,
+    Agreed, Asked, DtlsPeer, DtlsRole, Fingerprint, Hash, IceAgreed, Negotiation, Policy,
+    Protection, Suite,
 };
 use sip::transport::Transport;
 
@@ -73,6 +77,20 @@ impl SipLeg {
             Event::Keyed(keys) => self.found.keys = Some(keys.clone()),
             Event::ConsentLost => self.found.to = None,
             Event::Failed(_) => self.found.keys = None,
+        }
+    }
+
+    /// Remembers how its audio is protected, and says so where keys were offered in vain.
+    pub(super) fn note_protection(&mut self, agreed: &Protection) {
+        let protection = match agreed {
+            Protection::Plain => LegProtection::None,
+            Protection::Sdes { .. } => LegProtection::Sdes,
+            Protection::Dtls(_) => LegProtection::Dtls,
+        };
+        let is_new = self.protection.replace(protection) != Some(protection);
+        if is_new && self.negotiation().is_some_and(Negotiation::is_downgraded) {
+            let (call, leg) = (self.call, self.id);
+            tracing::warn!(%call, %leg, "SRTP was offered in vain: audio goes unprotected");
         }
     }
 

@@ -66,15 +66,34 @@ impl Bench {
         bench
     }
 
-    pub(crate) fn setup(id: u64, caller: (Role, PartyKey), callee: (Role, PartyKey)) -> Setup {
+    fn setup_by(
+        id: u64,
+        caller: (Role, PartyKey),
+        callee: (Role, PartyKey),
+        policy: Policy,
+    ) -> Setup {
         let limits = Limits { ring: RING, call: None };
-        Setup { id: CallId(id), caller, callee, targets: 1, limits, policy: policy() }
+        Setup { id: CallId(id), caller, callee, targets: 1, limits, policy }
+    }
+
+    pub(crate) fn setup(id: u64, caller: (Role, PartyKey), callee: (Role, PartyKey)) -> Setup {
+        Self::setup_by(id, caller, callee, policy())
     }
 
     /// Leg 1 is a customer's who calls agent 1; it rings.
     pub(crate) fn ringing() -> Self {
-        let setup = Self::setup(1, (Role::Customer, PartyKey(1)), (Role::Agent, agent(1)));
+        Self::ringing_by(policy())
+    }
+
+    fn ringing_by(policy: Policy) -> Self {
+        let (caller, callee) = ((Role::Customer, PartyKey(1)), (Role::Agent, agent(1)));
+        let setup = Self::setup_by(1, caller, callee, policy);
         Self::begin(|out| Call::new(setup, LegId(1), out))
+    }
+
+    /// They talk, in an organisation of this policy.
+    pub(crate) fn talking_by(policy: Policy) -> Self {
+        Self::ringing_by(policy).with(|bench| bench.answer(agent(1)))
     }
 
     /// A customer and agent 1 talk.

@@ -78,15 +78,23 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.below(20) {
+        match self.below(21) {
             0..=8 => self.verb(),
             9..=14 => self.phone(),
             15 => self.deadline(),
             16 => self.supervise(),
             17 => self.second_line(),
             18 => self.merge(),
-            _ => self.release_late(),
+            19 => self.release_late(),
+            _ => self.disk(),
         }
+    }
+
+    /// The disk refuses what is recorded.
+    fn disk(&mut self) {
+        let mut out = Vec::new();
+        self.bench.call.recording_failed(&mut out);
+        self.bench.follow(out);
     }
 
     fn verb(&mut self) {
@@ -362,6 +370,8 @@ fn timed(bench: &Bench) {
     assert_eq!(rings, bench.call.attempts().len(), "a stale timer");
     let pauses = bench.recording() == Recording::Paused;
     assert_eq!(bench.armed.contains(&Timer::Pause), pauses);
+    let failed = bench.recording() == Recording::Failed;
+    assert_eq!(bench.armed.contains(&Timer::Record), failed);
 }
 
 /// The hearing plan is the topology, by another definition: pair by pair.

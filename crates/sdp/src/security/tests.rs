@@ -330,6 +330,36 @@ fn an_answer_must_have_what_we_offered() {
     }
 }
 
+/// RFC 8643: keys in a plain profile may be left untaken. It is known then.
+#[test]
+fn keys_that_were_offered_in_vain_are_noticed() {
+    let strange = "a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:AAAA\r\n".to_owned();
+    let off = Policy::Plain;
+    for (policy, lines, downgraded) in [
+        (sdes(false), String::new(), false),
+        (sdes(false), crypto(1, KEY), false),
+        (sdes(false), strange.clone(), true),
+        (off.clone(), strange, false),
+        (off.clone(), crypto(1, KEY), false),
+    ] {
+        let mut leg = leg(policy.clone(), false, 8);
+        leg.receive_offer(phone("RTP/AVP", &lines)).unwrap();
+        answer(&mut leg);
+        assert_eq!(leg.is_downgraded(), downgraded, "offered {policy:?} {lines}");
+    }
+    for (policy, lines, downgraded) in [
+        (sdes(false), String::new(), true),
+        (sdes(false), crypto(1, KEY), false),
+        (off, String::new(), false),
+    ] {
+        let mut leg = leg(policy.clone(), false, 9);
+        offer(&mut leg);
+        assert!(!leg.is_downgraded(), "nothing is agreed on yet");
+        leg.receive_answer(phone("RTP/AVP", &lines)).unwrap();
+        assert_eq!(leg.is_downgraded(), downgraded, "answered {policy:?} {lines}");
+    }
+}
+
 #[test]
 fn keys_stay_till_somebody_moves_or_has_a_new_one() {
     let mut leg = leg(sdes(true), false, 6);

@@ -180,6 +180,7 @@ pub(super) fn recording(mut section: Section<'_>) -> Recording {
             PausePolicy::Silence,
         ),
         automatic: section.flag("automatic", true),
+        wideband: section.flag("wideband", true),
     };
     section.finish();
     let directory = directory.map_or_else(|| "recordings".into(), |at| at.value.into());

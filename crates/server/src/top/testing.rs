@@ -7,7 +7,7 @@ use super::board::Board;
 pub(super) fn interaction(id: &str, state: &str) -> Value {
     let time = "2026-01-01T00:00:00.000Z";
     let leg = |codec: &str| {
-        json!({ "id": "leg-1", "codec": codec, "holds": false,
+        json!({ "id": "leg-1", "codec": codec, "protection": "dtls", "holds": false,
                 "quality": { "mos": 4.21, "lossPercent": 1.25, "jitterMs": 3.5, "roundTripMs": null } })
     };
     let party = |id: &str, role: &str, party: &str, codec: &str| {

@@ -3,6 +3,7 @@
 use b2bua::api::{
     InteractionSnapshot, InteractionState, ParticipantRole, ParticipantSnapshot, RecordingState,
 };
+use call::record::LegProtection;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style, Stylize as _};
@@ -118,6 +119,7 @@ fn call(interaction: &InteractionSnapshot, now_ms: u64) -> Line<'static> {
         RecordingState::Off => "".into(),
         RecordingState::On => "on".red(),
         RecordingState::Paused => "paused".yellow(),
+        RecordingState::Failed => "failed".red().reversed(),
     };
     let (from, to) = (cut(&interaction.from, 16), cut(&interaction.to, 16));
     let id = format!("{:<22} ", cut(&interaction.id, 22)).bold();
@@ -127,16 +129,19 @@ fn call(interaction: &InteractionSnapshot, now_ms: u64) -> Line<'static> {
 fn participant(of: &ParticipantSnapshot) -> Line<'static> {
     let leg = of.legs.first();
     let codec = leg.and_then(|leg| leg.codec.as_deref()).unwrap_or("-");
+    let protection = leg.and_then(|leg| leg.protection).filter(|it| *it != LegProtection::None);
+    let protection = protection.map_or_else(|| "-".to_owned(), |it| word(&it));
     let role = match (of.role, of.primary) {
         (ParticipantRole::Agent, true) => "agent*".to_owned(),
         (role, _) => word(&role),
     };
     let mut spans = vec![Span::from(format!(
-        "  {:<10} {:<14} {:<14} {:<7}",
+        "  {:<10} {:<14} {:<14} {:<7} {:<4}",
         role,
         cut(&of.party, 14),
         word(&of.state),
-        cut(codec, 7)
+        cut(codec, 7),
+        protection
     ))];
     if let Some(quality) = leg.and_then(|leg| leg.quality) {
         let lost = quality.loss_percent > LOSS_BAD_PERCENT;
@@ -187,7 +192,7 @@ mod tests {
         let call: Vec<_> = text[3].split_whitespace().collect();
         assert_eq!(call, ["call-1", "connected", "1:05", "+4930123456", "1001", "on"]);
         let customer =
-            "customer carrier connected PCMA MOS 4.2 loss 1.2 % jitter 3.5 ms noise removed";
+            "customer carrier connected PCMA dtls MOS 4.2 loss 1.2 % jitter 3.5 ms noise removed";
         assert_eq!(text[4].split_whitespace().collect::<Vec<_>>().join(" "), customer);
         assert!(text[5].contains("agent*") && text[5].contains("opus"), "{}", text[5]);
         assert!(text.iter().any(|line| line == "1001 x2"));

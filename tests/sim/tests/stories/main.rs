@@ -4,6 +4,7 @@
 mod codes;
 mod control;
 mod end;
+mod record;
 mod set_up;
 mod talk;
 mod trunk;
