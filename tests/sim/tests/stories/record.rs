@@ -14,6 +14,7 @@ use crate::seconds;
 /// The carrier's customer and 1001 talk; all calls are recorded, or those that an agent wants to.
 fn talking(automatic: bool) -> World {
     let mut world = World::with(1, Link::GOOD, |config| {
+        config.interactions.events = true;
         config.media.recording = Some(RecordingPolicy { automatic, ..Default::default() });
     });
     world.register();
@@ -77,7 +78,7 @@ fn k1_where_all_calls_are_recorded_another_recording_is_tried_until_there_is_roo
     assert_eq!(state(&mut world), RecordingState::On);
     assert_eq!(world.recordings().len(), 1);
     let file = end(world).unwrap();
-    assert!(file.ends_with("-2.wav"), "the third one: {file}");
+    assert!(file.ends_with("-1-2.wav"), "the third one of call 1: {file}");
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn k6_the_agent_begins_again_by_hand_and_the_record_names_what_has_sound() {
     assert_eq!(state(&mut world), RecordingState::On);
     fail(&mut world, None, 0);
     let file = end(world).unwrap();
-    assert!(!file.ends_with("-1.wav") && file.ends_with(".wav"), "the first one: {file}");
+    assert!(file.ends_with("-1.wav") && !file.ends_with("-1-1.wav"), "the first one: {file}");
 }
 
 #[test]
@@ -118,5 +119,5 @@ fn k2_a_pause_holds_for_the_recording_that_is_tried_next() {
     assert_eq!(state(&mut world), RecordingState::Paused, "nothing begins by itself");
     world.act("1001", Act::RecordResume).unwrap();
     assert_eq!(state(&mut world), RecordingState::On);
-    assert!(end(world).unwrap().ends_with("-1.wav"));
+    assert!(end(world).unwrap().ends_with("-1-1.wav"));
 }

@@ -103,11 +103,12 @@ fn k2_the_last_words_of_a_pause_are_not_in_the_file_whatever_the_path_is() {
                 }
                 for late in (0..burst).rev().filter(|_| n % burst == burst - 1) {
                     let sent = n - late;
-                    // A card number's tone, loud; else nothing is said.
+                    // A card number's tone, loud; else nothing is said. What comes with the
+                    // pause was said before it.
                     let tone = |at: usize| if at % 8 < 4 { 0x90 } else { 0x10 };
                     let mut datagram = packet(0, sent, 1);
                     for (at, byte) in datagram[HEADER_LEN..].iter_mut().enumerate() {
-                        *byte = if (200..300).contains(&sent) { tone(at) } else { 0xff };
+                        *byte = if (201..300).contains(&sent) { tone(at) } else { 0xff };
                     }
                     world.receive(a, Channel::Rtp, CUSTOMER, datagram);
                 }
