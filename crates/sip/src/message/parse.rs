@@ -47,6 +47,10 @@ pub fn parse_datagram(bytes: Bytes) -> Result<Message, ParseError> {
     if head_len.is_none() {
         reader.refuse(ParseErrorKind::Truncated);
     }
+    // RFC 3261 §25.1: no rule lets it in, and where one reader goes on another sees the end.
+    if memchr::memchr(0, rest.as_bytes()).is_some() {
+        reader.refuse(ParseErrorKind::HeaderLine(SyntaxError("NUL")));
+    }
     reader.read_lines(rest);
     reader.check_presence();
     let body = bytes.slice((head_end + 4).min(bytes.len())..);
@@ -454,6 +458,7 @@ mod tests {
             ("No colon\r\n", ParseErrorKind::HeaderLine(SyntaxError("no colon"))),
             ("Na me: x\r\n", ParseErrorKind::HeaderLine(SyntaxError("name is no token"))),
             (": x\r\n", ParseErrorKind::HeaderLine(SyntaxError("name is no token"))),
+            ("X: a\0b\r\n", ParseErrorKind::HeaderLine(SyntaxError("NUL"))),
             ("X: a\nY: b\r\n", ParseErrorKind::HeaderLine(SyntaxError("lone CR or LF"))),
             ("X: a\rY: b\r\n", ParseErrorKind::HeaderLine(SyntaxError("lone CR or LF"))),
             ("f: <sip:a@b>;tag=2\r\n", ParseErrorKind::Duplicate(Name::From)),
