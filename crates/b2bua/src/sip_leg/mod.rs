@@ -551,7 +551,11 @@ fn passing(headers: &Headers, from: &Party, to: &Party, config: &Config) -> Vec<
     if lists.is_empty() {
         return Vec::new();
     }
-    let passed = headers.iter().filter(|(name, _)| passes(name));
+    // RFC 3325 §5: a phone asserts nothing, and hears nothing of who wants to be private.
+    let asserts = from.extension().is_none()
+        && !(to.extension().is_some() && headers.has_token(Name::Privacy, "id"));
+    let may_pass = |name: &str| asserts || Name::parse(name) != Name::PAssertedIdentity;
+    let passed = headers.iter().filter(|(name, _)| passes(name) && may_pass(name));
     passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 

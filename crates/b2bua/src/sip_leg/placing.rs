@@ -437,7 +437,9 @@ fn first_invite(outgoing: &Outgoing, tag: &str, call_id: &str, config: &Config) 
     if outgoing.auto_answer {
         sip::event::auto_answer(headers, &config.realm); // S11
     }
-    for (name, value) in &outgoing.inherited.headers {
+    let said = [Name::PAssertedIdentity, Name::Privacy].map(|name| (name, headers.has(name)));
+    let is_said = |name: &str| said.contains(&(Name::parse(name), true));
+    for (name, value) in outgoing.inherited.headers.iter().filter(|(name, _)| !is_said(name)) {
         headers.push_named(name, value.as_str());
     }
     request
