@@ -4,11 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::digest::{Credentials, Hash};
-use crate::password;
+use crate::{eventually, password};
 
 /// Longest wait for an answer that should come.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -163,6 +163,16 @@ impl Client {
     pub fn tcp(server: SocketAddr) -> Self {
         let stream = TcpStream::connect(server).unwrap();
         stream.set_nodelay(true).unwrap();
+        let local = stream.local_addr().unwrap();
+        Self::new(Link::Tcp(RefCell::new((stream, Vec::new()))), local, server)
+    }
+
+    /// The server's own connection to a listener of ours, which must come.
+    pub fn accepted(listener: &TcpListener) -> Self {
+        listener.set_nonblocking(true).unwrap();
+        let accepted = eventually(PATIENCE, || listener.accept().ok());
+        let (stream, server) = accepted.expect("a connection");
+        stream.set_nonblocking(false).unwrap();
         let local = stream.local_addr().unwrap();
         Self::new(Link::Tcp(RefCell::new((stream, Vec::new()))), local, server)
     }

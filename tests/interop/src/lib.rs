@@ -42,7 +42,7 @@ pub use record::Record;
 pub use scene::Scene;
 pub use seat::Seat;
 pub use server::{Ended, Server};
-pub use setup::{PASSWORDS, Setup, TRUNK_PASSWORD, password};
+pub use setup::{GATEWAY, PASSWORDS, Setup, TRUNK_PASSWORD, password};
 pub use sipp::{Sipp, scenarios};
 pub use table::Table;
 pub use talk::{CUSTOMER, PHONE, Talk};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::setup::Places;
 use crate::web::{TOKENS, Web};
-use crate::{Child, PASSWORDS, Ports, Record, Setup, TRUNK_PASSWORD, eventually};
+use crate::{Child, GATEWAY, PASSWORDS, Ports, Record, Setup, TRUNK_PASSWORD, eventually};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
@@ -204,6 +204,15 @@ impl Server {
         self.leave(after)
     }
 
+    /// Kills the server, as a crash would; then `after` has its directory before it is removed.
+    pub fn kill_and(mut self, after: impl FnOnce(&Path)) {
+        self.process.signal("KILL");
+        let status = self.process.wait(ENDS_WITHIN);
+        assert!(status.is_some_and(|status| !status.success()), "{status:?}");
+        self.is_over = true;
+        after(&self.dir);
+    }
+
     /// The same for a server that was asked to end before: it leaves by itself.
     pub fn leaves(self) -> Ended {
         self.leave(|_| ())
@@ -215,7 +224,7 @@ impl Server {
         assert!(status.is_some_and(|status| status.success()), "{status:?}\n{log}");
         let passwords = PASSWORDS.iter().map(|(_, password)| *password);
         let secrets = passwords.chain(TOKENS);
-        for secret in secrets.chain([TRUNK_PASSWORD, "Digest username", "response=\""]) {
+        for secret in secrets.chain([TRUNK_PASSWORD, GATEWAY.1, "Digest username", "response=\""]) {
             assert!(!log.contains(secret), "the log tells {secret:?}:\n{log}");
         }
         self.is_over = true;

@@ -17,6 +17,9 @@ pub const PASSWORDS: [(&str, &str); 4] = [
 /// What the carrier's challenges are answered with.
 pub const TRUNK_PASSWORD: &str = "secret-of-carrier";
 
+/// What the trunk `gateway` proves itself with, wherever it is: name and password.
+pub const GATEWAY: (&str, &str) = ("gateway-7", "secret-of-gateway");
+
 /// The password of an extension.
 pub fn password(extension: &str) -> &'static str {
     let known = PASSWORDS.iter().find(|(number, _)| *number == extension);
@@ -103,6 +106,17 @@ impl Setup {
     pub(crate) fn peer(&self, host: u8) -> Ipv4Addr {
         let [a, b, c] = self.peers;
         Ipv4Addr::new(a, b, c, host)
+    }
+
+    /// The trunk `gateway` is there, known by nothing but its digest.
+    #[must_use]
+    pub fn with_gateway(mut self) -> Self {
+        let (name, password) = GATEWAY;
+        self.more += &format!(
+            "[[trunk]]\nname = \"gateway\"\noptions_interval_s = 0\n\
+             [trunk.inbound_credentials]\nusername = \"{name}\"\npassword = \"{password}\"\n"
+        );
+        self
     }
 
     /// Audio passes as it is: payloads can be recognised.

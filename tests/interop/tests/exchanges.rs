@@ -100,6 +100,13 @@ fn a_collision_with_our_reinvite_is_tried_again() {
 }
 
 #[test]
+fn a_reinvite_that_meets_ours_is_refused_and_goes_through_afterwards() {
+    let record = call_without_transcoding("customer-changes-codec", "agent-begins-too");
+    assert_eq!(record.codecs(), ["PCMA", "PCMA"]);
+    assert!(record.number("holdMs") > 0, "{record:?}");
+}
+
+#[test]
 fn another_codec_that_the_far_side_refuses_changes_nothing() {
     let record = call_without_transcoding("customer-may-not-change-codec", "agent-refuses-codec");
     assert_eq!(record.codecs(), ["PCMU", "PCMU"]);

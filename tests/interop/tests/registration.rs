@@ -1,8 +1,11 @@
 //! Registrations, played by SIPp; what SIPp cannot do, by a client of our own.
 
-use interop::client::Client;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use interop::client::{Client, PATIENCE};
 use interop::digest::Hash;
-use interop::{Scene, Server, Setup, Sipp};
+use interop::{CUSTOMER, PHONE, Scene, Server, Setup, Sipp, Talk, eventually};
 
 fn phone(server: &mut Server, scenario: &str) -> Sipp {
     Sipp::new(server, scenario, [127, 0, 0, 11])
@@ -75,17 +78,60 @@ fn a_star_removes_all_bindings() {
     server.stop();
 }
 
+/// Ends a server by `end`, and starts the next one over its data.
+fn restarted(first: Server, setup: &Setup, end: impl FnOnce(Server, &dyn Fn(&Path))) -> Server {
+    let name = format!("hookflash-kept-{}-{}", std::process::id(), first.sip().port());
+    let kept = std::env::temp_dir().join(name);
+    end(first, &|dir| std::fs::rename(dir.join("data"), &kept).unwrap());
+    Server::start_with(setup, |dir| std::fs::rename(&kept, dir.join("data")).unwrap())
+}
+
+/// The phone that has registered is where it was: it is called, and hangs up when it likes.
+fn is_called_at(address: SocketAddr, server: Server) {
+    let talk = Talk::with(Client::at(CUSTOMER, server.sip()), Client::udp(address, server.sip()));
+    let record = &talk.ends_well(server).records[0];
+    assert_eq!(record.legs(), [("customer", 200), ("1001", 200)]);
+}
+
 #[test]
-fn registrations_survive_a_restart() {
+fn a_registered_phone_is_called_after_a_restart() {
     let setup = Setup::default();
     let first = Server::start(&setup);
-    let database = first.dir().join("data");
-    let mut client = Client::at([127, 0, 0, 11], first.sip());
-    assert_eq!(client.register("1001", 600).status(), 200);
-    let kept = std::env::temp_dir().join(format!("hookflash-kept-{}", std::process::id()));
-    first.stop_and(|_| std::fs::rename(&database, &kept).unwrap());
-    let second =
-        Server::start_with(&setup, |dir| std::fs::rename(&kept, dir.join("data")).unwrap());
+    let mut phone = Client::at(PHONE, first.sip());
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    let address = phone.local();
+    drop(phone);
+    let second = restarted(first, &setup, |first, keep| {
+        first.stop_and(keep);
+    });
     assert!(second.log().contains("registrations=1"), "{}", second.log());
-    second.stop();
+    is_called_at(address, second);
+}
+
+/// Some file below the store's directory that holds these bytes.
+fn is_stored(dir: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(dir.join("data")).unwrap().filter_map(Result::ok);
+    let bytes = files.filter_map(|file| std::fs::read(file.path()).ok());
+    bytes.into_iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+}
+
+/// What is on its way to the disk is lost with the process: a fifth of a second's worth.
+#[test]
+fn a_registered_phone_is_called_after_a_crash() {
+    let setup = Setup::default();
+    let first = Server::start(&setup);
+    let mut phone = Client::at(PHONE, first.sip());
+    // One that has left must not come back.
+    assert_eq!(phone.register("1002", 600).status(), 200);
+    assert_eq!(phone.register("1002", 0).status(), 200);
+    phone.renew();
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    let address = phone.local();
+    drop(phone);
+    let contact = format!("1001@{address}");
+    let stored = eventually(PATIENCE, || is_stored(first.dir(), &contact).then_some(()));
+    assert!(stored.is_some(), "the store does not hold {contact}");
+    let second = restarted(first, &setup, |first, keep| first.kill_and(keep));
+    assert!(second.log().contains("registrations=1"), "{}", second.log());
+    is_called_at(address, second);
 }

@@ -1,10 +1,12 @@
-//! Trunks that are more than an address: one that we register at, one that is another server and
-//! shows a certificate.
+//! Trunks that are more than an address: one that we register at, one that proves itself by digest,
+//! one that is another server and shows a certificate.
 
 use std::path::Path;
 use std::time::Duration;
 
-use interop::{Scene, Server, Setup, Sipp, certificates};
+use interop::client::{Client, Message};
+use interop::digest::{Credentials, Hash};
+use interop::{GATEWAY, Scene, Server, Setup, Sipp, certificates};
 
 const ENTRY: &str = "+4930100"; // leads to 1001
 
@@ -24,6 +26,78 @@ fn we_register_at_a_trunk_refresh_and_take_its_calls() {
     assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
     assert_eq!(record.legs(), [("registrar", 200), ("1001", 200)]);
     assert_eq!((record.text("from"), record.text("to")), ("+4915112345", ENTRY));
+}
+
+/// An address that nobody knows.
+const NOWHERE: [u8; 4] = [127, 0, 0, 21];
+
+#[test]
+fn a_trunk_that_proves_itself_by_digest_reaches_the_entry_point() {
+    let mut scene = Scene::with(&Setup::default().with_gateway()).agent("1001", "agent-answers");
+    let (name, password) = GATEWAY;
+    let gateway = Sipp::new(&mut scene.server, "customer-proves-itself", NOWHERE);
+    gateway.as_user_with(name, password).calling(ENTRY).start().finish();
+    let record = scene.record();
+    assert_eq!((record.status(), record.ended_by()), (200, "caller"), "{record:?}");
+    assert_eq!(record.legs(), [("gateway", 200), ("1001", 200)]);
+    assert_eq!((record.text("from"), record.text("to")), ("+4915112345", ENTRY));
+}
+
+/// A request from nowhere for `user`, with the digest of this name and password: its answer.
+fn proved(
+    (client, server): (&Client, &Server),
+    method: &str,
+    user: &str,
+    (name, password): (&str, &str),
+) -> Message {
+    client.renew();
+    let body = if method == "INVITE" { client.sdp() } else { String::new() };
+    let text = |lines: &[&str]| client.request_with(method, user, name, lines, &body);
+    let ask = |text: String| {
+        client.send(&text);
+        let cseq = Message::of(&text).seq();
+        // What was refused and has had no ACK may come again.
+        loop {
+            let answer = client.receive_own_final();
+            if answer.seq() == cseq {
+                return answer;
+            }
+        }
+    };
+    let challenged = ask(text(&[]));
+    assert_eq!(challenged.status(), 401, "{challenged}");
+    let challenge = challenged.challenge(Hash::Md5).expect("a challenge");
+    let uri = format!("sip:{}", server.sip());
+    let answer = Credentials::answer(challenge, method, &uri, name, password);
+    ask(text(&[&format!("Authorization: {}", answer.header())]))
+}
+
+/// Its password makes a trunk, not an extension: entry points and nothing else, and no registration.
+#[test]
+fn a_trunk_by_digest_is_no_extension_and_nothing_without_its_password() {
+    let server = Server::start(&Setup::default().with_gateway());
+    let client = Client::at(NOWHERE, server.sip());
+    let (name, password) = GATEWAY;
+    for (method, user, secret, status) in [
+        ("INVITE", ENTRY, password, 480), // nobody is registered, but it may be called
+        ("INVITE", "1001", password, 404),
+        ("INVITE", "030123456", password, 404),
+        ("REGISTER", "", password, 403),
+        ("MESSAGE", "1001", password, 405),
+        ("SUBSCRIBE", "1001", password, 489),
+        ("INVITE", ENTRY, "secret-of-somebody", 401),
+        ("REGISTER", "", "secret-of-somebody", 401),
+    ] {
+        let answer = proved((&client, &server), method, user, (name, secret));
+        assert_eq!(answer.status(), status, "{method} {user}: {answer}");
+    }
+    // Nor is an extension the trunk: to it, what leads out is not allowed by the way in.
+    let own = ("1004", interop::password("1004"));
+    assert_eq!(proved((&client, &server), "INVITE", "030123456", own).status(), 403);
+    // It called, and was told that nobody is there; what it may not call was no call.
+    let records = server.stop().records;
+    let calls: Vec<_> = records.iter().map(|record| (record.text("to"), record.status())).collect();
+    assert_eq!(calls, [(ENTRY, 480)]);
 }
 
 /// A server known as `name` by the authority in `of`; `more` is in its configuration.
