@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use interop::client::{Client, Dialog};
+use interop::client::{Client, Dialog, Message, PATIENCE};
 use interop::{CUSTOMER, PHONE, Server, Setup};
 
 use crate::{SILENCE, STRANGER, is_well, server};
@@ -40,42 +40,122 @@ fn odd_but_valid_is_served_and_invalid_is_400_or_silence() {
     server.stop();
 }
 
-/// Row 2: a reply is never much larger than the request, and the next one is served at once.
-#[test]
-fn hostile_headers_are_refused_shortly() {
-    let server = server();
-    let client = Client::at(STRANGER, server.sip());
+/// Something hostile, and the status that it gets over UDP and over TCP; 0 is silence, over TCP with
+/// the connection closed. `None`: it is not said there.
+type Hostile = (String, Option<u16>, Option<u16>);
+
+/// The largest datagram (IPv4).
+const DATAGRAM_MAX: usize = 65_507;
+
+fn hostile(client: &Client) -> Vec<Hostile> {
     let with = |line: &str| client.request_with("OPTIONS", "x", "x", &[line], "");
     let many = |line: &str, count: usize| with(&vec![line; count].join("\r\n"));
-    let mut hostile = vec![
-        many("Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx", 1100),
-        many("Contact: <sip:x@10.0.0.1>", 2500),
-        many("Route: <sip:10.0.0.1;lr>", 1500),
-        many("X-A: b", 4000),
-        with(&format!("Subject: {}", "a".repeat(60_000))),
-        with(&format!("Subject: {}", "\"".repeat(5000))),
-        with(&format!("Accept: {}", ",".repeat(5000))),
-        with(&format!("X-Fold: a{}", "\r\n b".repeat(5000))),
-        with("Expires: 99999999999999999999"),
-        with("X-Nul: a\0b"),
-        with("X-Bare: a\rb\nc"),
-        "GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
-        "\u{16}\u{3}\u{1}\u{0}\u{5}hello".to_owned(),
+    let instead = |from: &str, to: &str| client.request("OPTIONS", "x").replacen(from, to, 1);
+    let rows = [
+        (many("Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx", 1100), 400, 400),
+        (many("Contact: <sip:x@10.0.0.1>", 2400), 400, 400),
+        (many("Contact: <sip:x@10.0.0.1>", 2500), 0, 413), // no datagram
+        (many("Route: <sip:10.0.0.1;lr>", 2500), 400, 400),
+        (many("X-A: b", 4000), 400, 400),
+        (with(&format!("Subject: {}", "a".repeat(60_000))), 400, 400),
+        (with(&format!("Subject: {}", "a".repeat(70_000))), 0, 413),
+        (with(&format!("Subject: {}", "\"".repeat(5000))), 200, 200),
+        (with(&format!("Accept: {}", ",".repeat(5000))), 200, 200),
+        (with(&format!("X-Fold: a{}", "\r\n b".repeat(1000))), 200, 200),
+        (with(&format!("X-Fold: a{}", "\r\n b".repeat(5000))), 400, 400),
+        (with("Expires: 99999999999999999999"), 200, 200),
+        (instead("Max-Forwards: 70", "Max-Forwards: 99999999999999999999"), 400, 400),
+        (instead("CSeq: ", "CSeq: 99999999999999999999"), 400, 400),
+        (instead("CSeq: ", "CSeq: 4294967296"), 400, 400),
+        (instead("Content-Length: 0", "Content-Length: 18446744073709551616"), 400, 413),
+        (instead("Content-Length: 0", "Content-Length: 99999999999"), 400, 413),
+        (instead("Content-Length: 0", "Content-Length: -1"), 400, 400),
+        (with("X-Nul: a\0b"), 400, 400),
+        (with("X-Bare: a\rb\nc"), 400, 400),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 0, 0),
+        ("\u{16}\u{3}\u{1}\u{0}\u{5}hello, I am TLS".to_owned(), 0, 0),
     ];
-    let whole = client.request("REGISTER", "");
-    hostile.extend((0..whole.len()).step_by(29).map(|end| whole[..end].to_owned()));
-    for text in hostile {
-        if text.len() > 65_000 {
-            continue; // no datagram
-        }
-        client.send(&text);
-        if let Some(answer) = client.receive_within(Duration::from_millis(30)) {
-            let (sent, back) = (text.len(), answer.text().len());
-            assert!(back <= 2 * sent.max(300), "{sent} bytes brought {back}:\n{answer}");
-            assert!(answer.status() < 500, "{answer}");
-        }
+    let mut rows: Vec<Hostile> = rows
+        .into_iter()
+        .map(|(text, udp, tcp)| {
+            let fits = text.len() <= DATAGRAM_MAX;
+            (text, fits.then_some(udp), Some(tcp))
+        })
+        .collect();
+    // Over TCP the rest would be waited for.
+    rows.push((instead("Content-Length: 0", "Content-Length: 1"), Some(400), None));
+    rows
+}
+
+/// What a datagram brings; the question after it is answered at once.
+fn answer_to(client: &Client, text: &str) -> Option<Message> {
+    client.send(text);
+    let ping = client.request("OPTIONS", "ping");
+    client.send(&ping);
+    let is_ping = |answer: &Message| {
+        let branch = |message: &Message| message.header("Via").map(|via| via.to_owned());
+        let asked = branch(&Message::of(&ping)).expect("a Via");
+        let asked = asked.split("branch=").nth(1).expect("a branch").to_owned();
+        branch(answer).is_some_and(|via| via.contains(&asked))
+    };
+    let answer = client.receive();
+    if is_ping(&answer) {
+        assert_eq!(answer.status(), 200);
+        return None;
     }
-    is_well(&server);
+    let after = client.receive();
+    assert!(is_ping(&after) && after.status() == 200, "{after}");
+    let (sent, back) = (text.len(), answer.text().len());
+    assert!(back <= 2 * sent.max(300), "{sent} bytes brought {back}:\n{answer}");
+    Some(answer)
+}
+
+/// Row 2: what is hostile gets the one answer that suits it, never much larger than itself, and the
+/// next request is served at once.
+#[test]
+fn hostile_headers_are_refused_shortly() {
+    let setup = Setup { net: "messages_per_second_max = 10000", ..Setup::default() };
+    let server = Server::start(&setup);
+    let client = Client::at(STRANGER, server.sip());
+    let stream = Client::tcp(server.sip()); // writes requests only
+    for ((datagram, over_udp, _), (text, _, over_tcp)) in
+        hostile(&client).into_iter().zip(hostile(&stream))
+    {
+        if let Some(expected) = over_udp {
+            let status = answer_to(&client, &datagram).map_or(0, |answer| answer.status());
+            assert_eq!(status, expected, "over UDP: {datagram:.400}");
+        }
+        if let Some(expected) = over_tcp {
+            let stream = Client::tcp(server.sip());
+            stream.send(&text);
+            match expected {
+                0 => assert!(stream.is_closed_within(PATIENCE), "over TCP: {text:.400}"),
+                _ => assert_eq!(stream.receive().status(), expected, "over TCP: {text:.400}"),
+            }
+        }
+        is_well(&server);
+    }
+    server.stop();
+}
+
+/// Row 2: cut off anywhere, it is refused as soon as there is somebody to answer, and else ignored.
+#[test]
+fn a_request_that_is_cut_off_is_refused() {
+    let setup = Setup { net: "messages_per_second_max = 10000", ..Setup::default() };
+    let server = Server::start(&setup);
+    let client = Client::at(STRANGER, server.sip());
+    let whole = client.request("REGISTER", "");
+    let told = whole.find("Contact:").expect("a Contact");
+    let mut seen = [0, 0];
+    for end in 1..whole.len() {
+        let status = answer_to(&client, &whole[..end]).map_or(0, |answer| answer.status());
+        match status {
+            0 => assert!(end < told, "silence to {}", &whole[..end]),
+            _ => assert_eq!(status, 400, "{}", &whole[..end]),
+        }
+        seen[usize::from(status > 0)] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
     server.stop();
 }
 
