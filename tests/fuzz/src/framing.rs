@@ -32,6 +32,14 @@ pub fn framing(bytes: &[u8]) {
     assert!(consumed <= stream.len(), "{consumed} of {} bytes", stream.len());
 }
 
+/// How many messages a stream holds, and whether it ends in a fault: what a server that was sent it
+/// must have read.
+pub fn told_in(stream: &[u8]) -> (usize, bool) {
+    let frames = frames(stream, &[stream.len().max(1)]);
+    let messages = frames.iter().filter(|frame| matches!(frame, Ok(Frame::Message(_)))).count();
+    (messages, frames.last().is_some_and(Result::is_err))
+}
+
 fn frames(stream: &[u8], sizes: &[usize]) -> Frames {
     let mut decoder = Decoder::new();
     let mut frames = Vec::new();

@@ -13,7 +13,7 @@ pub mod corpus;
 mod dialogs;
 mod dtmf;
 mod edit;
-mod framing;
+pub mod framing;
 mod message;
 pub mod mutation;
 mod negotiation;

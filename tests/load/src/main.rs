@@ -1,6 +1,7 @@
 //! `load`: what the server costs, measured from outside.
 //!
-//! `load calls RATE SECONDS [HOLD_MS]` · `load steps` · `load registers [PHONES]` ·
+//! `load calls RATE SECONDS [HOLD_MS]` · `load steps` · `load sipp` (the same with SIPp at both ends) ·
+//! `load limits` (twice what a limit allows) · `load registers [PHONES]` ·
 //! `load memory` · `load endurance [CALLS]` · `load start` · `load flood` · `load bench` (all of
 //! them, as the tables of tests/load/README.md) · `load run` (a short run of calls) ·
 //! `load mutations [SEED [DATAGRAMS [STREAMED]]]` · `load strays [PER_SECOND]` ·
@@ -15,9 +16,9 @@ use std::time::Duration;
 use load::attacks::{connections, guesses, strays};
 use load::control::{cycles, latency};
 use load::mutations::{self, Cases};
-use load::server::{Plan, Server};
+use load::server::{Limits, Plan, Server};
 use load::sip::calls::{Agent, CallLoad, CallOutcome};
-use load::sip::{calls, flood, register};
+use load::sip::{calls, flood, register, sipp};
 use load::web;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -37,6 +38,8 @@ fn main() -> Outcome {
             measure_calls(200, 5, 1000)
         }
         Some("steps") => steps(),
+        Some("sipp") => by_sipp(),
+        Some("limits") => limits(),
         Some("registers") => registers(number(1, 10_000)),
         Some("memory") => memory(),
         Some("endurance") => endurance(number(1, 200_000)),
@@ -55,6 +58,8 @@ fn main() -> Outcome {
         }),
         Some("bench") => {
             steps()?;
+            by_sipp()?;
+            limits()?;
             registers(10_000)?;
             memory()?;
             start()?;
@@ -64,7 +69,7 @@ fn main() -> Outcome {
             cycle(1000, 16, 3)?;
             endurance(200_000)
         }
-        _ => Err("load calls|run|steps|registers|memory|endurance|start|flood|mutations|strays|\
+        _ => Err("load calls|run|steps|sipp|limits|registers|memory|endurance|start|flood|mutations|strays|\
                  connections|guesses|api|heard|cycles|bench"
             .into()),
     }
@@ -88,15 +93,14 @@ fn plan(extensions: u32) -> Result<Plan, Box<dyn Error>> {
     // Below the RTP range; whoever is first on a port keeps it.
     let is_free = |port: u16| {
         let tcp = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        UdpSocket::bind(("127.0.0.1", port)).is_ok() && tcp(port) && tcp(port + 1)
+        UdpSocket::bind(("127.0.0.1", port)).is_ok() && (port..port + 3).all(tcp)
     };
     let port = (6000..9000).find(|&port| is_free(port)).ok_or("no free port")?;
-    let (calls_max, calls_per_second_max) = (100_000, 1_000_000);
     Ok(Plan {
         port,
         extensions,
-        calls_max,
-        calls_per_second_max,
+        limits: Limits::NONE,
+        trunk_limits: Limits::NONE,
         for_mutations: false,
         api: None,
         entry_points: 1,
@@ -150,6 +154,81 @@ fn steps() -> Outcome {
     table_of_calls();
     for rate in [50, 200, 600, 1200, 2000, 2500] {
         measure_calls(rate, 10, 1000)?;
+    }
+    Ok(())
+}
+
+/// SIPp at both ends, on the same cores.
+fn by_sipp() -> Outcome {
+    println!("\n## Calls by SIPp\n");
+    println!("| calls/s | calls | failed | repeated | CPU per call | mean set-up |");
+    println!("|---|---|---|---|---|---|");
+    for rate in [1200, 2000, 2500] {
+        let server = server(1)?;
+        let before = server.cpu()?;
+        let outcome = sipp::run(&server, rate, rate * 8)?;
+        let cpu = server.cpu()? - before;
+        println!(
+            "| {rate} | {} | {} | {} | {:.0} µs | {} ms |",
+            outcome.calls,
+            outcome.failed,
+            outcome.repeated,
+            cpu * 1e6 / f64::from(rate * 8),
+            outcome.setup_ms
+        );
+    }
+    Ok(())
+}
+
+/// Calls per second, and at once, for which a limit is set in [`limits`].
+const LIMIT: u32 = 1000;
+
+/// Twice what a limit allows is offered, for ten seconds.
+fn limits() -> Outcome {
+    println!("\n## Offered twice the limit\n");
+    println!(
+        "| limit | offered | served | of the limit | 503 with Retry-After | otherwise | \
+         refusal p50 / p99 | set-up p50 / p99 | CPU per offered call |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let none = Limits::NONE;
+    let rate = Limits { calls_per_second_max: LIMIT, ..none };
+    let at_once = Limits { calls_max: LIMIT, ..none };
+    for (what, limits, trunk_limits) in [
+        ("1,000/s, server", rate, none),
+        ("1,000/s, trunk", none, rate),
+        ("1,000 at once, server", at_once, none),
+        ("1,000 at once, trunk", none, at_once),
+    ] {
+        let server = started(Plan { limits, trunk_limits, ..plan(1)? })?;
+        let agent = Agent::start()?;
+        register::run(server.address, 1, 0, agent.address)?;
+        let before = server.cpu()?;
+        let seconds = 10;
+        let outcome = calls::run(CallLoad {
+            server: server.address,
+            rate: 2 * LIMIT,
+            duration: Duration::from_secs(seconds),
+            // A call takes one second of a limit of calls at once.
+            hold: Duration::from_secs(1),
+            entry_points: 1,
+        })?;
+        let cpu = server.cpu()? - before;
+        let allowed = f64::from(LIMIT) * seconds as f64;
+        println!(
+            "| {what} | {} | {} | {:.1} % | {} | {} | {:.1} / {:.1} ms | {:.1} / {:.1} ms | {:.0} µs |",
+            outcome.begun,
+            outcome.completed,
+            100.0 * outcome.completed as f64 / allowed,
+            outcome.turned_away,
+            outcome.failed,
+            outcome.refusal(0.5),
+            outcome.refusal(0.99),
+            outcome.setup(0.5),
+            outcome.setup(0.99),
+            cpu * 1e6 / outcome.begun as f64
+        );
+        complain(&outcome);
     }
     Ok(())
 }
@@ -253,13 +332,16 @@ fn start() -> Outcome {
 /// Broken messages over every transport.
 fn mutate(cases: Cases) -> Outcome {
     println!("\n## Mutated messages, seed {}\n\n{}", cases.seed, mutations::HEADING);
-    let mut server = started(Plan { for_mutations: true, ..plan(5)? })?;
+    let plan = plan(5)?;
+    // Above the port of WebSocket.
+    let api = std::net::SocketAddr::from(([127, 0, 0, 1], plan.port + 2));
+    let mut server = started(Plan { for_mutations: true, api: Some(api), ..plan })?;
     let agent = Agent::start()?;
     register::run(server.address, 1, 0, agent.address)?;
     // What a server needs that works is not growth.
     let (duration, hold) = (Duration::from_secs(3), Duration::from_millis(200));
     calls::run(CallLoad { server: server.address, rate: 50, duration, hold, entry_points: 1 })?;
-    mutations::run(&mut server, cases, |row| println!("{}", row.cells()))?;
+    mutations::run(&mut server, api, cases, |row| println!("{}", row.cells()))?;
     println!("\n{} calls came of it.", server.records()?);
     Ok(())
 }

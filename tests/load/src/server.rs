@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::sip::text::ping;
 
-/// How long a start may take before it is given up.
+/// Variable of the environment with the words of a command that runs the server, such as
+/// `valgrind --tool=callgrind`; nothing: it runs by itself.
+const TOOL: &str = "LOAD_UNDER";
+/// How long a start, or an end, may take before it is given up; ten times that under a tool.
 const START_MAX: Duration = Duration::from_secs(10);
 
 /// A running `hookflash serve`; ended when dropped.
@@ -29,17 +32,31 @@ pub struct Plan {
     pub port: u16,
     /// Extensions `1…`, each with the password [`password`] gives.
     pub extensions: u32,
-    /// Calls at once and calls per second it accepts.
-    pub calls_max: u32,
-    /// See `calls_max`.
-    pub calls_per_second_max: u32,
-    /// Whether it listens for TCP on the same port and for WebSockets on the next one, too, and
-    /// bans hardly anybody: who is banned is not read.
+    /// What it accepts of everybody.
+    pub limits: Limits,
+    /// What it accepts of the customers' trunk.
+    pub trunk_limits: Limits,
+    /// Whether it listens for TCP on the same port and for WebSockets of any page on the next one,
+    /// too, and bans hardly anybody: who is banned is not read.
     pub for_mutations: bool,
     /// Where its API is served, if it is.
     pub api: Option<SocketAddr>,
     /// Entry points [`entry_point`], each leading to the extension of the same count.
     pub entry_points: u32,
+}
+
+/// Limits of a server or of a trunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Calls at once.
+    pub calls_max: u32,
+    /// New calls per second.
+    pub calls_per_second_max: u32,
+}
+
+impl Limits {
+    /// More than any load reaches.
+    pub const NONE: Self = Self { calls_max: 100_000, calls_per_second_max: 1_000_000 };
 }
 
 /// Number of the `n`th entry point.
@@ -90,7 +107,7 @@ impl Server {
         let binary = std::env::current_exe()?.with_file_name("hookflash");
         let log = fs::File::create(directory.join("server.log"))?;
         let started = Instant::now();
-        let child = Command::new(&binary)
+        let child = command_of(&binary)
             .arg("serve")
             .arg("--config")
             .arg(directory.join("server.toml"))
@@ -113,7 +130,7 @@ impl Server {
             if sent.is_ok() && socket.recv(&mut answer).is_ok() {
                 break;
             }
-            if started.elapsed() > START_MAX {
+            if started.elapsed() > patience() {
                 let log = fs::read_to_string(server.directory.join("server.log"));
                 return Err(format!("no answer after ten seconds:\n{}", log?).into());
             }
@@ -197,13 +214,28 @@ impl Server {
         Command::new("kill").arg("-TERM").arg(pid).status()?;
         let asked = Instant::now();
         while self.child.try_wait()?.is_none() {
-            if asked.elapsed() > START_MAX {
+            if asked.elapsed() > patience() {
                 self.child.kill()?;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
+}
+
+/// The binary by itself, or run by the tool that [`TOOL`] names.
+fn command_of(binary: &Path) -> Command {
+    let tool = std::env::var(TOOL).unwrap_or_default();
+    let mut words = tool.split_whitespace();
+    let Some(first) = words.next() else { return Command::new(binary) };
+    let mut command = Command::new(first);
+    command.args(words).arg(binary);
+    command
+}
+
+/// How long a start or an end may take.
+fn patience() -> Duration {
+    START_MAX * if std::env::var(TOOL).is_ok() { 10 } else { 1 }
 }
 
 impl Drop for Server {
@@ -215,7 +247,9 @@ impl Drop for Server {
 }
 
 fn config(plan: Plan) -> String {
-    let Plan { port, extensions, calls_max, calls_per_second_max, .. } = plan;
+    let Plan { port, extensions, .. } = plan;
+    let Limits { calls_max, calls_per_second_max } = plan.limits;
+    let Limits { calls_max: trunk_calls, calls_per_second_max: trunk_rate } = plan.trunk_limits;
     let more = if plan.for_mutations { open_to_mutations(port) } else { String::new() };
     let mut text = format!(
         "[server]\nrealm = \"load.test\"\ndrain_limit_s = 1\n\
@@ -224,11 +258,12 @@ fn config(plan: Plan) -> String {
          {more}\
          [sip]\ncalls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n\
          [net]\nmessages_per_second_max = 1000000\nname_servers = [\"127.0.0.1:9\"]\n\
+         websocket_origins = [\"*\"]\n\
          [media]\nipv4 = \"127.0.0.1\"\nport_min = 10000\nport_max = 59999\nport_quarantine_s = 1\n\
          codecs = [\"PCMU\", \"PCMA\"]\nrtp_timeout_s = 0\n\
          [registrar]\nqualify_s = 0\n\
          [[trunk]]\nname = \"customers\"\nnetworks = [\"127.0.0.2/32\"]\n\
-         calls_max = {calls_max}\ncalls_per_second_max = {calls_per_second_max}\n"
+         calls_max = {trunk_calls}\ncalls_per_second_max = {trunk_rate}\n"
     );
     for n in 0..plan.entry_points {
         let (number, extension) = (entry_point(n), extension(n));

@@ -28,6 +28,12 @@ pub const GREETING: &[u8] = b"GET / HTTP/1.1\r\nHost: sip.example.com\r\nConnect
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\
     Origin: https://desk.example.com\r\n\r\n";
 
+/// How many messages a connection finds in these bytes after the greeting, up to the first fault,
+/// goodbye or end: what a server that was sent them must have read.
+pub fn told_in(stream: &[u8]) -> usize {
+    read(stream).messages.iter().filter(|text| !is_keep_alive(text)).count()
+}
+
 const OPTIONS: &str = "OPTIONS sip:hookflash.test SIP/2.0\r\n\
     Via: SIP/2.0/WS df7jal23ls0d.invalid;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
     From: <sip:1001@hookflash.test>;tag=1\r\nTo: <sip:hookflash.test>\r\nCall-ID: c\r\n\

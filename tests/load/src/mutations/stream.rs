@@ -7,9 +7,10 @@ use std::time::Duration;
 use base::Rng;
 use fuzz::mutation::Mutator;
 use fuzz::websocket::{GREETING, frame};
+use fuzz::{framing, websocket};
 use socket2::{Domain, Socket, Type};
 
-use super::seeds;
+use super::{Played, seeds};
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,11 @@ const FRAMES: u64 = 15;
 /// How long the server may take to close when we have hung up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Returns how many cases were played, and how many connections brought an answer.
-pub(super) fn run(server: SocketAddr, kind: Kind, seed: u64, cases: u64) -> io::Result<(u64, u64)> {
+/// Plays so many cases.
+///
+/// # Errors
+/// When a socket fails.
+pub(super) fn run(server: SocketAddr, kind: Kind, seed: u64, cases: u64) -> io::Result<Played> {
     let transport = if kind == Kind::Tcp { "TCP" } else { "WS" };
     let messages = seeds::messages(server, transport)?;
     std::thread::scope(|scope| {
@@ -39,10 +43,10 @@ pub(super) fn run(server: SocketAddr, kind: Kind, seed: u64, cases: u64) -> io::
                 scope.spawn(move || row.play(server, kind, share))
             })
             .collect();
-        let mut total = (0, 0);
+        let mut total = Played::default();
         for thread in threads {
             let done = thread.join().map_err(|_| io::Error::other("a generator panicked"))??;
-            total = (total.0 + done.0, total.1 + done.1);
+            total.add(&done);
         }
         Ok(total)
     })
@@ -72,19 +76,22 @@ impl Row {
         }
     }
 
-    fn play(&mut self, server: SocketAddr, kind: Kind, cases: u64) -> io::Result<(u64, u64)> {
-        let (mut played, mut answers) = (0, 0);
-        while played < cases {
+    fn play(&mut self, server: SocketAddr, kind: Kind, cases: u64) -> io::Result<Played> {
+        let mut played = Played::default();
+        while played.cases < cases {
             // Many addresses: one of them has too few ports for so many connections.
             let from = Ipv4Addr::new(127, 0, 2, 1 + self.rng.below(250) as u8);
             let (len, bytes) = match kind {
                 Kind::Tcp => (1, self.message()),
-                Kind::WebSocket => self.websocket(cases - played),
+                Kind::WebSocket => self.websocket(cases - played.cases),
             };
-            answers += u64::from(exchange(connect(from, server)?, &bytes)?);
-            played += len;
+            played.answers += u64::from(exchange(connect(from, server)?, &bytes)?);
+            played.cases += len;
+            let (messages, is_broken) = told(kind, &bytes);
+            played.messages += messages;
+            played.broken += u64::from(is_broken);
         }
-        Ok((played, answers))
+        Ok(played)
     }
 
     fn message(&mut self) -> Vec<u8> {
@@ -108,6 +115,18 @@ impl Row {
         }
         bytes.extend(self.frames.next_input());
         (whole + 1, bytes)
+    }
+}
+
+/// Messages that a connection finds in what it is sent, and whether it closes for a fault of SIP.
+fn told(kind: Kind, bytes: &[u8]) -> (u64, bool) {
+    match (kind, greeting_of(bytes)) {
+        (Kind::Tcp, _) => {
+            let (messages, is_broken) = framing::told_in(bytes);
+            (messages as u64, is_broken)
+        }
+        (Kind::WebSocket, (GREETING, frames)) => (websocket::told_in(frames) as u64, false),
+        (Kind::WebSocket, _) => (0, false),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::Rng;
 use fuzz::mutation::Mutator;
 
-use super::seeds;
+use super::{Played, seeds};
 use crate::sip::text::ping;
 
 /// Addresses of strangers: 127.0.1.1 and up.
@@ -18,8 +18,11 @@ const TRUNK_ONE_IN: u64 = 256;
 const WINDOW: u64 = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Returns how many cases were played and how many datagrams came back.
-pub(super) fn run(server: SocketAddr, seed: u64, cases: u64) -> io::Result<(u64, u64)> {
+/// Plays so many cases.
+///
+/// # Errors
+/// When a socket fails, or the server does not answer in between.
+pub(super) fn run(server: SocketAddr, seed: u64, cases: u64) -> io::Result<Played> {
     let strangers = (1..=STRANGERS).map(|n| bind([127, 0, 1, n])).collect::<Result<Vec<_>, _>>()?;
     let trunk = bind([127, 0, 0, 2])?;
     let pace = UdpSocket::bind((Ipv4Addr::new(127, 0, 1, STRANGERS + 1), 0))?;
@@ -27,19 +30,20 @@ pub(super) fn run(server: SocketAddr, seed: u64, cases: u64) -> io::Result<(u64,
     let mut mutator = Mutator::new(seeds::messages(server, "UDP")?, seed);
     let mut calls = Mutator::new(seeds::calls(server, trunk.local_addr()?), seed ^ 1);
     let mut rng = Rng::from_u64(seed ^ 2);
-    let mut answers = 0;
+    let mut played = Played { cases, ..Played::default() };
     for n in 0..cases {
         let (socket, case) = match rng.below(TRUNK_ONE_IN) {
             0 => (&trunk, calls.next_input()),
             other => (&strangers[other as usize % strangers.len()], mutator.next_input()),
         };
-        let _ = socket.send_to(&seeds::fresh(&case, n), server);
+        played.messages += u64::from(socket.send_to(&seeds::fresh(&case, n), server).is_ok());
         if n % WINDOW == WINDOW - 1 || n + 1 == cases {
             keep_pace(&pace, server, n)?;
-            answers += strangers.iter().chain([&trunk]).map(drain).sum::<u64>();
+            played.messages += 1;
+            played.answers += strangers.iter().chain([&trunk]).map(drain).sum::<u64>();
         }
     }
-    Ok((cases, answers))
+    Ok(played)
 }
 
 fn bind(ip: [u8; 4]) -> io::Result<UdpSocket> {

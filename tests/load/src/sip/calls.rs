@@ -41,6 +41,8 @@ pub struct CallOutcome {
     pub reasons: BTreeMap<String, u64>,
     /// Set-up times (INVITE to 200) in milliseconds, sorted.
     pub setup_ms: Vec<f32>,
+    /// Times from INVITE to refusal in milliseconds, sorted.
+    pub refused_ms: Vec<f32>,
     /// Most calls up at the same time.
     pub peak: usize,
 }
@@ -48,10 +50,18 @@ pub struct CallOutcome {
 impl CallOutcome {
     /// The set-up time that a share of the calls stays under.
     pub fn setup(&self, share: f64) -> f32 {
-        let at =
-            ((self.setup_ms.len() as f64 * share) as usize).min(self.setup_ms.len().max(1) - 1);
-        self.setup_ms.get(at).copied().unwrap_or(f32::NAN)
+        quantile(&self.setup_ms, share)
     }
+
+    /// The time that a share of the refusals stays under.
+    pub fn refusal(&self, share: f64) -> f32 {
+        quantile(&self.refused_ms, share)
+    }
+}
+
+fn quantile(sorted: &[f32], share: f64) -> f32 {
+    let at = ((sorted.len() as f64 * share) as usize).min(sorted.len().max(1) - 1);
+    sorted.get(at).copied().unwrap_or(f32::NAN)
 }
 
 /// The agent's phone: rings and answers at once.
@@ -168,6 +178,7 @@ pub fn run(load: CallLoad) -> io::Result<CallOutcome> {
         }
     }
     customer.outcome.setup_ms.sort_by(f32::total_cmp);
+    customer.outcome.refused_ms.sort_by(f32::total_cmp);
     Ok(customer.outcome)
 }
 
@@ -275,7 +286,8 @@ impl Customer {
         // RFC 3261 §17.1.1.3: the ACK of a refusal belongs to the INVITE's transaction.
         let ack = self.request("ACK", n, 1, &uri, &to, "");
         self.send(&ack.replacen(&format!("{n}ACK"), &format!("{n}INVITE"), 1));
-        if self.calls.remove(&n).is_some() {
+        if let Some(call) = self.calls.remove(&n) {
+            self.outcome.refused_ms.push(call.begun.elapsed().as_secs_f32() * 1000.0);
             match status(text) == 503 && header(text, "Retry-After").is_some() {
                 true => self.outcome.turned_away += 1,
                 false => self.outcome.failed += 1,

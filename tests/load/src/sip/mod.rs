@@ -3,4 +3,5 @@
 pub mod calls;
 pub mod flood;
 pub mod register;
+pub mod sipp;
 pub mod text;
