@@ -204,7 +204,6 @@ fn the_loudest_are_heard_when_too_many_speak() {
 fn eight_talkers_at_minus_6_dbfs_neither_wrap_nor_pump() {
     let mut mixer = mixer(9);
     conference(&mut mixer, 0x1ff);
-    let mut last_gain = 1.0;
     let mut out = Vec::new();
     for tick in 0..100 {
         for seat in 0..8 {
@@ -212,15 +211,15 @@ fn eight_talkers_at_minus_6_dbfs_neither_wrap_nor_pump() {
         }
         mixer.frame(8).fill(0);
         mixer.mix(0x1ff);
-        let change = db(f64::from(mixer.gain() / last_gain));
-        assert!(change.abs() < 20.0, "{change} dB in a tick");
-        last_gain = mixer.gain();
         out.extend_from_slice(mixer.heard_by(8).unwrap());
     }
     // The sum is 12 dB above full scale: the tone stays a tone, just below it.
     let steady = &out[out.len() / 2..];
     let level = level(steady, 400.0);
-    assert!((31_000.0..32_768.0).contains(&level), "{level}");
+    assert!((29_000.0..32_768.0).contains(&level), "{level}");
+    // From the first tick on nothing is cut off.
+    let peak = out.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
+    assert!(peak < 32_760, "{peak}");
     let rest = (power(steady) - level * level / 2.0).max(0.0).sqrt();
     assert!(db(rest / level) < -60.0, "{} dB", db(rest / level));
     // A wrapped sample would be a step of twice the full scale.
@@ -230,27 +229,26 @@ fn eight_talkers_at_minus_6_dbfs_neither_wrap_nor_pump() {
 
 #[test]
 fn the_gain_moves_by_less_than_a_decibel_per_millisecond_and_comes_back() {
-    let mut mixer = mixer(3);
-    conference(&mut mixer, 0b111);
+    let mut mixer = mixer(4);
+    mixer.set_hears(2, 0b0011);
+    // Who hears little of it tells the gain: next to nothing of that is bent.
+    mixer.set_hears(3, 0b0100);
     let mut gains = Vec::new();
     for tick in 0..200 {
-        // Constant sums, so that every sample tells the gain.
-        let amplitude = if (20..60).contains(&tick) { 30_000 } else { 10_000 };
+        let amplitude = if (20..60).contains(&tick) { 25_000 } else { 10_000 };
         mixer.frame(0).fill(amplitude);
         mixer.frame(1).fill(amplitude);
-        mixer.frame(2).fill(10_000);
-        mixer.mix(0b111);
-        if !(20..60).contains(&tick) {
-            let heard = mixer.heard_by(2).unwrap();
-            gains.extend(heard.iter().map(|s| f64::from(*s) / 20_000.0));
-        }
+        mixer.frame(2).fill(500);
+        mixer.mix(0b1100);
+        let heard = mixer.heard_by(3).unwrap();
+        gains.extend(heard.iter().map(|s| f64::from(*s) / 500.0));
     }
     let at = |ms: usize| gains[ms * 16];
-    let moves = (21..gains.len() / 16).filter(|ms| *ms != 400).map(|ms| db(at(ms) / at(ms - 1)));
+    let moves = (21..gains.len() / 16).map(|ms| db(at(ms) / at(ms - 1)));
     let fastest = moves.map(f64::abs).fold(0.0, f64::max);
     assert!(fastest < 1.0, "{fastest} dB in a millisecond");
-    assert!(at(405) < 0.6, "{}", at(405));
-    assert!((at(1000) - 1.0).abs() < 0.001, "{}", at(1000));
+    assert!(at(1100) < 0.62, "{}", at(1100));
+    assert!((at(2000) - 1.0).abs() < 0.003, "{}", at(2000));
 }
 
 /// Greatest deviation from a tone of 400 Hz, dB below full scale.
