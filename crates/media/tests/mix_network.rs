@@ -192,8 +192,8 @@ fn jitter_and_reordering_are_waited_for_and_forgotten() {
             let figures = world.run(30);
             let row = format!("{jitter_ms} ms, reordering {reorders}: {figures:?}");
             assert!(figures.concealed_percent < 1.0, "{row}");
-            assert!(figures.delay_max_ms < jitter_ms + 20.0 + SLACK_MS, "{row}");
-            world.run(6);
+            assert!(figures.delay_max_ms <= jitter_ms + 20.0, "{row}");
+            world.run(5);
             let after = world.run(1);
             assert!(after.delay_max_ms < 20.0 + SLACK_MS, "{row}, after it {after:?}");
         }

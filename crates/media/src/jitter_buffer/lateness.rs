@@ -1,9 +1,10 @@
 /// Length of a bucket, in parts of a second.
 const BUCKETS_PER_SECOND: i64 = 2;
-/// Buckets remembered: five seconds.
-const BUCKETS: usize = 10;
+/// Buckets remembered: four seconds. With what taking the delay out again needs, jitter is forgotten
+/// within five.
+const BUCKETS: usize = 8;
 
-/// How late the packets of the last five seconds came: their arrivals less their media times.
+/// How late the packets of the last four seconds came: their arrivals less their media times.
 ///
 /// What counts is the second of the worst half-seconds. So a single hiccup delays nobody
 /// afterwards, while jitter that goes on is met in full, by all but one packet in a hundred.
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hiccup_does_not_count_and_a_second_one_does_for_five_seconds() {
+    fn one_hiccup_does_not_count_and_a_second_one_does_for_four_seconds() {
         let mut lateness = Lateness::new(8000);
         feed(&mut lateness, 0..300, |n| if n == 200 { 640 } else { 8 });
         assert_eq!(lateness.bound(), 8);
