@@ -187,6 +187,8 @@ fn to_units(ms: u32, clock_rate: u32) -> u64 {
 }
 
 #[cfg(test)]
+mod conversion_tests;
+#[cfg(test)]
 mod event_tests;
 #[cfg(test)]
 mod tone_tests;

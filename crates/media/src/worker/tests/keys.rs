@@ -13,6 +13,12 @@ fn digit(char: char) -> Digit {
 
 /// A key held for 100 ms, as RFC 4733 tells it; the end comes three times.
 pub(super) fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: u16) {
+    hold_at(world, (slot, from), event, first, -10);
+}
+
+/// The same at a level, dBm0.
+fn hold_at(world: &mut World, (slot, from): (Slot, &str), event: u8, first: u16, volume_dbm0: i8) {
+    let volume = volume_dbm0.unsigned_abs();
     let start = u32::from(first) * 160;
     for n in 0..7u16 {
         let duration = 160 * (n + 1).min(5);
@@ -27,7 +33,7 @@ pub(super) fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: 
         };
         let mut datagram = vec![0; HEADER_LEN];
         write_header(&mut datagram, &header);
-        datagram.extend([event, end | 10, high, low]);
+        datagram.extend([event, end | volume, high, low]);
         world.receive(slot, Channel::Rtp, from, datagram);
         world.tick(20);
     }
@@ -143,6 +149,48 @@ fn the_core_presses_keys_in_the_form_agreed_on() {
     assert_eq!(tones(PCMU, &heard), "7", "who has no events hears tones");
 }
 
+/// Levels of the tones in what was sent, dBm0.
+fn tone_levels(payload: Payload, packets: &[(Header, Vec<u8>)]) -> Vec<i8> {
+    let format = Format::of(&payload).unwrap();
+    let mut decoder = Decoder::new(&format).unwrap();
+    let mut detector = ToneDetector::new(format.sample_rate).unwrap();
+    let mut found = vec![];
+    for (_, bytes) in packets.iter().filter(|(header, _)| header.payload_type == payload.send) {
+        let mut pcm = [0; SAMPLES_MAX];
+        let len = decoder.decode(bytes, &mut pcm).unwrap();
+        detector.hear(&pcm[..len], |signal| {
+            if let Signal::Start { volume_dbm0, .. } = signal {
+                found.push(volume_dbm0);
+            }
+        });
+    }
+    found
+}
+
+#[test]
+fn a_key_is_as_loud_as_it_was_told_for_who_hears_it_as_a_tone() {
+    // From events of a level, in a call of two and in a conference; and from the API, by INFO.
+    for volume_dbm0 in [-5, -10, -20, -27] {
+        for listener in [PCMU, PCMA, G722] {
+            for is_mix in [false, true] {
+                let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[listener]);
+                if is_mix {
+                    world.hear(b, Hear::Mix([StreamId(0)].into_iter().collect()), None);
+                }
+                hold_at(&mut world, (a, CUSTOMER), 5, 10, volume_dbm0);
+                world.tick(400);
+                let event = DtmfEvent { volume_dbm0, ..DtmfEvent::new(digit('7')) };
+                world.worker.press(b, event);
+                world.tick(400);
+                let levels = tone_levels(listener, &world.heard(b));
+                let is_right = |level: &i8| level.abs_diff(volume_dbm0) <= 1;
+                assert_eq!(levels.len(), 2, "{listener:?}, in a mix {is_mix}: {levels:?}");
+                assert!(levels.iter().all(is_right), "{volume_dbm0}, {listener:?}: {levels:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_stream_that_is_closed_presses_nothing() {
     let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[PCMU]);
@@ -216,7 +264,7 @@ fn tones_become_events_of_their_length_and_level_and_are_cut_off() {
     for end in ends {
         let ms = u16::from_be_bytes([end[2], end[3]]) / 8;
         assert!((100..=140).contains(&ms), "{ms} ms");
-        assert!((6..=10).contains(&(end[1] & 63)), "-{} dBm0", end[1] & 63);
+        assert!((7..=9).contains(&(end[1] & 63)), "-{} dBm0", end[1] & 63);
     }
     assert_eq!(tones(PCMU, &heard), "", "what is left of them is too short to be a key");
     for pair in heard.windows(2) {
