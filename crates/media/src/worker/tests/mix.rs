@@ -174,17 +174,28 @@ impl Room {
         self.legs.iter_mut().map(Leg::listen).collect()
     }
 
-    /// Whom each leg hears, and that at the right level; `exact` is the error allowed, dB, and how
-    /// far below the quietest whoever is not heard has to be.
+    /// Whom each leg hears, and that at the right level: the error allowed, dB, and how far below
+    /// its source whoever is not heard has to be.
     fn voices(&self, heard: &[Vec<i16>], (gain_max, absent): (f64, f64)) -> Vec<Vec<usize>> {
+        // What Opus leaves of several tones at once is no matter of ours.
+        self.voices_by(heard, |_, listener| match self.is_opus(listener) {
+            true => (gain_max + 4.0, absent),
+            false => (gain_max, absent),
+        })
+    }
+
+    /// The same with limits for each source and listener.
+    fn voices_by(
+        &self,
+        heard: &[Vec<i16>],
+        limits: impl Fn(usize, usize) -> (f64, f64),
+    ) -> Vec<Vec<usize>> {
         let mut voices = vec![];
         for (listener, pcm) in heard.iter().enumerate() {
             let rate = self.legs[listener].listening_rate();
-            // What Opus leaves of several tones at once is no matter of ours.
-            let is_lossy = self.legs[listener].payload.codec == Codec::Opus;
-            let gain_max = if is_lossy { gain_max + 4.0 } else { gain_max };
             let mut row = vec![];
             for (source, leg) in self.legs.iter().enumerate() {
+                let (gain_max, absent) = limits(source, listener);
                 let gain = db(level(pcm, leg.hertz, rate) / leg.amplitude);
                 let what = format!("{source} to {listener}: {gain:.2} dB");
                 assert!(gain.abs() < gain_max || gain < absent, "{what}");
@@ -195,6 +206,10 @@ impl Room {
             voices.push(row);
         }
         voices
+    }
+
+    fn is_opus(&self, leg: usize) -> bool {
+        self.legs[leg].payload.codec == Codec::Opus
     }
 }
 

@@ -14,8 +14,11 @@ const EIGHT: [(Payload, u32); 8] = [
     (WIDE_L16, 16_000),
     (L16, 8000),
 ];
-/// What Opus leaves of seven tones at once, and of those who are not there.
-const LOSSY: (f64, f64) = (2.5, -25.0);
+/// Error of a tone's level, and level of a tone that is not there, dB: where no Opus is on the way,
+/// where only the talker's is, and what it leaves a listener of seven tones at once.
+const EXACT: (f64, f64) = (0.3, -40.0);
+const FROM_OPUS: (f64, f64) = (1.0, -40.0);
+const TO_OPUS: (f64, f64) = (6.5, -25.0);
 
 fn all_but(listener: usize, count: usize) -> Vec<usize> {
     (0..count).filter(|n| *n != listener).collect()
@@ -26,9 +29,66 @@ fn eight_legs_of_all_codecs_hear_all_others_and_nobody_else() {
     let mut room = Room::new(&EIGHT);
     room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
     let heard = room.listen();
-    let voices = room.voices(&heard, LOSSY);
+    let voices = room.voices_by(&heard, |source, listener| {
+        match (room.is_opus(source), room.is_opus(listener)) {
+            (false, false) => EXACT,
+            (true, false) => FROM_OPUS,
+            (_, true) => TO_OPUS,
+        }
+    });
     for (listener, voices) in voices.into_iter().enumerate() {
         assert_eq!(voices, all_but(listener, 8), "{listener}");
+    }
+}
+
+/// Gain of a tone through a codec alone, and what is beside the tone, dB.
+fn through((payload, rate): (Payload, u32), amplitude: f64, hertz: f64) -> (f64, f64) {
+    let format = Format::of(&payload).unwrap().for_rate(rate);
+    let mut encoder = Encoder::new(&format, OpusSettings::default()).unwrap();
+    let listener = Format::of(&payload).unwrap();
+    let mut decoder = Decoder::new(&listener).unwrap();
+    let len = format.samples_of_ms(20);
+    let mut pcm = vec![];
+    for packet in 0..75 {
+        let sample = |n: usize| amplitude * (TAU * hertz * n as f64 / f64::from(rate)).sin();
+        let said: Vec<_> =
+            (packet * len..(packet + 1) * len).map(|n| sample(n).round() as i16).collect();
+        let (mut payload, mut out) = ([0; 1400], [0; SAMPLES_MAX]);
+        let bytes = encoder.encode(&said, &mut payload).unwrap();
+        let len = decoder.decode(&payload[..bytes], &mut out).unwrap();
+        pcm.extend(&out[..len]);
+    }
+    let pcm = &pcm[pcm.len() / 3..];
+    let tone = level(pcm, hertz, listener.sample_rate);
+    (db(tone / amplitude), db(rest(pcm, hertz, listener.sample_rate) / tone))
+}
+
+#[test]
+fn one_talker_at_a_time_is_heard_by_all_as_well_as_both_codecs_allow() {
+    let own = EIGHT.map(|leg| through(leg, quiet(), 1000.0));
+    let mut room = Room::new(&EIGHT);
+    room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
+    for talker in 0..8 {
+        for (n, leg) in room.legs.iter_mut().enumerate() {
+            (leg.amplitude, leg.hertz) = (if n == talker { quiet() } else { 0.0 }, 1000.0);
+        }
+        let heard = room.listen();
+        for (listener, pcm) in heard.iter().enumerate() {
+            let rate = room.legs[listener].listening_rate();
+            let tone = level(pcm, 1000.0, rate);
+            let (gain, rest) = (db(tone / quiet()), db(rest(pcm, 1000.0, rate) / tone));
+            let what = format!("{talker} to {listener}: {gain:.2}, {rest:.1} dB; {own:.1?}");
+            if listener == talker {
+                assert!(gain < -60.0, "own voice, {what}");
+                continue;
+            }
+            // The noise of both codecs, and what the resampler adds.
+            let power = |db: f64| 10f64.powf(db / 10.0);
+            let both = power(own[talker].1) + power(own[listener].1) + power(-60.0);
+            assert!(rest < 10.0 * both.log10() + 1.5, "{what}");
+            let gains = own[talker].0 + own[listener].0;
+            assert!((gain - gains).abs() < 0.3, "{what}");
+        }
     }
 }
 
