@@ -321,6 +321,12 @@ impl Ear {
         Duration::from_micros(held * 1_000_000 / u64::from(self.rate())) + reach
     }
 
+    /// By how much the removal of noise makes what it hears late, milliseconds.
+    pub(crate) fn delay_ms(&self) -> f64 {
+        let late = self.denoiser.as_ref().map_or(0, Denoiser::delay_samples);
+        late as f64 * 1000.0 / f64::from(self.rate())
+    }
+
     /// Whether packets of this type can be heard.
     pub(crate) fn knows(&self, payload_type: u8) -> bool {
         self.lines.iter().any(|line| line.receive == payload_type)

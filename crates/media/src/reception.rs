@@ -22,6 +22,8 @@ pub struct Reception {
     received: u64,
     bytes: u64,
     duplicates: u64,
+    /// Packets that came too late to be played.
+    discarded: u64,
     /// Packets of earlier runs that never came.
     lost_before: u64,
     /// Whether packets are lost one by one or in bursts.
@@ -41,6 +43,8 @@ struct Run {
     received: u64,
     /// Bit n: packet `highest - n` has come.
     seen: u128,
+    /// The same of those that came too late to be played.
+    unplayed: u128,
     /// RFC 3550 A.1 `bad_seq`: what a restarted sender would send next.
     restart: Option<u16>,
     jitter: Option<Jitter>,
@@ -159,7 +163,21 @@ impl Reception {
         self.lost_before + self.run.as_ref().map_or(0, Run::lost)
     }
 
-    /// What the losses look like; what is missing of the last 320 ms may come still, until the end.
+    /// A packet of a run came too late to be played: to who listens it is as good as lost.
+    pub(crate) fn discard(&mut self, run: u32, extended: u64) {
+        let Some(current) = self.run.as_mut().filter(|_| self.runs == run) else { return };
+        let age = current.highest.saturating_sub(extended);
+        let bit = u32::try_from(age).ok().and_then(|age| 1u128.checked_shl(age)).unwrap_or(0);
+        self.discarded += u64::from(current.unplayed & bit == 0);
+        current.unplayed |= bit;
+    }
+
+    /// Packets that came, but too late to be played.
+    pub fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
+    /// What losses and packets that came too late look like; what is missing of the last 320 ms may come still, until the end.
     pub fn losses(&self, is_over: bool) -> LossFigures {
         let (mut pattern, mut missing) = (self.pattern.clone(), self.missing);
         if is_over && let Some(run) = &self.run {
@@ -218,6 +236,7 @@ impl Reception {
             highest: extended,
             received: 1,
             seen: 1,
+            unplayed: 0,
             restart: None,
             jitter: None,
         };
@@ -260,7 +279,7 @@ impl Run {
                 continue;
             }
             // Those after the highest are skipped over.
-            match age >= 0 && self.seen & (1 << age) != 0 {
+            match age >= 0 && self.seen & !self.unplayed & (1 << age) != 0 {
                 true => pattern.packet(std::mem::take(missing)),
                 false => *missing += 1,
             }
@@ -270,6 +289,7 @@ impl Run {
     fn advance(&mut self, step: u16) {
         self.highest += u64::from(step);
         self.seen = self.seen.checked_shl(step.into()).unwrap_or(0) | 1;
+        self.unplayed = self.unplayed.checked_shl(step.into()).unwrap_or(0);
         self.restart = None;
     }
 
@@ -316,6 +336,30 @@ mod tests {
             .into_iter()
             .map(|n| reception.arrive(Time::ZERO, &packet(n, 1), 160, Some(8000)))
             .collect()
+    }
+
+    #[test]
+    fn what_comes_too_late_to_be_played_is_as_good_as_lost() {
+        let mut reception = Reception::default();
+        for n in 0..400u16 {
+            let late = n.is_multiple_of(20).then(|| n.wrapping_sub(7)).filter(|_| n > 0);
+            let on_time = Some(n).filter(|n| n % 20 != 13);
+            for n in on_time.into_iter().chain(late) {
+                let [Arrival::New { run, extended, in_order }] = feed(&mut reception, [n])[..]
+                else {
+                    panic!("{n}")
+                };
+                if !in_order {
+                    reception.discard(run, extended);
+                    reception.discard(run, extended);
+                    reception.discard(run + 1, extended);
+                }
+            }
+        }
+        assert_eq!((reception.lost(), reception.discarded()), (1, 19), "the last never came");
+        let figures = reception.losses(true);
+        assert!((figures.loss - 0.05).abs() < 1e-9, "{figures:?}");
+        assert!((figures.gap_density - 0.05).abs() < 1e-9, "each on its own: {figures:?}");
     }
 
     #[test]

@@ -21,8 +21,9 @@ const BLOCK_HEADER_LEN: usize = 4;
 const UNAVAILABLE: u8 = 127;
 /// Packets of a gap, at least (RFC 3611 §4.7.2).
 const GAP_MIN: u8 = crate::quality::GAP_MIN as u8;
-/// Enhanced concealment, adaptive jitter buffer (RFC 3611 §4.7.6).
-const RX_CONFIG: u8 = 0b1011_0000;
+/// RFC 3611 §4.7.6: enhanced concealment, and an adaptive jitter buffer or one that nothing is said of.
+pub(crate) const CONCEALS: u8 = 0b1000_0000;
+pub(crate) const ADAPTS: u8 = 0b0011_0000;
 
 /// VoIP metrics of one stream (RFC 3611 §4.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +52,10 @@ pub struct VoipMetrics {
     pub mos_lq: Option<u8>,
     /// Tenths of the conversation score, 10–50; `None` = unavailable.
     pub mos_cq: Option<u8>,
-    /// Delay of the jitter buffer now, at most so far, and at most ever, milliseconds.
+    /// What is done about losses and jitter, as RFC 3611 §4.7.6 has it; 0: nothing is said of it.
+    pub rx_config: u8,
+    /// Delay of the jitter buffer for a packet that is on time, for the earliest that is not thrown
+    /// away, and at most, milliseconds (RFC 3611 §4.7.7).
     pub buffer_ms: [u16; 3],
 }
 
@@ -103,7 +107,7 @@ impl VoipMetrics {
             UNAVAILABLE,
             or_none(self.mos_lq),
             or_none(self.mos_cq),
-            RX_CONFIG,
+            self.rx_config,
             0,
         ]);
         put(&mut packet[38..], &self.buffer_ms);
@@ -143,6 +147,7 @@ impl VoipMetrics {
             r_factor: Some(block[24]).filter(|r| *r <= 100),
             mos_lq: score(26),
             mos_cq: score(27),
+            rx_config: block[28],
             buffer_ms: [word(30), word(32), word(34)],
         }
     }
@@ -173,6 +178,7 @@ mod tests {
         r_factor: Some(88),
         mos_lq: Some(43),
         mos_cq: Some(42),
+        rx_config: CONCEALS | ADAPTS,
         buffer_ms: [40, 60, 200],
     };
 

@@ -61,7 +61,7 @@ pub struct Summary {
     pub rating: Rating,
     /// Score of its worst second, 1–4.5.
     pub worst_mos: f64,
-    /// Packets that never came, per cent.
+    /// Packets that never came, or came too late to be played, per cent.
     pub loss_percent: f64,
     /// Share lost within bursts (RFC 3611 §4.7.2), 0–1.
     pub burst_density: f64,

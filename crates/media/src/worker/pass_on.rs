@@ -46,6 +46,9 @@ impl Worker {
         let Some(speaker) = stream(&mut self.streams, source.0) else { return };
         let has_tone = speaker.tone.is_some();
         let is_kept = is_kept || speaker.kept.is_sounding();
+        // What is coded anew is taken in its order and at once.
+        let is_late = taken.is_audio && !taken.in_order;
+        let mut is_discarded = false;
         let hearers = speaker.hearers.len();
         for i in 0..hearers {
             let Some(Some(speaker)) = self.streams.get(source.0) else { return };
@@ -84,7 +87,7 @@ impl Worker {
                 }
                 // It hears it.
                 (_, None) if is_noise && own_codec(&listener.config.payloads).is_some() => {}
-                (None, _) if taken.is_audio && processes => {}
+                (None, _) if taken.is_audio && processes => is_discarded |= is_late,
                 (_, relayed) if !taken.is_audio && listener.by_mouth => {
                     listener.interject(now, source, taken, relayed, ahead, datagram, out);
                 }
@@ -92,8 +95,14 @@ impl Worker {
                 (_, None) if !taken.is_audio => {
                     listener.relay_event(now, taken, datagram, out);
                 }
-                (_, None) => listener.leave_out(taken),
+                (_, None) => {
+                    is_discarded |= is_late;
+                    listener.leave_out(taken);
+                }
             }
+        }
+        if is_discarded && let Some(speaker) = stream(&mut self.streams, source.0) {
+            speaker.reception.discard(taken.origin.run, taken.extended);
         }
         let speaker = self.streams.get(source.0).and_then(Option::as_deref);
         let ear = speaker.and_then(|speaker| speaker.ear.as_deref());

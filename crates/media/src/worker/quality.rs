@@ -5,10 +5,11 @@ use base::Time;
 
 use super::Sink;
 use crate::command::{Codec, MediaEvent};
+use crate::playout::{DELAY_MS_MAX, PlayoutStats};
 use crate::quality::{Conditions, Counters, Direction, Limits, Monitor, Summary};
 use crate::rtcp::{AboutUs, Incoming};
 use crate::stream::Stream;
-use crate::xr::VoipMetrics;
+use crate::xr::{self, VoipMetrics};
 
 /// Length of packets while nobody has said another, milliseconds.
 const PACKET_MS: u8 = 20;
@@ -58,8 +59,8 @@ impl Stream {
     pub(super) fn rate(&mut self, now: Time, sink: &mut impl Sink) {
         let counters = Counters {
             codec: self.stats.codec,
-            received: self.reception.received(),
-            lost: self.reception.lost(),
+            received: self.reception.received() - self.reception.discarded(),
+            lost: self.reception.lost() + self.reception.discarded(),
             burst_ratio: self.reception.losses(false).burst_ratio,
             delay_ms: self.delay_from_peer(),
         };
@@ -135,8 +136,30 @@ impl Stream {
         let losses = self.reception.losses(false);
         let rating = self.summary(false).map(|summary| summary.rating);
         let metrics = VoipMetrics::of(about, &losses, self.packet_ms(), rating);
-        let round_trip = self.stats.round_trip_ms.unwrap_or(0.0);
-        Some(VoipMetrics { round_trip_ms: round_trip.clamp(0.0, 65_535.0) as u16, ..metrics })
+        let (lost, discarded) = (self.reception.lost(), self.reception.discarded());
+        let all = lost + self.reception.received();
+        let share = |part: u64| (256 * part).checked_div(all).unwrap_or(0).min(255) as u8;
+        let ms = |ms: f64| ms.round().clamp(0.0, 65_535.0) as u16;
+        let metrics = VoipMetrics {
+            loss_rate: share(lost),
+            discard_rate: share(discarded),
+            round_trip_ms: ms(self.stats.round_trip_ms.unwrap_or(0.0)),
+            ..metrics
+        };
+        let cleaning = self.cleaning_ms();
+        let Some(playout) = self.playout() else {
+            // Those who hear it have the buffer, and conceal; but what is cleaned is whole before.
+            let rx_config = if cleaning > 0.0 { xr::CONCEALS } else { 0 };
+            return Some(VoipMetrics { rx_config, end_system_ms: ms(cleaning), ..metrics });
+        };
+        let buffer = f64::from(playout.delay_ms);
+        let most = ms(DELAY_MS_MAX as f64);
+        Some(VoipMetrics {
+            rx_config: xr::CONCEALS | xr::ADAPTS,
+            end_system_ms: ms(f64::from(self.packet_ms()) + buffer + cleaning),
+            buffer_ms: [ms(buffer), most, most],
+            ..metrics
+        })
     }
 
     /// How the peer sounded over its whole time; `None` while nothing has come.
@@ -164,7 +187,19 @@ impl Stream {
     }
 
     fn delay_from_peer(&self) -> f64 {
-        Conditions::delay(self.stats.round_trip_ms, self.reception.jitter_ms(), None)
+        let buffer_ms = self.playout().map(|playout| f64::from(playout.delay_ms));
+        let jitter_ms = self.reception.jitter_ms();
+        Conditions::delay(self.stats.round_trip_ms, jitter_ms, buffer_ms) + self.cleaning_ms()
+    }
+
+    /// The jitter buffer of what the peer says, when it is heard in a mix.
+    fn playout(&self) -> Option<PlayoutStats> {
+        self.said.as_ref()?.stats()
+    }
+
+    /// How late the removal of noise is, milliseconds.
+    fn cleaning_ms(&self) -> f64 {
+        self.ear.as_ref().map_or(0.0, |ear| ear.delay_ms())
     }
 
     fn packet_ms(&self) -> u8 {

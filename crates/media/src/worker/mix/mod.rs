@@ -131,14 +131,21 @@ impl Worker {
             content: Content::Audio,
             payload: &datagram[taken.packet.payload.clone()],
         };
-        match heard {
+        let is_in_time = match heard {
             Some(heard) if is_cleaned => {
                 said.put_cleaned(now, payload_type, &packet, &heard, &self.samples[..heard.len]);
+                true
             }
             // What comes out of its order is late for noise removal.
-            None if is_cleaned && taken.is_audio && !taken.in_order => {}
-            None if is_cleaned && taken.is_audio => said.put_pause(now, &packet),
+            None if is_cleaned && taken.is_audio && !taken.in_order => false,
+            None if is_cleaned && taken.is_audio => {
+                said.put_pause(now, &packet);
+                true
+            }
             Some(_) | None => said.put(now, payload_type, taken.codec, &packet),
+        };
+        if !is_in_time && taken.is_audio {
+            speaker.reception.discard(taken.origin.run, taken.extended);
         }
     }
 

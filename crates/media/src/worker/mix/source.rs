@@ -15,7 +15,7 @@ use base::Time;
 use crate::codec::{Format, SAMPLES_MAX};
 use crate::command::{Codec, NoiseRemoval, Payload};
 use crate::ear::Heard;
-use crate::jitter_buffer::{Content, Incoming};
+use crate::jitter_buffer::{Content, Incoming, Put};
 use crate::playout::{self, Playout, PlayoutStats};
 use crate::resampler::Resampler;
 use crate::worker::FRAMES_PER_SECOND;
@@ -136,7 +136,7 @@ impl Source {
     }
 
     /// The figures of what is said now.
-    pub(super) fn stats(&self) -> Option<PlayoutStats> {
+    pub(crate) fn stats(&self) -> Option<PlayoutStats> {
         Some(self.lines.get(self.current)?.playout.stats())
     }
 
@@ -150,14 +150,20 @@ impl Source {
         self.age
     }
 
-    /// Takes a packet that arrived `now`, as it is.
-    pub(super) fn put(&mut self, now: Time, payload_type: u8, codec: Codec, packet: &Incoming<'_>) {
+    /// Takes a packet that arrived `now`, as it is; whether it is in time to be played.
+    pub(super) fn put(
+        &mut self,
+        now: Time,
+        payload_type: u8,
+        codec: Codec,
+        packet: &Incoming<'_>,
+    ) -> bool {
         let line = match codec.is_audio() {
             true => self.turn_to(Key { receive: payload_type, cleaned: None }),
             // Noise and keys belong to what is said.
             false => (self.current < self.lines.len()).then_some(self.current),
         };
-        let Some(line) = line else { return };
+        let Some(line) = line else { return true };
         self.packets += 1;
         let content = match codec {
             Codec::TelephoneEvent => Content::Event,
@@ -168,7 +174,8 @@ impl Source {
         };
         let lowered = (content == Content::Noise).then(|| self.lowered(packet.payload)).flatten();
         let payload = lowered.as_ref().map_or(packet.payload, |(noise, len)| &noise[..*len]);
-        self.lines[line].playout.put(now, &Incoming { content, payload, ..*packet });
+        let put = self.lines[line].playout.put(now, &Incoming { content, payload, ..*packet });
+        put != Put::Late
     }
 
     /// Takes what the peer's ear has made of a packet that arrived `now`: `pcm`, all of it.

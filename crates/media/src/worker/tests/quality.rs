@@ -1,6 +1,8 @@
 //! How legs sound: what is told when the network turns bad, and what peers are told of it.
 
 use super::*;
+use crate::command::NoiseRemoval;
+use crate::denoise::DenoiseSettings;
 use crate::quality::{Direction, QualityChange};
 use crate::reception;
 use crate::xr::VoipMetrics;
@@ -172,6 +174,71 @@ fn who_asks_for_it_is_told_how_it_sounds() {
             assert!(last.mos_cq.is_some_and(|mos| (25..38).contains(&mos)), "{last:?}");
         }
     }
+}
+
+/// What the customer was told last.
+fn last_metrics(world: &World) -> VoipMetrics {
+    metrics_sent(&world.wire).pop().flatten().unwrap()
+}
+
+#[test]
+fn what_comes_too_late_to_be_played_counts_as_lost_and_is_told_apart() {
+    let noise = NoiseRemoval { enabled: true, settings: DenoiseSettings::default() };
+    // Relayed, the listener's own buffer has it in order; cleaned or coded anew it is too late.
+    let rows = [(PCMU, None, 0), (PCMA, None, 25), (PCMU, Some(noise), 25)];
+    for (agent, noise_removal, discard_rate) in rows {
+        let (mut world, a, _) = World::call(&[PCMU], &[agent]);
+        let voip_metrics = true;
+        let config = config(CUSTOMER, &[PCMU]);
+        world.configure(a, StreamConfig { noise_removal, voip_metrics, ..config });
+        for n in 0..1500u16 {
+            world.tick(20);
+            // One of ten overtakes the one before it.
+            let sent = match n % 10 {
+                3 => n + 1,
+                4 => n - 1,
+                _ => n,
+            };
+            world.rtp(a, CUSTOMER, 0, sent);
+        }
+        let metrics = last_metrics(&world);
+        assert!(metrics.discard_rate.abs_diff(discard_rate) <= 1, "{metrics:?}");
+        assert_eq!((metrics.loss_rate, metrics.buffer_ms), (0, [0; 3]), "{metrics:?}");
+        let is_cleaned = noise_removal.is_some();
+        let expected = if is_cleaned { (15, 0b1000_0000) } else { (0, 0) };
+        assert_eq!((metrics.end_system_ms, metrics.rx_config), expected);
+        let stats = world.close(a);
+        let summary = stats.summary.unwrap();
+        assert_eq!(stats.lost, 0, "RFC 3550 counts what came");
+        let is_discarded = discard_rate > 0;
+        assert!((summary.loss_percent - if is_discarded { 10.0 } else { 0.0 }).abs() < 0.5);
+        // G.113: 10 % of loss at random has Ie,eff = 27.
+        assert_eq!(summary.rating.mos_listening < 3.5, is_discarded, "{summary:?}");
+        assert_eq!(stats.rating.unwrap().mos_listening < 3.5, is_discarded, "{stats:?}");
+    }
+}
+
+#[test]
+fn in_a_mix_the_jitter_buffer_is_told_and_its_delay_is_rated() {
+    let mut delays = vec![];
+    for jitter_ms in [0, 100] {
+        let mut talk = Talk::new(StreamConfig { voip_metrics: true, ..config(CUSTOMER, &[PCMU]) });
+        let b = talk.world.open(1, config(AGENT, &[PCMU]));
+        talk.world.hear(b, Hear::Mix([StreamId(0)].into_iter().collect()), None);
+        talk.talk(40, 0, jitter_ms);
+        let delay_ms = f64::from(talk.world.worker.playout(talk.a).unwrap().delay_ms);
+        let metrics = last_metrics(&talk.world);
+        let [nominal, maximum, ever] = metrics.buffer_ms;
+        assert!((f64::from(nominal) - delay_ms).abs() < 25.0, "{delay_ms}: {metrics:?}");
+        assert_eq!((maximum, ever, metrics.rx_config), (240, 240, 0b1011_0000));
+        assert_eq!(metrics.end_system_ms, nominal + 20);
+        let rating = talk.world.close(talk.a).summary.unwrap().rating;
+        // The buffer and a packet; 0.024 a millisecond.
+        let impaired = 0.024 * (delay_ms + 20.0);
+        assert!((93.2 - rating.r - impaired).abs() < 0.5, "{rating:?}, {delay_ms} ms");
+        delays.push(delay_ms);
+    }
+    assert!(delays[0] < 21.0 && delays[1] > delays[0] + 30.0, "{delays:?}");
 }
 
 #[test]
