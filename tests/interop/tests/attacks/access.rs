@@ -175,10 +175,8 @@ fn an_unknown_user_and_a_wrong_password_are_told_apart_by_nobody() {
         }
         assert_eq!(seen.len(), 1, "{method}: {seen:?}");
         assert!(seen[0].iter().any(|line| line == "SIP/2.0 401 Unauthorized"), "{seen:?}");
-        let [one, two] = times.map(|mut times| {
-            times.sort();
-            times[times.len() / 2]
-        });
+        // The quickest of forty: what others do on the machine only ever makes it slower.
+        let [one, two] = times.map(|times| times.into_iter().min().expect("forty"));
         assert!(one.abs_diff(two) <= Duration::from_millis(2), "{method}: {one:?} {two:?}");
     }
     // What needs no password tells nothing either, of an entry point and of somebody registered.
