@@ -82,8 +82,8 @@ fn a_star_removes_all_bindings() {
 fn restarted(first: Server, setup: &Setup, end: impl FnOnce(Server, &dyn Fn(&Path))) -> Server {
     let name = format!("hookflash-kept-{}-{}", std::process::id(), first.sip().port());
     let kept = std::env::temp_dir().join(name);
-    end(first, &|dir| std::fs::rename(dir.join("data"), &kept).unwrap());
-    Server::start_with(setup, |dir| std::fs::rename(&kept, dir.join("data")).unwrap())
+    end(first, &|dir| std::fs::rename(dir.join("data"), &kept).expect("ours to move"));
+    Server::start_with(setup, |dir| std::fs::rename(&kept, dir.join("data")).expect("ours to move"))
 }
 
 /// The phone that has registered is where it was: it is called, and hangs up when it likes.
@@ -110,7 +110,7 @@ fn a_registered_phone_is_called_after_a_restart() {
 
 /// Some file below the store's directory that holds these bytes.
 fn is_stored(dir: &Path, text: &str) -> bool {
-    let files = std::fs::read_dir(dir.join("data")).unwrap().filter_map(Result::ok);
+    let files = std::fs::read_dir(dir.join("data")).expect("its data").filter_map(Result::ok);
     let bytes = files.filter_map(|file| std::fs::read(file.path()).ok());
     bytes.into_iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
 }
