@@ -6,6 +6,9 @@ SECONDS_PER_TARGET ?= 60
 IMAGE ?= hookflash
 BENCH = $(CARGO) run --quiet --release
 
+# Languages of Asterisk's prompts, which noise removal is measured on.
+PROMPTS := en es fr it ru
+
 # What the tests need beside a Rust toolchain, by Debian name; the build needs the first two only.
 PACKAGES := build-essential cmake sip-tester baresip-core linphone-cli sox espeak-ng nodejs chromium openssl procps faketime iproute2
 
@@ -63,9 +66,9 @@ load: compiler ## A short run of calls
 	$(CARGO) run --quiet --release -p load --bin load -- run
 
 denoise: compiler ## What noise removal does to speech: makes a corpus, prints the tables of tests/load/README.md
-	@$(MAKE) --no-print-directory deps PACKAGES="espeak-ng sox"
-	$(CARGO) run --quiet --release -p load --bin denoise-table -- 8000
-	$(CARGO) run --quiet --release -p load --bin denoise-table -- 16000
+	@$(MAKE) --no-print-directory deps PACKAGES="espeak-ng sox $(PROMPTS:%=asterisk-core-sounds-%-wav) $(PROMPTS:%=asterisk-core-sounds-%-g722)"
+	$(BENCH) -p load --bin denoise-table -- 8000
+	$(BENCH) -p load --bin denoise-table -- 16000
 
 fuzz: compiler ## Fuzz every target for SECONDS_PER_TARGET seconds, with assertions on
 	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
