@@ -1,4 +1,4 @@
-# run test lint bench load fuzz docker: see `make help`.
+# run test lint bench load denoise loss fuzz docker: see `make help`.
 # One cargo profile (dev) serves lint, test and run, so nothing is built twice.
 
 CARGO ?= cargo
@@ -12,7 +12,7 @@ PROMPTS := en es fr it ru
 # What the tests need beside a Rust toolchain, by Debian name; the build needs the first two only.
 PACKAGES := build-essential cmake sip-tester baresip-core linphone-cli sox espeak-ng nodejs chromium openssl procps faketime iproute2
 
-.PHONY: help deps compiler run test lint bench load denoise fuzz docker
+.PHONY: help deps compiler run test lint bench load denoise loss fuzz docker
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -69,6 +69,10 @@ denoise: compiler ## What noise removal does to speech: makes a corpus, prints t
 	@$(MAKE) --no-print-directory deps PACKAGES="espeak-ng sox $(PROMPTS:%=asterisk-core-sounds-%-wav) $(PROMPTS:%=asterisk-core-sounds-%-g722)"
 	$(BENCH) -p load --bin denoise-table -- 8000
 	$(BENCH) -p load --bin denoise-table -- 16000
+
+loss: compiler ## What lost packets do to speech: ours beside G.711 Appendix I; PESQ with PYTHON=… that has the package
+	@$(MAKE) --no-print-directory deps PACKAGES="espeak-ng sox $(PROMPTS:%=asterisk-core-sounds-%-wav) $(PROMPTS:%=asterisk-core-sounds-%-g722)"
+	$(CARGO) run --quiet --release -p load --bin loss-table -- $(if $(PYTHON),--pesq $(PYTHON))
 
 fuzz: compiler ## Fuzz every target for SECONDS_PER_TARGET seconds, with assertions on
 	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \

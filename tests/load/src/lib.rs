@@ -4,6 +4,7 @@ pub mod attacks;
 pub mod conference;
 pub mod control;
 pub mod denoise;
+pub mod loss;
 pub mod mutations;
 pub mod rival;
 pub mod rtp;

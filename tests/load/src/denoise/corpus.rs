@@ -60,17 +60,9 @@ pub fn items(recipe: Recipe, rate_hz: usize) -> Result<Vec<Item>, Box<dyn Error>
         scale_to(&mut samples, 1.0);
         talkers.push(samples);
     }
-    let level = 32_768.0 * 10.0_f64.powf(LEVEL_DB / 20.0) / std::f64::consts::SQRT_2;
+    let level = speech_level();
     let mut items = Vec::new();
-    for (at, speaker) in recipe.speakers().iter().enumerate() {
-        let mut said = vec![0.0; rate_hz];
-        for (part, pause_ms) in (0..PAUSES_MS.len()).zip(PAUSES_MS) {
-            let spoken = recipe.say(speaker, part, rate_hz)?;
-            said.extend(trim(&spoken));
-            said.resize(said.len() + pause_ms * rate_hz / 1000, 0.0);
-        }
-        let factor = level / recipe.level(&said, rate_hz);
-        said.iter_mut().for_each(|x| *x *= factor);
+    for (at, said) in voices(recipe, rate_hz)?.into_iter().enumerate() {
         for (kind, noise) in Noise::ALL.into_iter().enumerate() {
             let ratios = (0..).zip(RATIOS_DB).filter(|(ratio, _)| recipe.has(at, kind, *ratio));
             let seed = recipe.seed() + (10 * at + kind) as u64;
@@ -223,6 +215,31 @@ impl Recipe {
         let (samples, _) = done.stdout.as_chunks::<2>();
         Ok(samples.iter().map(|bytes| f64::from(i16::from_le_bytes(*bytes))).collect())
     }
+}
+
+/// What each speaker says, clean: four parts with pauses between them.
+///
+/// # Errors
+/// As [`items`].
+pub fn voices(recipe: Recipe, rate_hz: usize) -> Result<Vec<Vec<f64>>, Box<dyn Error>> {
+    let mut voices = Vec::new();
+    for speaker in recipe.speakers() {
+        let mut said = vec![0.0; rate_hz];
+        for (part, pause_ms) in (0..PAUSES_MS.len()).zip(PAUSES_MS) {
+            let spoken = recipe.say(speaker, part, rate_hz)?;
+            said.extend(trim(&spoken));
+            said.resize(said.len() + pause_ms * rate_hz / 1000, 0.0);
+        }
+        let factor = speech_level() / recipe.level(&said, rate_hz);
+        said.iter_mut().for_each(|x| *x *= factor);
+        voices.push(said);
+    }
+    Ok(voices)
+}
+
+/// Level that all speech is brought to.
+fn speech_level() -> f64 {
+    32_768.0 * 10.0_f64.powf(LEVEL_DB / 20.0) / std::f64::consts::SQRT_2
 }
 
 /// As G.711 carries it.
