@@ -1,5 +1,5 @@
 //! Recordings of calls over real sockets: pauses (ATTACKS 27), and a disk that is full (ATTACKS 30).
-#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::panic, clippy::print_stderr)]
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};

@@ -109,21 +109,7 @@ impl Media {
                 Some(MediaEvent::Announced { stream, sound })
             }
             MediaCommand::Hush { .. } => None,
-            MediaCommand::Record { bridge, command } => {
-                let begun = match &command {
-                    RecordCommand::Start { recording, .. } => Some(*recording),
-                    RecordCommand::Track { .. }
-                    | RecordCommand::Pause { .. }
-                    | RecordCommand::Resume { .. }
-                    | RecordCommand::Stop { .. } => None,
-                };
-                self.record(bridge, command);
-                let fails = self.disk_fails.is_some_and(|nth| self.started.is_multiple_of(nth));
-                let recording = begun.filter(|_| fails)?;
-                let error = "no space".to_owned();
-                let event = RecordEvent::Failed { recording, file: None, duration_ms: 0, error };
-                Some(MediaEvent::Recording(event))
-            }
+            MediaCommand::Record { bridge, command } => self.record(bridge, command),
             MediaCommand::Shutdown => {
                 self.wrong.push("shutdown".to_owned());
                 None
@@ -131,7 +117,7 @@ impl Media {
         }
     }
 
-    fn record(&mut self, bridge: BridgeId, command: RecordCommand) {
+    fn record(&mut self, bridge: BridgeId, command: RecordCommand) -> Option<MediaEvent> {
         match command {
             RecordCommand::Start { recording, name, format: _ } => {
                 self.started += 1;
@@ -141,6 +127,10 @@ impl Media {
                 if self.recordings.insert(recording, BTreeSet::new()).is_some() {
                     self.wrong.push(format!("{recording} is started twice"));
                 }
+                let fails = self.disk_fails.is_some_and(|nth| self.started.is_multiple_of(nth));
+                let error = "no space".to_owned();
+                let event = RecordEvent::Failed { recording, file: None, duration_ms: 0, error };
+                return fails.then_some(MediaEvent::Recording(event));
             }
             RecordCommand::Track { recording, stream, side: None } => {
                 let tracks = self.recordings.get_mut(&recording);
@@ -164,6 +154,7 @@ impl Media {
             },
             RecordCommand::Pause { .. } | RecordCommand::Resume { .. } => {}
         }
+        None
     }
 
     fn open(

@@ -122,9 +122,9 @@ fn a_panic_in_a_recording_costs_the_recording_only() {
         world.pass(20);
         world.worker.tick(world.now, &mut full);
     }
-    let told = full.0.events.iter().filter_map(|event| match event {
-        MediaEvent::Recording(event) => Some(event),
-        _ => None,
+    let told = full.0.events.iter().filter_map(|event| {
+        let MediaEvent::Recording(event) = event else { return None };
+        Some(event)
     });
     let told: Vec<_> = told.collect();
     let [RecordEvent::Failed { recording: RecordingId(1), file: None, duration_ms, .. }] = told[..]
