@@ -117,6 +117,10 @@ impl Denoiser {
     pub fn lead_in(&mut self) {
         let anew = Lead::into_delayed(self.delay_samples(), self.stream.fade_len());
         let way = self.lead.take().filter(|way| !way.goes_in()).map(Lead::back);
+        if way.is_none() {
+            // A suppressor that has heard nothing yet takes speech away, too: as where it is switched on.
+            (self.stream.fade, self.stream.warm) = (Fade::new(0.0, self.stream.fade_len()), 0);
+        }
         self.lead = Some(way.unwrap_or(anew));
     }
 

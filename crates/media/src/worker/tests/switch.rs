@@ -115,7 +115,7 @@ fn a_voice_goes_on_whatever_is_decided() {
             let least = said[around].windows(80).map(power).fold(f64::MAX, f64::min);
             let loss = 10.0 * (power(window) / least).log10();
             // A suppressor that is new knows nothing of the noise; a gap would be 40 dB.
-            assert!(loss > -10.0, "{loss} dB at {} ms: {changes:?}", at * 10);
+            assert!(loss > -12.0, "{loss} dB at {} ms: {changes:?}", at * 10);
         }
     }
 }
