@@ -104,10 +104,15 @@ impl Worker {
         if is_discarded && let Some(speaker) = stream(&mut self.streams, source.0) {
             speaker.reception.discard(taken.origin.run, taken.extended);
         }
-        let speaker = self.streams.get(source.0).and_then(Option::as_deref);
+        self.end_lead_out(source.0);
+    }
+
+    /// Noise is removed no more, and the end of what was late has been heard: the ear is not needed.
+    fn end_lead_out(&mut self, source: usize) {
+        let speaker = self.streams.get(source).and_then(Option::as_deref);
         let ear = speaker.and_then(|speaker| speaker.ear.as_deref());
         if ear.is_some_and(Ear::has_led_out) {
-            self.tune_source(source.0);
+            self.tune_source(source);
         }
     }
 

@@ -47,8 +47,9 @@ pub fn parse_datagram(bytes: Bytes) -> Result<Message, ParseError> {
     if head_len.is_none() {
         reader.refuse(ParseErrorKind::Truncated);
     }
-    // RFC 3261 §25.1: no rule lets it in, and where one reader goes on another sees the end.
-    if memchr::memchr(0, rest.as_bytes()).is_some() {
+    // RFC 3261 §25.1: only a quoted-pair lets it in; where one reader goes on another sees the end.
+    let is_bare = |at: usize| at == 0 || rest.as_bytes()[at - 1] != b'\\';
+    if memchr::memchr_iter(0, rest.as_bytes()).any(is_bare) {
         reader.refuse(ParseErrorKind::HeaderLine(SyntaxError("NUL")));
     }
     reader.read_lines(rest);

@@ -183,7 +183,9 @@ fn a_key_is_as_loud_as_it_was_told_for_who_hears_it_as_a_tone() {
                 world.worker.press(b, event);
                 world.tick(400);
                 let levels = tone_levels(listener, &world.heard(b));
-                let is_right = |level: &i8| level.abs_diff(volume_dbm0) <= 1;
+                // G.722's own noise counts in a quiet tone.
+                let slack = if listener == G722 { 2 } else { 1 };
+                let is_right = |level: &i8| level.abs_diff(volume_dbm0) <= slack;
                 assert_eq!(levels.len(), 2, "{listener:?}, in a mix {is_mix}: {levels:?}");
                 assert!(levels.iter().all(is_right), "{volume_dbm0}, {listener:?}: {levels:?}");
             }

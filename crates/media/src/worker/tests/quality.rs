@@ -178,7 +178,7 @@ fn who_asks_for_it_is_told_how_it_sounds() {
 
 /// What the customer was told last.
 fn last_metrics(world: &World) -> VoipMetrics {
-    metrics_sent(&world.wire).pop().flatten().unwrap()
+    metrics_sent(&world.wire).into_iter().flatten().next_back().unwrap()
 }
 
 #[test]
