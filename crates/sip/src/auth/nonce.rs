@@ -1,18 +1,19 @@
 //! Nonces: issued without a trace, remembered once they proved a password.
 //!
 //! A nonce is counter, time of issue, and a keyed hash over both, the source address and the realm.
-//! Only one that proved a password enters a bounded table, with its highest nonce count.
+//! Only one that proved a password enters a bounded table, with its highest nonce count. It is kept
+//! short: challenges are the greater part of what unauthenticated requests bring back (ATTACKS 2).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use base::{Redacted, Rng, Time};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-
-use super::digest::Hex;
 
 /// Proven nonces remembered. When full the oldest is forgotten, and all up to it become stale.
 pub const USED_NONCES_MAX: usize = 65_536;
@@ -59,14 +60,15 @@ impl Nonces {
         }
     }
 
-    pub(super) fn issue(&mut self, now: Time, source: IpAddr, realm: &str) -> Hex {
+    pub(super) fn issue(&mut self, now: Time, source: IpAddr, realm: &str) -> String {
         self.issued += 1;
         let mut bytes = [0; NONCE_BYTES];
-        bytes[..8].copy_from_slice(&self.issued.to_be_bytes());
-        bytes[8..16].copy_from_slice(&millis(now).to_be_bytes());
-        let mac = mac(self.key.reveal(), &bytes[..16], source, realm);
-        bytes[16..].copy_from_slice(&mac);
-        Hex::new(&bytes)
+        bytes[..COUNTER_BYTES].copy_from_slice(&self.issued.to_be_bytes()[8 - COUNTER_BYTES..]);
+        bytes[COUNTER_BYTES..HEAD_BYTES]
+            .copy_from_slice(&millis(now).to_be_bytes()[8 - TIME_BYTES..]);
+        let mac = mac(self.key.reveal(), &bytes[..HEAD_BYTES], source, realm);
+        bytes[HEAD_BYTES..].copy_from_slice(&mac);
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// A nonce of ours that is still good for this source and realm.
@@ -77,14 +79,14 @@ impl Nonces {
         source: IpAddr,
         realm: &str,
     ) -> Option<Nonce> {
-        let bytes = unhex(nonce)?;
-        let mac = mac(self.key.reveal(), &bytes[..16], source, realm);
-        if !bool::from(mac.as_slice().ct_eq(&bytes[16..])) {
+        let bytes: [u8; NONCE_BYTES] = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
+        let (head, proof) = bytes.split_at(HEAD_BYTES);
+        let mac = mac(self.key.reveal(), head, source, realm);
+        if !bool::from(mac.as_slice().ct_eq(proof)) {
             return None;
         }
-        let (counter, rest) = bytes.split_first_chunk::<8>()?;
-        let counter = u64::from_be_bytes(*counter);
-        let issued_ms = u64::from_be_bytes(*rest.first_chunk()?);
+        let (counter, issued_ms) = head.split_at(COUNTER_BYTES);
+        let (counter, issued_ms) = (number(counter), number(issued_ms));
         // Issued later than now: the clock began anew, and the nonce is of an earlier life.
         let age = millis(now).checked_sub(issued_ms)?;
         let known = counter >= self.floor || self.used.contains_key(&counter);
@@ -128,28 +130,26 @@ impl Nonces {
     }
 }
 
-/// Counter, milliseconds, hash.
-const NONCE_BYTES: usize = 8 + 8 + 16;
+/// 2⁴⁸ nonces of one process.
+const COUNTER_BYTES: usize = 6;
+/// Milliseconds of 34 years.
+const TIME_BYTES: usize = 5;
+const HEAD_BYTES: usize = COUNTER_BYTES + TIME_BYTES;
+/// 80 bits: a forged nonce would have to be guessed online, and proves no password then.
+const MAC_BYTES: usize = 10;
+/// 28 characters in base64.
+const NONCE_BYTES: usize = HEAD_BYTES + MAC_BYTES;
 
 const fn millis(time: Time) -> u64 {
     time.as_nanos() / 1_000_000
 }
 
-fn unhex(text: &str) -> Option<[u8; NONCE_BYTES]> {
-    let text = text.as_bytes();
-    if text.len() != 2 * NONCE_BYTES {
-        return None;
-    }
-    let digit = |b: u8| char::from(b).to_digit(16);
-    let mut bytes = [0; NONCE_BYTES];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(bytes)
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// HMAC-SHA-256 (RFC 2104), cut to 128 bits.
-fn mac(key: &[u8; 32], head: &[u8], source: IpAddr, realm: &str) -> [u8; 16] {
+/// HMAC-SHA-256 (RFC 2104), cut to 80 bits (§5: no fewer).
+fn mac(key: &[u8; 32], head: &[u8], source: IpAddr, realm: &str) -> [u8; MAC_BYTES] {
     let padded = |pad: u8| {
         let mut block = [pad; 64];
         block.iter_mut().zip(key).for_each(|(b, k)| *b ^= k);
@@ -162,8 +162,8 @@ fn mac(key: &[u8; 32], head: &[u8], source: IpAddr, realm: &str) -> [u8; 16] {
     let inner = padded(0x36).chain_update(head).chain_update(address.octets());
     let inner = inner.chain_update(realm.as_bytes()).finalize();
     let outer = padded(0x5c).chain_update(inner).finalize();
-    let mut mac = [0; 16];
-    mac.copy_from_slice(&outer[..16]);
+    let mut mac = [0; MAC_BYTES];
+    mac.copy_from_slice(&outer[..MAC_BYTES]);
     mac
 }
 
@@ -185,21 +185,22 @@ mod tests {
     fn a_nonce_is_good_for_its_source_realm_and_time_only() {
         let mut nonces = seeded(1);
         let nonce = nonces.issue(at(10), HERE, "r");
-        let read = |now, ip, realm| nonces.read(at(now), nonce.as_str(), ip, realm).is_some();
+        let read = |now, ip, realm| nonces.read(at(now), &nonce, ip, realm).is_some();
         assert!(read(10, HERE, "r") && read(309, HERE, "r"));
         assert!(read(10, "::ffff:192.0.2.1".parse().unwrap(), "r"));
         assert!(!read(310, HERE, "r") && !read(9, HERE, "r"));
         assert!(!read(10, "192.0.2.2".parse().unwrap(), "r"));
         assert!(!read(10, HERE, "rr") && !read(10, HERE, ""));
-        assert!(seeded(2).read(at(10), nonce.as_str(), HERE, "r").is_none());
+        assert!(seeded(2).read(at(10), &nonce, HERE, "r").is_none());
     }
 
     #[test]
     fn a_nonce_altered_anywhere_is_none_of_ours() {
         let mut nonces = seeded(1);
         let good = nonces.issue(at(0), HERE, "r");
-        for i in 0..good.as_str().len() {
-            let mut altered = good.as_str().to_owned().into_bytes();
+        assert_eq!(good.len(), 28);
+        for i in 0..good.len() {
+            let mut altered = good.clone().into_bytes();
             altered[i] = if altered[i] == b'0' { b'1' } else { b'0' };
             let altered = String::from_utf8(altered).unwrap();
             assert!(nonces.read(at(0), &altered, HERE, "r").is_none(), "{i}");
@@ -210,7 +211,7 @@ mod tests {
     fn nonces_do_not_repeat_and_leave_no_trace() {
         let mut nonces = seeded(1);
         let many: std::collections::BTreeSet<_> =
-            (0..1000).map(|_| nonces.issue(at(0), HERE, "r").as_str().to_owned()).collect();
+            (0..1000).map(|_| nonces.issue(at(0), HERE, "r")).collect();
         assert_eq!((many.len(), nonces.used()), (1000, 0));
     }
 
@@ -219,7 +220,7 @@ mod tests {
         let mut nonces = seeded(1);
         let issue = |nonces: &mut Nonces| {
             let text = nonces.issue(at(0), HERE, "r");
-            let nonce = nonces.read(at(0), text.as_str(), HERE, "r").unwrap();
+            let nonce = nonces.read(at(0), &text, HERE, "r").unwrap();
             (text, nonce)
         };
         let (unused, _) = issue(&mut nonces);
@@ -231,7 +232,7 @@ mod tests {
         }
         assert_eq!(nonces.used(), USED_NONCES_MAX);
         for forgotten in [first, unused] {
-            assert!(nonces.read(at(0), forgotten.as_str(), HERE, "r").is_none());
+            assert!(nonces.read(at(0), &forgotten, HERE, "r").is_none());
         }
         let (_, nonce) = issue(&mut nonces);
         assert!(nonces.count_up(at(300), nonce, 1));
@@ -242,7 +243,7 @@ mod tests {
     fn counts_only_grow() {
         let mut nonces = seeded(1);
         let text = nonces.issue(at(0), HERE, "r");
-        let nonce = nonces.read(at(0), text.as_str(), HERE, "r").unwrap();
+        let nonce = nonces.read(at(0), &text, HERE, "r").unwrap();
         let steps = [(0, false), (2, true), (2, false), (1, false), (0, false), (u32::MAX, true)];
         for (nc, grows) in steps {
             assert_eq!(nonces.count_up(at(0), nonce, nc), grows, "{nc}");

@@ -47,6 +47,11 @@ impl<'a> AuthParams<'a> {
         self.params.push(AuthParam { name, value, quoted: false });
     }
 
+    /// Takes a parameter away.
+    pub fn remove(&mut self, name: &str) {
+        self.params.retain(|param| !param.name.eq_ignore_ascii_case(name));
+    }
+
     /// Reads exactly one challenge or set of credentials.
     pub fn parse(value: &'a str) -> Result<Self, SyntaxError> {
         let mut all = Self::parse_all(value)?;

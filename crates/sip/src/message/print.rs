@@ -8,6 +8,7 @@ use super::headers::Headers;
 use super::name::Name;
 use super::request::{Message, Request, Response};
 
+const CONTENT_LENGTH: &str = "Content-Length: ";
 /// Room for a start line and Content-Length, so that a usual message needs one allocation.
 const START_LINE_ROOM: usize = 160;
 
@@ -49,6 +50,16 @@ impl Response {
         self.write_to(&mut out);
         out.freeze()
     }
+
+    /// How many bytes it has on the wire.
+    pub fn wire_len(&self) -> usize {
+        let digits = |number: usize| number.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let said = self.headers.get_all(Name::ContentLength);
+        let said: usize = said.map(|value| CONTENT_LENGTH.len() + value.len() + 2).sum();
+        let start = "SIP/2.0  \r\n".len() + digits(self.status.0.into()) + self.reason.len();
+        let end = CONTENT_LENGTH.len() + digits(self.body.len()) + "\r\n\r\n".len();
+        start + size(&self.headers, &self.body) - said + end
+    }
 }
 
 impl Message {
@@ -76,7 +87,7 @@ fn finish(headers: &Headers, body: &Bytes, out: &mut BytesMut) {
         out.put_slice(value.as_bytes());
         out.put_slice(b"\r\n");
     }
-    out.put_slice(b"Content-Length: ");
+    out.put_slice(CONTENT_LENGTH.as_bytes());
     decimal(body.len(), out);
     out.put_slice(b"\r\n\r\n");
     out.put_slice(body);

@@ -195,7 +195,20 @@ impl Transactions {
         &self,
         request: &Request,
         source: &Source,
+        response: Response,
+        out: &mut Vec<Event>,
+    ) {
+        self.reply_within(request, source, response, |_| true, out);
+    }
+
+    /// As [`Transactions::reply_stateless`], with a last look at what will be sent: it may be made
+    /// smaller, or not be sent at all (false).
+    pub fn reply_within(
+        &self,
+        request: &Request,
+        source: &Source,
         mut response: Response,
+        look: impl FnOnce(&mut Response) -> bool,
         out: &mut Vec<Event>,
     ) {
         if request.method == Method::Ack {
@@ -206,6 +219,9 @@ impl Transactions {
         {
             let key = Key::new(request, &via, &request.method);
             response.set_to_tag(&self.tag_for(&key));
+        }
+        if !look(&mut response) {
+            return;
         }
         let (target, bytes) = (source.reply_target(), response.to_bytes());
         out.push(Event::Send { target, bytes, transaction: None });

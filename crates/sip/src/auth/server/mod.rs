@@ -196,7 +196,7 @@ impl Authenticator {
         for algorithm in &self.algorithms {
             let mut params = AuthParams::new("Digest");
             params.push_quoted("realm", &realm);
-            params.push_quoted("nonce", nonce.as_str());
+            params.push_quoted("nonce", &nonce);
             params.push_token("algorithm", algorithm.as_str());
             params.push_quoted("qop", "auth");
             if stale {
@@ -205,6 +205,29 @@ impl Authenticator {
             response.headers.push(name, params.to_string());
         }
         response
+    }
+
+    /// Leaves of several challenges the one that most clients can answer, in its shortest form, for
+    /// an answer that must be small: MD5's, since every client knows that, and it is meant where no
+    /// algorithm is named (RFC 7616 §3.3). Where MD5 is not offered it is the first.
+    pub fn shorten_challenge(&self, response: &mut Response) {
+        const NAME: Name = Name::WwwAuthenticate;
+        let lines = response.headers.get_all(NAME).zip(&self.algorithms);
+        let mut lines: Vec<_> =
+            lines.map(|(line, algorithm)| (line.to_owned(), algorithm)).collect();
+        let best = lines.iter().position(|(_, algorithm)| **algorithm == Algorithm::Md5);
+        if lines.is_empty() {
+            return;
+        }
+        let (line, algorithm) = lines.swap_remove(best.unwrap_or(0));
+        let short = match AuthParams::parse(&line) {
+            Ok(mut params) if *algorithm == Algorithm::Md5 => {
+                params.remove("algorithm");
+                params.to_string()
+            }
+            Ok(_) | Err(_) => line,
+        };
+        response.headers.set(NAME, short);
     }
 
     /// How many proven nonces are remembered.
