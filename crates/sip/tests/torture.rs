@@ -305,6 +305,13 @@ fn every_torture_message_gets_its_verdict() {
 fn accepted_messages_survive_printing() {
     for ((name, bytes), _) in all() {
         let Ok(message) = parse_datagram(Bytes::from_static(bytes)) else { continue };
+        if let Message::Response(response) = &message {
+            assert_eq!(response.wire_len(), response.to_bytes().len(), "{name}");
+        }
+        if let Message::Request(request) = &message {
+            let response = request.response(StatusCode::OK).with_to_tag("x");
+            assert_eq!(response.wire_len(), response.to_bytes().len(), "{name}");
+        }
         assert_eq!(parse_datagram(message.to_bytes()).as_ref(), Ok(&message), "{name}");
     }
 }

@@ -1,7 +1,7 @@
 //! What we can do, and say we can: one truth for Allow, Supported and Accept (INTEROP 15), and the
 //! answers to who demands more.
 
-use crate::message::{Headers, Method, Name, Request};
+use crate::message::{Headers, Method, Name, Request, Response, StatusCode};
 
 /// Methods we take.
 pub const ALLOW: &str =
@@ -47,6 +47,28 @@ pub fn check_require(request: &Request) -> Result<(), Vec<String>> {
     if unknown.is_empty() { Ok(()) } else { Err(unknown) }
 }
 
+/// The 420 to a request that demands what we do not understand, see [`check_require`].
+pub fn refusal(request: &Request) -> Option<Response> {
+    let unsupported = check_require(request).err()?;
+    let mut response = request.response(StatusCode::BAD_EXTENSION);
+    response.headers.set(Name::Unsupported, unsupported.join(", "));
+    Some(response)
+}
+
+/// Whether session descriptions may be answered to it (RFC 3261 §20.1); else 406 (§21.4.7). An
+/// empty Accept, by which nothing at all could be answered, is taken for none.
+pub fn takes_descriptions(request: &Request) -> bool {
+    let mut ranges =
+        request.headers.list(Name::Accept).filter(|range| !range.is_empty()).peekable();
+    ranges.peek().is_none()
+        || ranges.any(|range| {
+            let bare = range.split(';').next().unwrap_or_default().trim();
+            ["application/sdp", "application/*", "*/*"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(bare))
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::invite;
@@ -85,10 +107,29 @@ mod tests {
             let unknown = check_require(&invite(header)).err().unwrap_or_default();
             assert_eq!(unknown, unsupported, "{header}");
         }
+        let refused = refusal(&invite("Require: foo, timer")).unwrap();
+        assert_eq!((refused.status.0, refused.headers.get(Name::Unsupported)), (420, Some("foo")));
+        assert_eq!(refusal(&invite("Require: timer")), None);
         for method in [Method::Ack, Method::Cancel] {
             let mut request = invite("Require: foo");
             request.method = method;
             assert_eq!(check_require(&request), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_description_is_answered_unless_accept_leaves_it_out() {
+        for (accept, taken) in [
+            ("Subject: x", true),
+            ("Accept: application/sdp", true),
+            ("Accept: text/html;level=1, APPLICATION/SDP;q=0.5", true),
+            ("Accept: application/*", true),
+            ("Accept: text/plain\r\nAccept: */*", true),
+            ("Accept:", true),
+            ("Accept: text/nobodyKnowsThis", false),
+            ("Accept: application/sdpx, multipart/mixed", false),
+        ] {
+            assert_eq!(takes_descriptions(&invite(accept)), taken, "{accept}");
         }
     }
 }
