@@ -140,6 +140,28 @@ impl Registrar {
         })
     }
 
+    /// The devices that a call to an address-of-record rings at, preferred first, each by its flows,
+    /// preferred first: the others are for when one fails (RFC 5626 §7). What is known to be
+    /// unreachable is left out.
+    pub fn devices(&self, now: Time, aor: &str) -> Vec<Vec<&Binding>> {
+        let mut devices: Vec<Vec<&Binding>> = Vec::new();
+        let live = self.ids(aor).iter().filter_map(|id| self.live(now, *id));
+        for binding in live.filter(|binding| binding.is_reachable()) {
+            let is_its = |flows: &&mut Vec<&Binding>| {
+                let first = flows.first();
+                binding.instance().is_some()
+                    && first.is_some_and(|first| {
+                        first.instance() == binding.instance() && first.params.has("reg-id")
+                    })
+            };
+            match devices.iter_mut().find(is_its) {
+                Some(flows) => flows.push(binding),
+                None => devices.push(vec![binding]),
+            }
+        }
+        devices
+    }
+
     fn live(&self, now: Time, id: BindingId) -> Option<&Binding> {
         self.binding(id).filter(|binding| binding.expires_at > now)
     }
@@ -422,7 +444,8 @@ impl<'a> Sent<'a> {
         old: Option<&Binding>,
     ) -> Binding {
         let target = self.way_to(&wanted.contact);
-        let same_way = old.filter(|old| old.target == target);
+        // A phone that registers again lives, whatever it left without an answer.
+        let same_way = old.filter(|old| old.target == target && old.is_reachable());
         Binding {
             id,
             aor: old.map_or_else(|| aor.into(), |old| old.aor.clone()),
