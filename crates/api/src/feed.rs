@@ -101,12 +101,20 @@ struct State {
     next_seq: u64,
     interactions: BTreeMap<String, Arc<InteractionSnapshot>>,
     registrations: BTreeMap<Arc<str>, usize>,
-    trunks: BTreeMap<Arc<str>, bool>,
+    trunks: BTreeMap<Arc<str>, Trunk>,
     limits: BTreeMap<&'static str, u64>,
     /// Known from an event that came before its codecs were.
     unfinished: BTreeSet<String>,
     events: u64,
     lost: u64,
+}
+
+/// Whether calls may go to a trunk, and to how many of its gateways.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trunk {
+    pub(crate) up: bool,
+    pub(crate) gateways_up: usize,
+    pub(crate) gateways: usize,
 }
 
 /// Figures of the feed, for the metrics page.
@@ -117,7 +125,7 @@ pub(crate) struct Figures {
     pub(crate) interactions: usize,
     pub(crate) recording: usize,
     pub(crate) registrations: usize,
-    pub(crate) trunks: BTreeMap<Arc<str>, bool>,
+    pub(crate) trunks: BTreeMap<Arc<str>, Trunk>,
     pub(crate) limits: BTreeMap<&'static str, u64>,
     pub(crate) worst_loss_percent: f64,
     pub(crate) worst_jitter_ms: f64,
@@ -245,10 +253,18 @@ impl Feed {
                 };
                 state.push("registration.changed", agent, Vec::new(), data);
             }
-            Event::Trunk { name, up, reason } => {
-                let data = json!({ "name": &*name, "up": up, "reason": reason });
-                state.trunks.insert(name, up);
-                state.push(if up { "trunk.up" } else { "trunk.down" }, None, Vec::new(), data);
+            Event::Trunk { name, up, gateways_up, gateways, reason } => {
+                let data = json!({
+                    "name": &*name, "up": up, "gatewaysUp": gateways_up, "gateways": gateways,
+                    "reason": reason,
+                });
+                state.trunks.insert(name, Trunk { up, gateways_up, gateways });
+                let kind = match (up, gateways_up < gateways) {
+                    (true, false) => "trunk.up",
+                    (true, true) => "trunk.degraded",
+                    (false, _) => "trunk.down",
+                };
+                state.push(kind, None, Vec::new(), data);
             }
             Event::Limit { limit } => {
                 *state.limits.entry(limit).or_default() += 1;
@@ -298,7 +314,9 @@ impl Feed {
             |(extension, contacts)| json!({ "extension": &**extension, "contacts": contacts }),
         );
         let trunks = state.trunks.iter().filter(|_| !principal.is_agent());
-        let trunks = trunks.map(|(name, up)| json!({ "name": &**name, "up": up }));
+        let trunks = trunks.map(|(name, Trunk { up, gateways_up, gateways })| {
+            json!({ "name": &**name, "up": up, "gatewaysUp": gateways_up, "gateways": gateways })
+        });
         let text = serde_json::to_string(&json!({
             "seq": seq,
             "id": format!("{seq}-snapshot"),
@@ -378,7 +396,12 @@ impl State {
     }
 
     fn trunks(&mut self, all: &[TrunkSnapshot]) {
-        self.trunks = all.iter().map(|trunk| (trunk.name.as_str().into(), trunk.up)).collect();
+        let figures = all.iter().map(|trunk| {
+            let gateways_up = trunk.gateways.iter().filter(|gateway| gateway.up).count();
+            let gateways = trunk.gateways.len();
+            (trunk.name.as_str().into(), Trunk { up: trunk.up, gateways_up, gateways })
+        });
+        self.trunks = figures.collect();
     }
 
     /// Takes the core's word on one that is still known.

@@ -193,14 +193,28 @@ pub(crate) struct RegistrationShape {
 #[schema(as = Trunk)]
 pub(crate) struct TrunkShape {
     name: String,
-    /// Whether calls may go to it.
+    /// Whether calls may go to it: to one of its gateways at least.
     up: bool,
+    /// Where its targets lead, as looked up last; empty as long as nothing was found.
+    gateways: Vec<GatewayShape>,
     /// Whether we are registered at it; absent when we need not be.
     registered: Option<bool>,
     /// Calls up, both directions.
     calls: usize,
     /// Calls it may have at once.
     calls_max: usize,
+}
+
+/// One address of a trunk.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = Gateway)]
+pub(crate) struct GatewayShape {
+    address: String,
+    /// UDP, TCP or TLS.
+    transport: String,
+    /// Whether it answers when asked by OPTIONS; true as long as that is not known.
+    up: bool,
 }
 
 /// One event of the stream.

@@ -33,7 +33,7 @@ impl World {
     fn receive(&mut self, from: &Source, text: &str) {
         let message = parse_datagram(Bytes::copy_from_slice(text.as_bytes()));
         self.datagrams += 1;
-        self.input(Input::Sip { source: from.clone(), message });
+        self.input(Input::Sip { source: from.clone(), message, size: text.len() });
     }
 
     fn input(&mut self, input: Input) {

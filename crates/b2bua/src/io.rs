@@ -34,6 +34,8 @@ pub enum Input {
         source: Source,
         /// What the parser made of it.
         message: Result<Message, ParseError>,
+        /// Its bytes: a stranger's datagram brings back no more than twice as many.
+        size: usize,
     },
     /// A connection is gone.
     FlowClosed(FlowId),
@@ -181,13 +183,17 @@ pub enum Event {
         /// How many contacts it has now.
         contacts: usize,
     },
-    /// A trunk became usable or unusable.
+    /// A trunk, or one of its gateways, became usable or unusable.
     Trunk {
         /// Its name.
         name: Arc<str>,
-        /// Whether calls may go to it.
+        /// Whether calls may go to it: to one of its gateways at least.
         up: bool,
-        /// Why, e.g. `OPTIONS 503`.
+        /// To how many of its gateways calls may go.
+        gateways_up: usize,
+        /// How many there are.
+        gateways: usize,
+        /// Why, e.g. `OPTIONS 503 (UDP 192.0.2.7:5060)`.
         reason: String,
     },
     /// A source address was banned for guessing passwords.

@@ -53,6 +53,14 @@ impl Party {
         }
     }
 
+    /// The trunk's index, when it is one.
+    pub(crate) fn trunk_index(&self) -> Option<usize> {
+        match *self {
+            Self::Extension(_) => None,
+            Self::Trunk(at) => Some(at),
+        }
+    }
+
     /// The trunk, when it is one.
     pub(crate) fn trunk<'a>(&self, config: &'a Config) -> Option<&'a Trunk> {
         match *self {

@@ -14,6 +14,7 @@ use sip::transport::{Source, Target, Transport};
 
 use crate::config::Config;
 use crate::io::QueryId;
+use crate::trunk::GatewayId;
 
 /// Unwanted answers to one INVITE that are hung up; a proxy that forks further is ignored.
 const STRAYS_MAX: usize = 8;
@@ -23,14 +24,14 @@ const STRAYS_MAX: usize = 8;
 pub(crate) enum Owner {
     /// A leg's own request.
     Leg(LegId, Purpose),
-    /// OPTIONS to a trunk.
-    TrunkOptions(usize),
-    /// REGISTER at a trunk.
-    TrunkRegister(usize),
+    /// OPTIONS to a gateway of a trunk.
+    TrunkOptions(usize, GatewayId),
+    /// REGISTER at a gateway of a trunk.
+    TrunkRegister(usize, GatewayId),
     /// OPTIONS to a registered phone.
     Qualify(BindingId, Time),
-    /// Nobody waits for the answer.
-    Nobody,
+    /// Nobody waits for the answer, which is this trunk's.
+    Nobody(Option<usize>),
 }
 
 /// What a leg's request is for.
@@ -55,6 +56,8 @@ pub(crate) enum Purpose {
 pub(crate) enum Asker {
     /// A leg being placed.
     Leg(LegId),
+    /// A leg whose far end names a host.
+    Hop(LegId, u32),
     /// A trunk: one of its targets.
     Trunk(usize, usize),
 }
@@ -70,8 +73,8 @@ pub(crate) enum Deadline {
     Refusal(CallId),
     /// When what an agent dials on a leg is complete.
     Code(LegId),
-    /// When a trunk is asked whether it lives, or has been silent for too long after that.
-    TrunkOptions(usize),
+    /// When a gateway of a trunk is asked whether it lives, or has been silent for too long after that.
+    TrunkOptions(usize, GatewayId),
     /// When a trunk registration is renewed.
     TrunkRegister(usize),
     /// When a trunk's names are looked up again.
@@ -92,10 +95,22 @@ pub(crate) struct Wire {
     /// Dialogs that nobody here wanted and that were hung up: INVITE and the far end's tag.
     strays: BTreeSet<(TransactionId, Box<str>)>,
     /// BYEs of dialogs without a leg, should the far end want a proof of them.
-    goodbyes: BTreeMap<TransactionId, (Request, Target)>,
+    goodbyes: BTreeMap<TransactionId, Goodbye>,
+    /// How many bytes may go back for the message being worked on, when its sender is a stranger.
+    #[serde(skip)]
+    pub(crate) room: Option<usize>,
     /// What the transactions emitted and the core has not handled yet.
     #[serde(skip)]
     pub(crate) events: Vec<Event>,
+}
+
+/// A BYE of a dialog without a leg.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Goodbye {
+    pub(crate) bye: Request,
+    pub(crate) target: Target,
+    /// The trunk that the dialog was with, as far as that is known.
+    pub(crate) trunk: Option<usize>,
 }
 
 impl Wire {
@@ -109,6 +124,7 @@ impl Wire {
             queries: 0,
             strays: BTreeSet::new(),
             goodbyes: BTreeMap::new(),
+            room: None,
             events: Vec::new(),
         }
     }
@@ -134,13 +150,14 @@ impl Wire {
 
     /// A 2xx to an INVITE of ours that made a dialog nobody wants: ACK, and a BYE that is repeated
     /// until it is answered, else the far end has a ghost call (INTEROP 7). A 2xx that comes again
-    /// is only acknowledged again.
+    /// is only acknowledged again. `trunk`: whom the INVITE went to, where that is known.
     pub(crate) fn end_stray(
         &mut self,
         now: Time,
         invite: Option<TransactionId>,
         response: &Response,
         target: Target,
+        trunk: Option<usize>,
     ) {
         if !response.status.is_success() {
             return;
@@ -154,19 +171,26 @@ impl Wire {
                 && self.strays.insert((invite, tag.unwrap_or_default()))
         });
         if is_new {
-            self.say_goodbye(now, bye, target);
+            self.say_goodbye(now, bye, target, trunk);
         }
     }
 
     /// Hangs up a dialog that has no leg any more.
-    pub(crate) fn say_goodbye(&mut self, now: Time, bye: Request, target: Target) {
-        if let Some(transaction) = self.request(now, bye.clone(), target.clone(), Owner::Nobody) {
-            self.goodbyes.insert(transaction, (bye, target));
+    pub(crate) fn say_goodbye(
+        &mut self,
+        now: Time,
+        bye: Request,
+        target: Target,
+        trunk: Option<usize>,
+    ) {
+        let sent = self.request(now, bye.clone(), target.clone(), Owner::Nobody(trunk));
+        if let Some(transaction) = sent {
+            self.goodbyes.insert(transaction, Goodbye { bye, target, trunk });
         }
     }
 
     /// The BYE that this transaction is for, told once.
-    pub(crate) fn goodbye(&mut self, transaction: TransactionId) -> Option<(Request, Target)> {
+    pub(crate) fn goodbye(&mut self, transaction: TransactionId) -> Option<Goodbye> {
         self.goodbyes.remove(&transaction)
     }
 
@@ -187,9 +211,33 @@ impl Wire {
         self.transactions.cancel(now, invite, reason, &mut self.events);
     }
 
-    /// Answers without keeping state.
+    /// Answers without keeping state. A stranger who leaves little room goes without what we can do,
+    /// or without an answer.
     pub(crate) fn reply(&mut self, request: &Request, source: &Source, response: Response) {
-        self.transactions.reply_stateless(request, source, response, &mut self.events);
+        self.reply_shorter(request, source, response, |_| {});
+    }
+
+    /// As [`Self::reply`]; `shorten` is the last thing that is tried where there is little room.
+    pub(crate) fn reply_shorter(
+        &mut self,
+        request: &Request,
+        source: &Source,
+        response: Response,
+        shorten: impl FnOnce(&mut Response),
+    ) {
+        let room = self.room.unwrap_or(usize::MAX);
+        let fit = |response: &mut Response| {
+            if response.wire_len() > room {
+                for optional in [Name::Allow, Name::Supported, Name::Accept, Name::Server] {
+                    response.headers.remove(optional);
+                }
+            }
+            if response.wire_len() > room {
+                shorten(response);
+            }
+            response.wire_len() <= room
+        };
+        self.transactions.reply_within(request, source, response, fit, &mut self.events);
     }
 
     /// Answers in a fresh server transaction, so that retransmissions get the same answer.
@@ -217,6 +265,13 @@ impl Wire {
 
 /// Seconds after which an overloaded or draining server may be tried again.
 pub(crate) const RETRY_AFTER_S: u32 = 5;
+
+/// What a 503 says of the limit that was met (RFC 3326), and when to try again.
+pub(crate) fn limited(limit: &str) -> [(Name, String); 2] {
+    let cause = call::Cause::CONGESTION.q850();
+    let reason = format!("Q.850;cause={cause};text=\"{limit}\"");
+    [(Name::Reason, reason), (Name::RetryAfter, RETRY_AFTER_S.to_string())]
+}
 
 /// 503 with Retry-After.
 pub(crate) fn overloaded(request: &Request) -> Response {

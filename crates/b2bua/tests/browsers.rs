@@ -126,7 +126,7 @@ impl World {
             local: "127.0.0.1:5060".parse().unwrap(),
             tls_names: Arc::new([]),
         };
-        self.input(Input::Sip { source, message });
+        self.input(Input::Sip { source, message, size: text.len() });
     }
 
     fn browser_says(&mut self, text: &str) {

@@ -107,11 +107,13 @@ impl Rim {
             Event::Registration { extension, contacts } => {
                 tracing::info!(%extension, contacts, "registration");
             }
-            Event::Trunk { name, up, reason } => {
-                if *up {
-                    tracing::info!(trunk = %name, reason, "trunk is up");
-                } else {
+            Event::Trunk { name, up, gateways_up, gateways, reason } => {
+                if !*up {
                     tracing::warn!(trunk = %name, reason, "trunk is down");
+                } else if gateways_up < gateways {
+                    tracing::warn!(trunk = %name, gateways_up, gateways, reason, "trunk is up in part");
+                } else {
+                    tracing::info!(trunk = %name, reason, "trunk is up");
                 }
             }
             Event::Banned { source, until } => {

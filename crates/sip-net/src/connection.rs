@@ -174,7 +174,8 @@ impl Inbound {
     }
 
     async fn report(&self, message: Result<Message, ParseError>) -> Result<(), End> {
-        let input = Input::Sip { source: self.source.clone(), message };
+        // What it was in bytes matters where a source can be forged: not here.
+        let input = Input::Sip { source: self.source.clone(), message, size: 0 };
         self.env.to_core.send(ToCore::Input(input)).await.map_err(|_| End::Core)
     }
 

@@ -441,8 +441,9 @@ impl World {
                     self.watch.delivered(self.now, who, &bytes);
                 }
                 let source = self.source(who, tcp);
+                let size = bytes.len();
                 let message = sip::message::parse_datagram(bytes);
-                self.input(Input::Sip { source, message });
+                self.input(Input::Sip { source, message, size });
                 self.watch.step_done();
             }
             Packet::ToPeer { who, bytes } => {

@@ -107,8 +107,12 @@ fn page(shared: &Inner) -> String {
     page.one("leg_jitter_ms_max", gauge, "Jitter of the worst leg, milliseconds.", jitter);
     let phones = figures.registrations as f64;
     page.one("registrations", gauge, "Registered phones.", phones);
-    let trunks = figures.trunks.iter().map(|(name, up)| (&**name, f64::from(u8::from(*up))));
-    page.labelled(("trunk_up", gauge, "Whether calls may go to the trunk."), "trunk", trunks);
+    let trunks = || figures.trunks.iter().map(|(name, trunk)| (&**name, trunk));
+    let up = trunks().map(|(name, trunk)| (name, f64::from(u8::from(trunk.up))));
+    page.labelled(("trunk_up", gauge, "Whether calls may go to the trunk."), "trunk", up);
+    let up = trunks().map(|(name, trunk)| (name, trunk.gateways_up as f64));
+    let help = "Addresses of the trunk that calls may go to.";
+    page.labelled(("trunk_gateways_up", gauge, help), "trunk", up);
     let limits = figures.limits.iter().map(|(limit, count)| (*limit, *count as f64));
     page.labelled(("limits_met_total", counter, "Limits that were met."), "limit", limits);
     let draining = f64::from(u8::from(shared.is_draining()));

@@ -63,6 +63,33 @@ fn block<F: Future<Output = ()>>(test: F) {
     runtime.unwrap().block_on(test);
 }
 
+/// The news that calls may go to so many of the trunk's two gateways.
+fn trunk(gateways_up: usize, reason: &str) -> Event {
+    let (name, up) = ("carrier".into(), gateways_up > 0);
+    Event::Trunk { name, up, gateways_up, gateways: 2, reason: reason.into() }
+}
+
+#[test]
+fn a_trunk_is_up_down_or_up_in_part() {
+    block(async {
+        let world = World::empty();
+        let mut socket = with_token(&world, "", ADMIN).await;
+        assert_eq!(next(&mut socket).await["type"], "stream.snapshot");
+        for (gateways_up, kind) in [(2, "trunk.up"), (1, "trunk.degraded"), (0, "trunk.down")] {
+            world.teller.event(trunk(gateways_up, "OPTIONS 503 (UDP 192.0.2.7:5060)"));
+            let told = next(&mut socket).await;
+            assert_eq!(told["type"], kind);
+            assert_eq!(told["data"]["up"], gateways_up > 0);
+            assert_eq!(
+                (&told["data"]["gatewaysUp"], &told["data"]["gateways"]),
+                (&gateways_up.into(), &2.into())
+            );
+        }
+        let snapshot = next(&mut with_token(&world, "", ADMIN).await).await;
+        assert_eq!(snapshot["data"]["trunks"][0]["gatewaysUp"], 0);
+    });
+}
+
 #[test]
 fn a_new_client_gets_a_snapshot_and_then_every_event_in_order() {
     block(async {
@@ -75,8 +102,7 @@ fn a_new_client_gets_a_snapshot_and_then_every_event_in_order() {
         let seq = snapshot["seq"].as_u64().unwrap();
         let held = interaction("call-1", "held", &["1001"]);
         world.teller.event(event(EventKind::Held, held));
-        let trunk = Event::Trunk { name: "carrier".into(), up: false, reason: "503".into() };
-        world.teller.event(trunk);
+        world.teller.event(trunk(0, "503"));
         world.teller.event(Event::Registration { extension: "1001".into(), contacts: 1 });
         let told = next(&mut socket).await;
         assert_eq!((&told["type"], &told["seq"]), (&"interaction.held".into(), &(seq + 1).into()));
@@ -139,8 +165,7 @@ fn an_agent_is_told_of_its_own_interactions_only_and_also_of_leaving_one() {
         created(&world, "call-2", "1002");
         let transferred = interaction("call-1", "connected", &["1002"]);
         world.teller.event(event(EventKind::TransferCompleted, transferred));
-        let trunk = Event::Trunk { name: "carrier".into(), up: true, reason: String::new() };
-        world.teller.event(trunk);
+        world.teller.event(trunk(2, ""));
         world.teller.event(Event::Registration { extension: "1001".into(), contacts: 0 });
         let mut kinds = Vec::new();
         for _ in 0..3 {

@@ -1,6 +1,8 @@
 //! Lists: phones, trunks, records, recordings, figures.
 
-use b2bua::api::{Command, EventKind, Refused, RegistrationSnapshot, Reply, TrunkSnapshot};
+use b2bua::api::{
+    Command, EventKind, GatewaySnapshot, Refused, RegistrationSnapshot, Reply, TrunkSnapshot,
+};
 use b2bua::io::Event;
 use call::control::Refusal;
 
@@ -19,7 +21,19 @@ fn phone(extension: &str) -> RegistrationSnapshot {
 }
 
 fn trunk() -> TrunkSnapshot {
-    TrunkSnapshot { name: "carrier".into(), up: true, registered: None, calls: 2, calls_max: 100 }
+    let gateway = |at: u8, up| GatewaySnapshot {
+        address: ([192, 0, 2, at], 5060).into(),
+        transport: "UDP".into(),
+        up,
+    };
+    TrunkSnapshot {
+        name: "carrier".into(),
+        up: true,
+        gateways: vec![gateway(1, false), gateway(2, true)],
+        registered: None,
+        calls: 2,
+        calls_max: 100,
+    }
 }
 
 /// An API that has read what the core of the start knows.
@@ -56,7 +70,9 @@ fn phones_and_trunks_are_the_cores_and_asked_for_once_a_second_at_most() {
     for _ in 0..20 {
         assert_eq!(world.get(ADMIN, "/v1/registrations").json().as_array().unwrap().len(), 3);
         assert_eq!(world.get(AGENT, "/v1/registrations").json().as_array().unwrap().len(), 2);
-        assert_eq!(world.get(ADMIN, "/v1/trunks").json()[0]["callsMax"], 100);
+        let trunk = &world.get(ADMIN, "/v1/trunks").json()[0];
+        assert_eq!((&trunk["up"], &trunk["callsMax"]), (&true.into(), &100.into()));
+        assert_eq!(trunk["gateways"][0]["up"], false);
     }
     let asked = world.asked.lock().unwrap();
     let count = |wanted: &Command| asked.iter().filter(|(_, command)| command == wanted).count();
@@ -207,9 +223,17 @@ fn a_recording_is_nothing_but_the_file_of_a_known_call() {
 #[test]
 fn the_metrics_page_counts_calls_legs_phones_trunks_and_what_was_lost() {
     let world = overview();
+    let page = world.get(ADMIN, "/metrics").text();
+    assert!(page.lines().any(|line| line == "hookflash_trunk_gateways_up{trunk=\"carrier\"} 1"));
     let shown = interaction("call-1", "held", &["1001", "1002"]);
     world.teller.event(event(EventKind::Held, shown));
-    world.teller.event(Event::Trunk { name: "carrier".into(), up: false, reason: "503".into() });
+    world.teller.event(Event::Trunk {
+        name: "carrier".into(),
+        up: false,
+        gateways_up: 0,
+        gateways: 2,
+        reason: "503".into(),
+    });
     world.teller.event(Event::Limit { limit: "calls_max" });
     world.get("wrong-token-wrong-token-wrong", "/v1/interactions");
     let answer = world.get(ADMIN, "/metrics");
@@ -221,6 +245,7 @@ fn the_metrics_page_counts_calls_legs_phones_trunks_and_what_was_lost() {
         "hookflash_legs{codec=\"PCMA\"} 3",
         "hookflash_registrations 3",
         "hookflash_trunk_up{trunk=\"carrier\"} 0",
+        "hookflash_trunk_gateways_up{trunk=\"carrier\"} 0",
         "hookflash_limits_met_total{limit=\"calls_max\"} 1",
         "hookflash_sip_udp_received_total 7",
         "hookflash_api_wrong_tokens_total 1",

@@ -98,6 +98,11 @@ fn snapshots_read_as_the_document_says() {
     let trunk = b2bua::api::TrunkSnapshot {
         name,
         up: true,
+        gateways: vec![b2bua::api::GatewaySnapshot {
+            address: "192.0.2.1:5060".parse().unwrap(),
+            transport: "UDP".into(),
+            up: true,
+        }],
         registered: Some(true),
         calls: 1,
         calls_max: 2,

@@ -355,8 +355,10 @@ pub struct RegistrationSnapshot {
 pub struct TrunkSnapshot {
     /// Its name.
     pub name: String,
-    /// Whether calls may go to it.
+    /// Whether calls may go to it: to one of its gateways at least.
     pub up: bool,
+    /// Where its targets lead, as looked up last; empty as long as nothing was found.
+    pub gateways: Vec<GatewaySnapshot>,
     /// Whether we are registered at it; absent when we need not be.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub registered: Option<bool>,
@@ -364,4 +366,16 @@ pub struct TrunkSnapshot {
     pub calls: usize,
     /// Calls it may have at once.
     pub calls_max: usize,
+}
+
+/// One address of a trunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewaySnapshot {
+    /// Where.
+    pub address: SocketAddr,
+    /// UDP, TCP or TLS.
+    pub transport: String,
+    /// Whether it answers when asked by OPTIONS; true as long as that is not known.
+    pub up: bool,
 }

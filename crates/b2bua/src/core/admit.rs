@@ -9,7 +9,7 @@ use sip::auth::Verdict;
 use sip::dialog::allow;
 use sip::message::{Method, Name, ParseError, Request, Response, Scheme, StatusCode};
 use sip::transaction::TransactionId;
-use sip::transport::Source;
+use sip::transport::{Source, Transport};
 
 use super::announce::Announcing;
 use super::dial::Destination;
@@ -19,6 +19,9 @@ use crate::io::{Event, Output};
 use crate::party::{self, Identity, Party};
 use crate::sip_leg::{Incoming, SipLeg};
 use crate::wire;
+
+/// Bytes that go back for each of a datagram, as long as its sender is a stranger.
+const AMPLIFICATION_MAX: usize = 2;
 
 /// What a caller's number leads to.
 struct Plan {
@@ -59,6 +62,13 @@ impl Core {
         }
     }
 
+    /// How large an answer may be that goes to who has proved nothing: over UDP the source may be
+    /// somebody else's address, who must not be flooded through us (ATTACKS 2). `None`: no limit.
+    pub(super) fn room_for(&self, source: &Source, size: usize) -> Option<usize> {
+        let is_bound = source.transport == Transport::Udp && self.trunk_of(source).is_none();
+        is_bound.then_some(AMPLIFICATION_MAX * size)
+    }
+
     /// What the parser refused but could still be told so.
     pub(super) fn unparsable(&mut self, source: &Source, error: &ParseError) {
         if let (Some(partial), Some(response)) = (&error.partial, error.response()) {
@@ -74,6 +84,12 @@ impl Core {
 
     /// RFC 3261 §11.2: the same answer whoever asks for whatever, so that it finds no numbers.
     fn options(&mut self, request: &Request, source: &Source) {
+        if matches!(request.uri.scheme, Scheme::Other(_)) {
+            return self.refuse(request, source, StatusCode::UNSUPPORTED_URI_SCHEME);
+        }
+        if let Some(refusal) = allow::refusal(request) {
+            return self.wire.reply(request, source, refusal);
+        }
         let mut response = match self.is_draining() {
             true => wire::overloaded(request),
             false => request.response(StatusCode::OK),
@@ -156,7 +172,9 @@ impl Core {
                 extension.or_else(|| directory.trunk_login(&user).map(Party::Trunk))
             }
             Verdict::Refused(response) => {
-                self.wire.reply(request, source, *response);
+                let authenticator = &self.authenticator;
+                let shorten = |response: &mut Response| authenticator.shorten_challenge(response);
+                self.wire.reply_shorter(request, source, *response, shorten);
                 None
             }
             Verdict::Banned { until, newly } => {
@@ -169,10 +187,8 @@ impl Core {
     }
 
     fn invite(&mut self, now: Time, request: Request, source: &Source, out: &mut Vec<Output>) {
-        if let Err(unsupported) = allow::check_require(&request) {
-            let mut response = request.response(StatusCode::BAD_EXTENSION);
-            response.headers.set(Name::Unsupported, unsupported.join(", "));
-            return self.wire.reply(&request, source, response);
+        if let Some(refusal) = allow::refusal(&request) {
+            return self.wire.reply(&request, source, refusal);
         }
         let known = self.trunk_of(source).map(Party::Trunk);
         let caller = known.or_else(|| self.authenticate(now, &request, source, out));
@@ -180,6 +196,9 @@ impl Core {
             // RFC 3261 §8.2.2.1
             let status = StatusCode::UNSUPPORTED_URI_SCHEME;
             return self.refuse_call(now, &request, source, status);
+        }
+        if caller.is_some() && !allow::takes_descriptions(&request) {
+            return self.refuse_call(now, &request, source, StatusCode::NOT_ACCEPTABLE);
         }
         let taking = caller.as_ref().map(|caller| self.to_replace(caller, &request));
         match (&caller, taking) {
@@ -201,7 +220,10 @@ impl Core {
         };
         if let Err(limit) = self.admit_call(now, &caller) {
             out.push(Output::Event(Event::Limit { limit }));
-            let response = wire::overloaded(&request);
+            let mut response = request.response(StatusCode::SERVICE_UNAVAILABLE);
+            for (name, value) in wire::limited(limit) {
+                response.headers.push(name, value);
+            }
             return self.wire.answer(now, &request, source, response);
         }
         match self.consulting_by_hand(&caller) {
@@ -333,7 +355,8 @@ impl Core {
         }
         match *caller {
             Party::Trunk(at) => {
-                self.trunks[at].admit(now, &self.config.trunks[at]).map_err(|_| "trunk limit")?
+                let admitted = self.trunks[at].admit(now, &self.config.trunks[at]);
+                admitted.map_err(|refusal| refusal.limit().unwrap_or("trunk"))?;
             }
             Party::Extension(at) => {
                 let state = &mut self.extensions[at];
@@ -464,6 +487,7 @@ impl Core {
                 self.invites.insert(transaction, id);
                 self.open_stream(&leg, out);
                 self.legs.insert(id, leg);
+                self.with_leg(now, id, out, |leg, cx| leg.find_hop(cx));
                 Ok(id)
             }
             Err(response) => {

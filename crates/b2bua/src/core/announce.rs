@@ -210,6 +210,7 @@ impl Core {
         let (Some(leg), Some(cause)) = (state.call.caller(), state.announcing.refused) else {
             return;
         };
-        self.with_leg(now, leg, out, |leg, cx| leg.release(cause, false, cx));
+        let limit = self.limit_behind(call, cause);
+        self.with_leg(now, leg, out, |leg, cx| leg.refuse(cause, false, limit, cx));
     }
 }

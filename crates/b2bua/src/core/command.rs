@@ -6,8 +6,8 @@ use call::control::Refusal;
 
 use super::Core;
 use crate::api::{
-    Act, Actor, Command, CommandResult, Refused, RegistrationSnapshot, Reply, RequestId,
-    TrunkSnapshot,
+    Act, Actor, Command, CommandResult, GatewaySnapshot, Refused, RegistrationSnapshot, Reply,
+    RequestId, TrunkSnapshot,
 };
 use crate::io::Output;
 use crate::party::Party;
@@ -133,11 +133,20 @@ impl Core {
         let shown = trunks.map(|(trunk, state)| TrunkSnapshot {
             name: trunk.name.clone(),
             up: state.is_up(),
+            gateways: state.gateways().map(|(_, gateway)| show_gateway(gateway)).collect(),
             registered: trunk.register.map(|_| state.registration.registered),
             calls: state.calls,
             calls_max: trunk.calls_max,
         });
         shown.collect()
+    }
+}
+
+fn show_gateway(gateway: &crate::trunk::Gateway) -> GatewaySnapshot {
+    GatewaySnapshot {
+        address: gateway.target.addr,
+        transport: gateway.target.transport.as_str().to_owned(),
+        up: gateway.is_up(),
     }
 }
 

@@ -4,6 +4,7 @@ use base::Time;
 use call::{AttemptId, Cause, LegId};
 use serde::{Deserialize, Serialize};
 use sip::message::{StatusCode, Uri};
+use sip::registrar::Binding;
 use sip::transport::Target;
 
 use super::{Core, Counted};
@@ -31,6 +32,8 @@ pub(super) enum Destination {
 
 /// Phones of one extension that ring at once.
 const FORKS_MAX: usize = 8;
+/// Flows of one device that are tried.
+const FLOWS_MAX: usize = 4;
 /// Targets that one call tries.
 const DESTINATIONS_MAX: usize = 16;
 
@@ -105,17 +108,8 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> Result<(), Cause> {
         let number = &self.config.extensions[extension].number;
-        let phones: Vec<_> = self
-            .registrar
-            .lookup(now, number)
-            .take(FORKS_MAX)
-            .map(|binding| Way {
-                uri: binding.contact.clone(),
-                targets: vec![binding.target.clone()],
-                route: binding.path.to_vec(),
-                keep_to_target: true,
-            })
-            .collect();
+        let devices = self.registrar.devices(now, number).into_iter();
+        let phones: Vec<_> = devices.take(FORKS_MAX).filter_map(way_to_phone).collect();
         if phones.is_empty() {
             return Err(Cause::UNAVAILABLE);
         }
@@ -138,13 +132,22 @@ impl Core {
     ) -> Result<(), Cause> {
         let config = self.config.clone();
         let state = &mut self.trunks[trunk];
-        if let Err(refusal) = state.admit_outbound(now, &config.trunks[trunk]) {
-            tracing::info!(%call, trunk = config.trunks[trunk].name, ?refusal, "trunk refused");
-            out.push(Output::Event(Event::Limit { limit: "trunk limit" }));
-            return Err(Cause::CONGESTION);
-        }
+        let ways = state.ways(now, target);
+        let ways = ways.and_then(|ways| state.admit(now, &config.trunks[trunk]).map(|()| ways));
+        let ways = match ways {
+            Ok(ways) => ways,
+            Err(refusal) => {
+                tracing::info!(%call, trunk = config.trunks[trunk].name, ?refusal, "trunk refused");
+                if let Some(limit) = refusal.limit() {
+                    out.push(Output::Event(Event::Limit { limit }));
+                    let state = self.calls.get_mut(&call);
+                    state.into_iter().for_each(|state| state.limit = Some(refusal));
+                }
+                return Err(Cause::CONGESTION);
+            }
+        };
         let callee = Party::Trunk(trunk);
-        let way = trunk_way(&config, trunk, target, number, state.resolved[target].clone());
+        let way = trunk_way(&config, trunk, target, number, ways);
         let placed = match way {
             Some(way) => self.place(now, (call, attempt), callee.clone(), way, out),
             None => Err(Cause::NOT_FOUND),
@@ -233,10 +236,26 @@ impl Core {
             Some(Asker::Leg(leg)) => {
                 self.with_leg(now, leg, &mut Vec::new(), |leg, cx| leg.resolved(targets, cx));
             }
+            Some(Asker::Hop(leg, hop)) => {
+                self.with_leg(now, leg, &mut Vec::new(), |leg, cx| leg.hop_found(hop, targets, cx));
+            }
             Some(Asker::Trunk(trunk, target)) => self.trunk_resolved(now, trunk, target, targets),
             None => {}
         }
     }
+}
+
+/// The way to a device by its first flow, and by the others when that fails.
+fn way_to_phone(flows: Vec<&Binding>) -> Option<Way> {
+    let mut ways = flows.into_iter().take(FLOWS_MAX).map(|binding| Way {
+        uri: binding.contact.clone(),
+        targets: vec![binding.target.clone()],
+        route: binding.path.to_vec(),
+        keep_to_target: true,
+        others: Vec::new(),
+    });
+    let first = ways.next()?;
+    Some(Way { others: ways.collect(), ..first })
 }
 
 /// The way to `number` by one of a trunk's targets.
@@ -249,5 +268,5 @@ fn trunk_way(
 ) -> Option<Way> {
     let mut uri: Uri = config.trunks[trunk].targets.get(target)?.parse().ok()?;
     uri.user = Uri::sip(number, uri.host.clone(), None).user;
-    Some(Way { uri, targets, route: Vec::new(), keep_to_target: false })
+    Some(Way { uri, targets, route: Vec::new(), keep_to_target: false, others: Vec::new() })
 }

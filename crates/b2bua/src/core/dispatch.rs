@@ -1,8 +1,10 @@
 //! What the transactions emit goes to the leg, trunk or phone it belongs to; what legs report goes
 //! to their call; what the call commands goes back to legs.
 
+use std::net::IpAddr;
+
 use base::Time;
-use call::{CallId, LegCommand, LegEvent, LegId, Side};
+use call::{CallId, Cause, LegCommand, LegEvent, LegId, Side};
 use media::dtmf::Form;
 use sip::auth::ClientAuth;
 use sip::message::{Method, Request, Response, StatusCode};
@@ -14,7 +16,7 @@ use crate::feature::Key;
 use crate::io::Output;
 use crate::party::Party;
 use crate::sip_leg::{Cx, Failure, Report, SipLeg};
-use crate::wire::{Deadline, Owner};
+use crate::wire::{Asker, Deadline, Goodbye, Owner};
 
 impl Core {
     pub(super) fn transaction_event(
@@ -37,7 +39,7 @@ impl Core {
                 self.response(now, transaction, &response, &source, out);
             }
             Transaction::Response { transaction: None, response, source } => {
-                self.wire.end_stray(now, None, &response, source.reply_target());
+                self.wire.end_stray(now, None, &response, source.reply_target(), None);
             }
             Transaction::TimedOut { transaction } => {
                 self.failed(now, transaction, Failure::TimedOut, out);
@@ -65,6 +67,11 @@ impl Core {
             }
             return;
         };
+        if request.method == Method::Ack {
+            let is_peers = self.is_from_peer(leg, source);
+            let from = source.remote.ip();
+            return self.with_leg(now, leg, out, |leg, cx| leg.acked(&request, from, is_peers, cx));
+        }
         if !self.may_speak(now, leg, &request, source, out) {
             return;
         }
@@ -79,9 +86,6 @@ impl Core {
         source: &Source,
         out: &mut Vec<Output>,
     ) {
-        if request.method == Method::Ack {
-            return self.with_leg(now, leg, out, |leg, cx| leg.acked(&request, cx));
-        }
         let accepted = self.wire.transactions.accept(now, &request, source, &mut self.wire.events);
         let Some(transaction) = accepted else {
             let response = crate::wire::overloaded(&request);
@@ -106,17 +110,9 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> bool {
         let Some(this) = self.legs.get(&leg) else { return false };
-        if this.is_peer(source.remote.ip()) {
-            return true;
-        }
         let party = this.party().clone();
-        if let Party::Trunk(trunk) = party
-            && self.trunk_of(source) == Some(trunk)
-        {
+        if self.is_from_peer(leg, source) {
             return true;
-        }
-        if request.method == Method::Ack {
-            return false;
         }
         match self.authenticate(now, request, source, out) {
             Some(proved) if proved == party => true,
@@ -126,6 +122,16 @@ impl Core {
             }
             None => false,
         }
+    }
+
+    /// Whether a message comes from where the leg's far end is known to be.
+    fn is_from_peer(&self, leg: LegId, source: &Source) -> bool {
+        let Some(this) = self.legs.get(&leg) else { return false };
+        this.is_peer(source.remote.ip())
+            || match *this.party() {
+                Party::Trunk(trunk) => self.trunk_of(source) == Some(trunk),
+                Party::Extension(_) => false,
+            }
     }
 
     fn response(
@@ -140,41 +146,54 @@ impl Core {
         match owner {
             // The leg was given up before its answer came.
             Owner::Leg(leg, _) if !self.legs.contains_key(&leg) => {
-                self.wire.end_stray(now, Some(transaction), response, source.reply_target());
+                let target = source.reply_target();
+                self.wire.end_stray(now, Some(transaction), response, target, None);
             }
             Owner::Leg(leg, purpose) => {
                 self.with_leg(now, leg, out, |leg, cx| {
                     leg.response(transaction, purpose, response, cx);
                 });
             }
-            Owner::TrunkOptions(trunk) => {
-                self.trunk_asked(now, trunk, Some(response.status), out);
+            Owner::TrunkOptions(trunk, gateway) => {
+                self.trunk_asked(now, (trunk, gateway), Some(response.status), out);
             }
-            Owner::TrunkRegister(trunk) => {
-                self.trunk_registered(now, trunk, Some(response));
+            Owner::TrunkRegister(trunk, gateway) => {
+                self.trunk_registered(now, (trunk, gateway), Some(response));
             }
             Owner::Qualify(binding, sent) => self.qualified(now, binding, Some(now - sent), out),
-            Owner::Nobody if matches!(response.status.0, 401 | 407) => {
+            Owner::Nobody(_) if matches!(response.status.0, 401 | 407) => {
                 self.prove_goodbye(now, transaction, response);
             }
-            Owner::Nobody => {
-                self.wire.end_stray(now, Some(transaction), response, source.reply_target());
+            Owner::Nobody(trunk) => {
+                let target = source.reply_target();
+                self.wire.end_stray(now, Some(transaction), response, target, trunk);
             }
         }
     }
 
     /// INTEROP 12: a trunk may want a proof for a BYE too. Only that trunk gets one (ATTACKS 16).
     fn prove_goodbye(&mut self, now: Time, transaction: TransactionId, response: &Response) {
-        let Some((mut bye, target)) = self.wire.goodbye(transaction) else { return };
+        let Some(Goodbye { mut bye, target, trunk }) = self.wire.goodbye(transaction) else {
+            return;
+        };
+        let Some(at) = trunk.or_else(|| self.only_trunk_at(target.addr.ip())) else { return };
         let config = self.config.clone();
-        let mut trunks = config.trunks.iter();
-        let trunk = trunks.find(|trunk| crate::party::in_networks(trunk, target.addr.ip()));
-        let Some(credentials) = trunk.and_then(|trunk| trunk.credentials.as_ref()) else { return };
+        let Some(credentials) = config.trunks[at].credentials.as_ref() else { return };
         crate::sip_leg::bump_cseq(&mut bye);
         let mut auth = ClientAuth::default();
         if auth.authorize(&mut bye, response, &credentials.into(), &mut self.wire.rng).is_ok() {
-            self.wire.request(now, bye, target, Owner::Nobody);
+            self.wire.request(now, bye, target, Owner::Nobody(Some(at)));
         }
+    }
+
+    /// The trunk whose address this is, if it is that of one only.
+    fn only_trunk_at(&self, ip: IpAddr) -> Option<usize> {
+        let trunks = self.config.trunks.iter().zip(&self.trunks).enumerate();
+        let mut there = trunks.filter(|(_, (trunk, state))| {
+            crate::party::in_networks(trunk, ip) || state.is_gateway(ip)
+        });
+        let only = there.next().map(|(at, _)| at);
+        only.filter(|_| there.next().is_none())
     }
 
     fn failed(
@@ -191,10 +210,14 @@ impl Core {
                     leg.failed(transaction, purpose, failure, cx);
                 });
             }
-            Owner::TrunkOptions(trunk) => self.trunk_asked(now, trunk, None, out),
-            Owner::TrunkRegister(trunk) => self.trunk_registered(now, trunk, None),
+            Owner::TrunkOptions(trunk, gateway) => {
+                self.trunk_asked(now, (trunk, gateway), None, out);
+            }
+            Owner::TrunkRegister(trunk, gateway) => {
+                self.trunk_registered(now, (trunk, gateway), None);
+            }
             Owner::Qualify(binding, _) => self.qualified(now, binding, None, out),
-            Owner::Nobody => {}
+            Owner::Nobody(_) => {}
         }
     }
 
@@ -298,9 +321,16 @@ impl Core {
             LegCommand::Release { cause, elsewhere: false }
                 if self.refuses_audibly(now, call, leg, cause, out) => {}
             LegCommand::Release { cause, elsewhere } => {
-                self.with_leg(now, leg, out, |leg, cx| leg.release(cause, elsewhere, cx));
+                let limit = self.limit_behind(call, cause);
+                self.with_leg(now, leg, out, |leg, cx| leg.refuse(cause, elsewhere, limit, cx));
             }
         }
+    }
+
+    /// The limit that a call is refused for, when it is.
+    pub(super) fn limit_behind(&self, call: CallId, cause: Cause) -> Option<&'static str> {
+        let refusal = self.calls.get(&call)?.limit?;
+        refusal.limit().filter(|_| cause == Cause::CONGESTION)
     }
 
     /// Headers of the partner's answer that `leg`'s trunk policy lets through.
@@ -329,6 +359,12 @@ impl Core {
             Report::Referred(refer) => return self.referred(now, leg, &refer, out),
             Report::Redirected { contacts, cause } => {
                 return self.redirected(now, leg, &contacts, cause, out);
+            }
+            Report::LookUp { hop, uri } => {
+                return self.look_up(Asker::Hop(leg, hop), &uri, out);
+            }
+            Report::Overloaded { gateway, seconds } => {
+                return self.gateway_overloaded(now, leg, gateway, seconds);
             }
             Report::Call(event) => event,
         };

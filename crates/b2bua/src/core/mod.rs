@@ -163,6 +163,8 @@ struct CallState {
     /// What counts against limits, each until its leg is gone.
     counted: Vec<Counted>,
     redirects: u8,
+    /// The limit of a trunk that it met on its way out.
+    limit: Option<crate::trunk::Refusal>,
     /// Records of legs that are gone, and how many of them await their last figures.
     finished: Vec<(LegId, LegRecord)>,
     closing: usize,
@@ -301,15 +303,21 @@ impl Core {
             self.run(now, out);
         }
         self.working_on = None;
+        self.wire.room = None;
     }
 
     fn input(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        self.wire.room = None;
         match input {
-            Input::Sip { source, message: Ok(message) } => {
+            Input::Sip { source, message: Ok(message), size } => {
+                self.wire.room = self.room_for(&source, size);
                 let events = &mut self.wire.events;
                 self.wire.transactions.receive(now, message, source, events);
             }
-            Input::Sip { source, message: Err(error) } => self.unparsable(&source, &error),
+            Input::Sip { source, message: Err(error), size } => {
+                self.wire.room = self.room_for(&source, size);
+                self.unparsable(&source, &error);
+            }
             Input::FlowClosed(flow) => self.flow_closed(now, flow, out),
             Input::SendFailed(transaction) => {
                 let events = &mut self.wire.events;
@@ -377,7 +385,7 @@ impl Core {
             Deadline::Leg(leg, timer) => {
                 self.with_leg(now, leg, out, |leg, cx| leg.fired(timer, cx))
             }
-            Deadline::TrunkOptions(trunk) => self.ask_trunk(now, trunk, out),
+            Deadline::TrunkOptions(trunk, gateway) => self.ask_trunk(now, (trunk, gateway), out),
             Deadline::TrunkRegister(trunk) => self.register_at_trunk(now, trunk),
             Deadline::TrunkResolve(trunk) => self.resolve_trunk(now, trunk, out),
             Deadline::Refusal(call) => self.refusal_is_over(now, call, out),

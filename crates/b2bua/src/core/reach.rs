@@ -178,7 +178,7 @@ impl Core {
     pub(super) fn has_phone(&self, now: Time, party: &Party) -> bool {
         match *party {
             Party::Extension(at) => {
-                self.registrar.lookup(now, &self.config.extensions[at].number).next().is_some()
+                !self.registrar.devices(now, &self.config.extensions[at].number).is_empty()
             }
             Party::Trunk(_) => true,
         }
@@ -240,6 +240,7 @@ impl CallState {
             recorded: 0,
             counted: vec![caller],
             redirects: 0,
+            limit: None,
             finished: Vec::new(),
             closing: 0,
         }

@@ -16,11 +16,13 @@ use crate::config::Trunk;
 use crate::io::{Event, Output};
 use crate::numbers;
 use crate::party::{self, Party};
-use crate::trunk::{RESOLVE_AGAIN, RETRY, shows_life};
+use crate::trunk::{GatewayId, RESOLVE_AGAIN, RETRY, shows_life};
 use crate::wire::{self, Asker, Deadline, Owner};
 
 /// Longest registration that a trunk may demand.
 const EXPIRES_DEMANDED_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest time for which a gateway that is full is left alone, whatever it asks for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// Contacts of one redirection that are looked at.
 const REDIRECTS_READ_MAX: usize = 8;
 /// Challenges answered in a row before a registration is given up until the next try.
@@ -63,77 +65,111 @@ impl Core {
                 target.tls_name = Some(name.as_str().into());
             }
         }
-        let state = &mut self.trunks[at];
-        let first = state.resolved.iter().all(Vec::is_empty);
-        if !targets.is_empty() {
-            state.resolved[target] = targets;
+        if targets.is_empty() {
+            return;
         }
-        if first && state.resolved.iter().any(|targets| !targets.is_empty()) {
+        let state = &mut self.trunks[at];
+        let is_first = state.gateways().next().is_none();
+        for gateway in state.learn(target, targets) {
             if trunk.options_interval.is_some() {
-                self.wire.timers.arm(Deadline::TrunkOptions(at), now);
+                self.wire.timers.arm(Deadline::TrunkOptions(at, gateway), now);
             }
-            if trunk.register.is_some() {
-                self.wire.timers.arm(Deadline::TrunkRegister(at), now);
-            }
+        }
+        if is_first && trunk.register.is_some() {
+            self.wire.timers.arm(Deadline::TrunkRegister(at), now);
         }
     }
 
-    /// Asks a trunk by OPTIONS whether it lives. One that was asked and has been silent ever since has
-    /// failed again, as it would fail a call: the question itself goes on for as long as RFC 3261
-    /// §17.1.2.2 lets it, and is answered as soon as the way is there again.
-    pub(super) fn ask_trunk(&mut self, now: Time, at: usize, out: &mut Vec<Output>) {
-        if self.trunks[at].is_asked {
-            return self.judge_trunk(now, at, None, out);
+    /// Asks a gateway by OPTIONS whether it lives; one that no look-up leads to any more is not asked
+    /// again. One that was asked and has been silent ever since has failed again, as it would fail a
+    /// call: the question itself goes on for as long as RFC 3261 §17.1.2.2 lets it, and is answered as
+    /// soon as the way is there again.
+    pub(super) fn ask_trunk(
+        &mut self,
+        now: Time,
+        (at, gateway): (usize, GatewayId),
+        out: &mut Vec<Output>,
+    ) {
+        if self.trunks[at].is_asking(gateway) {
+            return self.judge_trunk(now, (at, gateway), None, out);
         }
-        let Some((mut request, target)) = self.trunk_request(at, Method::Options) else { return };
+        let Some((mut request, target)) = self.trunk_request(at, gateway, Method::Options) else {
+            return;
+        };
         sip::dialog::allow::add_capabilities(&mut request.headers);
         request.headers.push(Name::CSeq, "1 OPTIONS");
         request.headers.push(Name::CallId, self.wire.rng.token(20));
         let tag = self.wire.rng.token(10);
         let config = self.config.clone();
         add_from_to(&mut request, &config.trunks[at], &config.realm, &tag);
-        let asked = self.wire.request(now, request, target, Owner::TrunkOptions(at)).is_some();
-        self.trunks[at].is_asked = asked;
+        let owner = Owner::TrunkOptions(at, gateway);
+        let asked = self.wire.request(now, request, target, owner).is_some();
+        self.trunks[at].asked(gateway, asked);
         let next = if asked { config.sip.trunk_timeout } else { RETRY };
-        self.wire.timers.arm(Deadline::TrunkOptions(at), now + next);
+        self.wire.timers.arm(Deadline::TrunkOptions(at, gateway), now + next);
+    }
+
+    /// RFC 3261 §21.5.4: a gateway that is full gets no more calls until it wants some again.
+    pub(super) fn gateway_overloaded(
+        &mut self,
+        now: Time,
+        leg: LegId,
+        gateway: GatewayId,
+        seconds: u32,
+    ) {
+        let Some(Party::Trunk(at)) = self.legs.get(&leg).map(|leg| leg.party().clone()) else {
+            return;
+        };
+        let pause = Duration::from_secs(seconds.into()).min(RETRY_AFTER_MAX);
+        tracing::info!(trunk = self.config.trunks[at].name, %gateway, ?pause, "gateway overloaded");
+        self.trunks[at].rest(gateway, now + pause);
     }
 
     /// How asking ended; `None` = no answer.
     pub(super) fn trunk_asked(
         &mut self,
         now: Time,
-        at: usize,
+        (at, gateway): (usize, GatewayId),
         status: Option<StatusCode>,
         out: &mut Vec<Output>,
     ) {
         if status.is_some_and(|status| status.is_provisional()) {
             return;
         }
-        self.trunks[at].is_asked = false;
-        self.judge_trunk(now, at, status, out);
+        self.trunks[at].asked(gateway, false);
+        self.judge_trunk(now, (at, gateway), status, out);
     }
 
     fn judge_trunk(
         &mut self,
         now: Time,
-        at: usize,
+        (at, gateway): (usize, GatewayId),
         status: Option<StatusCode>,
         out: &mut Vec<Output>,
     ) {
         let trunk = &self.config.trunks[at];
         let state = &mut self.trunks[at];
         let alive = status.is_some_and(|status| shows_life(status.0));
-        if let Some(up) = state.answered(alive) {
-            let reason = match status {
-                Some(status) => format!("OPTIONS {}", status.0),
-                None => "OPTIONS timed out".to_owned(),
-            };
-            let name = trunk.name.as_str().into();
-            out.push(Output::Event(Event::Trunk { name, up, reason }));
+        if let Some(fares) = state.answered(gateway, alive) {
+            let how = status.map_or("silence".to_owned(), |status| status.0.to_string());
+            out.push(Output::Event(Event::Trunk {
+                name: trunk.name.as_str().into(),
+                up: fares.is_up(),
+                gateways_up: fares.up,
+                gateways: fares.all,
+                reason: format!("OPTIONS {how} ({gateway})"),
+            }));
+            // What registered there calls us no more; there is another gateway.
+            let has_us = state.registration.gateway == Some(gateway);
+            if !alive && has_us && fares.is_up() && trunk.register.is_some() {
+                self.wire.timers.arm(Deadline::TrunkRegister(at), now);
+            }
         }
-        if let Some(interval) = trunk.options_interval {
-            let after = state.ask_after(interval);
-            self.wire.timers.arm(Deadline::TrunkOptions(at), now + after);
+        if let Some(interval) = trunk.options_interval
+            && let Some((_, known)) = state.gateway(gateway)
+        {
+            let after = known.ask_after(interval);
+            self.wire.timers.arm(Deadline::TrunkOptions(at, gateway), now + after);
         }
     }
 
@@ -142,8 +178,11 @@ impl Core {
         let config = self.config.clone();
         let trunk = &config.trunks[at];
         let Some(expires) = trunk.register else { return };
-        let Some((mut request, target)) = self.trunk_request(at, Method::Register) else { return };
+        let Some(gateway) = self.trunks[at].registers_at() else { return };
+        let request = self.trunk_request(at, gateway, Method::Register);
+        let Some((mut request, target)) = request else { return };
         let state = &mut self.trunks[at].registration;
+        state.gateway = Some(gateway);
         if state.call_id.is_empty() {
             state.call_id = self.wire.rng.token(20);
             state.from_tag = self.wire.rng.token(10);
@@ -158,18 +197,28 @@ impl Core {
         if let Some(credentials) = &trunk.credentials {
             self.trunks[at].auth.reauthorize(&mut request, &credentials.into());
         }
-        if self.wire.request(now, request, target, Owner::TrunkRegister(at)).is_none() {
+        let owner = Owner::TrunkRegister(at, gateway);
+        if self.wire.request(now, request, target, owner).is_none() {
             self.wire.timers.arm(Deadline::TrunkRegister(at), now + RETRY);
         }
     }
 
     /// How registering went; `None` = no answer.
-    pub(super) fn trunk_registered(&mut self, now: Time, at: usize, response: Option<&Response>) {
+    pub(super) fn trunk_registered(
+        &mut self,
+        now: Time,
+        (at, gateway): (usize, GatewayId),
+        response: Option<&Response>,
+    ) {
         let config = self.config.clone();
         let trunk = &config.trunks[at];
         let Some(expires) = trunk.register else { return };
-        let ours = self.first_target(at).map(|(_, target)| self.trunk_contact(at, target));
+        let known = self.trunks[at].gateway(gateway);
+        let ours = known.map(|(_, known)| self.trunk_contact(at, &known.target));
         let state = &mut self.trunks[at];
+        if state.registration.gateway != Some(gateway) {
+            return; // we have gone on to another
+        }
         let next = match response {
             Some(response) if response.status.is_provisional() => return,
             Some(response) if matches!(response.status.0, 401 | 407) => {
@@ -185,6 +234,7 @@ impl Core {
             }
             Some(response) if response.status.is_success() => {
                 state.registration.attempts = 0;
+                state.registration.failures = 0;
                 state.registration.registered = true;
                 let granted = ours.and_then(|ours| granted(response, &ours)).unwrap_or(expires);
                 // Renew well before the end, RFC 3261 §10.2.4.
@@ -200,29 +250,35 @@ impl Core {
             Some(_) | None => {
                 state.registration.attempts = 0;
                 state.registration.registered = false;
-                // No answer has taken its time already.
-                if response.is_some() { RETRY * 6 } else { RETRY }
+                // RFC 3263 §4.3: what this one cannot, the next may.
+                let is_refusal =
+                    response.is_some_and(|response| !matches!(response.status.0, 408 | 500..=599));
+                match !is_refusal && state.register_elsewhere(gateway) {
+                    true => Duration::ZERO,
+                    // No answer has taken its time already.
+                    false if response.is_some() => RETRY * 6,
+                    false => RETRY,
+                }
             }
         };
         self.wire.timers.arm(Deadline::TrunkRegister(at), now + next);
     }
 
-    /// A request to a trunk's first known target, without From, To, Call-ID and CSeq.
-    fn trunk_request(&self, at: usize, method: Method) -> Option<(Request, Target)> {
-        let (known, target) = self.first_target(at)?;
+    /// A request to a gateway of a trunk, without From, To, Call-ID and CSeq.
+    fn trunk_request(
+        &self,
+        at: usize,
+        gateway: GatewayId,
+        method: Method,
+    ) -> Option<(Request, Target)> {
+        let (known, gateway) = self.trunks[at].gateway(gateway)?;
         let uri: Uri = self.config.trunks[at].targets[known].parse().ok()?;
         let mut request = Request::new(method, uri);
         request.headers.push(Name::MaxForwards, "70");
-        let contact = self.trunk_contact(at, target);
+        let contact = self.trunk_contact(at, &gateway.target);
         request.headers.push(Name::Contact, format!("<{contact}>"));
         request.headers.push(Name::UserAgent, self.config.product.clone());
-        Some((request, target.clone()))
-    }
-
-    /// The first target of a trunk whose address is known, and its place in the configuration.
-    fn first_target(&self, at: usize) -> Option<(usize, &Target)> {
-        let mut resolved = self.trunks[at].resolved.iter().enumerate();
-        resolved.find_map(|(known, targets)| Some((known, targets.first()?)))
+        Some((request, gateway.target.clone()))
     }
 
     /// How the trunk reaches us: where we listen, by the name it knows us by.

@@ -158,6 +158,7 @@ impl SipLeg {
                 self.change_refused(cx);
             }
             491 => self.change_collided(cx),
+            405 | 501 if self.refreshes_otherwise(cx) => {}
             // RFC 5057 §5.1: these say that the dialog is gone.
             408 | 481 => self.dialog_lost(cx),
             _ => self.change_refused(cx),
@@ -274,6 +275,22 @@ impl SipLeg {
         {
             cx.wire.cancel(cx.now, transaction, None);
         }
+    }
+
+    /// RFC 4028 §7.4: whoever does not take UPDATE after all is refreshed by re-INVITE. False: it was
+    /// none.
+    fn refreshes_otherwise(&mut self, cx: &mut Cx<'_>) -> bool {
+        let State::Up(up) = &mut self.state else { return false };
+        let is_update = |change: &mut Change| change.request.method == Method::Update;
+        if up.change.take_if(is_update).is_none() {
+            return false;
+        }
+        (up.takes_update, up.refuses_update) = (false, true);
+        if !self.begin(What::Refresh, Glare::default(), cx) {
+            self.session.refresh_failed(cx.now);
+            self.arm(cx, Timer::Session, self.session.deadline());
+        }
+        true
     }
 
     fn change_refused(&mut self, cx: &mut Cx<'_>) {

@@ -14,6 +14,7 @@ use super::up::{Unacked, Up};
 use super::{BOTH, Cx, Incoming, MediaPlace, Report, SDP, SipLeg, State, Timer};
 use super::{introduce, new_negotiation, security};
 use crate::config::Config;
+use crate::wire;
 
 /// An INVITE that waits for its final answer.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +133,7 @@ impl SipLeg {
             local_tag: local_tag.into(),
             peer: Target { tls_name, ..source.reply_target() },
             keep_to_peer,
+            hops: super::hop::Hops::default(),
             party,
             media,
             state: State::Early(Box::new(early)),
@@ -396,12 +398,24 @@ impl SipLeg {
         reason: Option<String>,
         cx: &mut Cx<'_>,
     ) {
+        self.refused_with(status, reason.map(|reason| (Name::Reason, reason)), cx);
+    }
+
+    /// Refuses the INVITE for a limit of ours.
+    pub(super) fn limited(&mut self, status: StatusCode, limit: &str, cx: &mut Cx<'_>) {
+        self.refused_with(status, wire::limited(limit), cx);
+    }
+
+    fn refused_with(
+        &mut self,
+        status: StatusCode,
+        headers: impl IntoIterator<Item = (Name, String)>,
+        cx: &mut Cx<'_>,
+    ) {
         let State::Early(early) = &self.state else { return };
         let mut response = early.invite.response(status).with_to_tag(&self.local_tag);
         response.headers.set(Name::Server, cx.config.product.clone());
-        if let Some(reason) = reason {
-            response.headers.push(Name::Reason, reason);
-        }
+        headers.into_iter().for_each(|(name, value)| response.headers.push(name, value));
         self.final_status = status.0;
         cx.wire.respond(cx.now, early.transaction, response);
     }

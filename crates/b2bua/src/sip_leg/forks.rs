@@ -6,7 +6,6 @@ use sip::auth::ClientAuth;
 use sip::dialog::{Dialog, ReliableUac, body};
 use sip::message::{Method, Name, NameAddr, RAck, Request, Response, StatusCode};
 use sip::transaction::TransactionId;
-use sip::transport::Source;
 
 use super::placing::Placing;
 use super::{BOTH, Cx, Report, SDP, SipLeg, State, introduce};
@@ -157,72 +156,62 @@ impl SipLeg {
         }
     }
 
-    /// A request of the callee inside an early dialog.
-    pub(super) fn early_request(
+    /// An UPDATE of the callee inside an early dialog: an offer once its first exchange is done
+    /// (RFC 3311 §5.2), or another Contact.
+    pub(super) fn early_update(
         &mut self,
         request: &Request,
-        _source: &Source,
         transaction: TransactionId,
         cx: &mut Cx<'_>,
     ) {
         let allowed = self.party.codecs(cx.config).to_vec();
         let contact = self.contact(cx.config);
         let State::Placing(placing) = &mut self.state else { return };
-        let from = request.headers.from().ok();
-        let fork = from.as_ref().and_then(NameAddr::tag).and_then(|tag| placing.forks.get_mut(tag));
-        let Some(fork) = fork else {
-            return self.respond(transaction, request, StatusCode::CALL_DOES_NOT_EXIST, cx);
+        let Some(fork) = placing.fork_of(request) else { return };
+        if let Err(refusal) = body::check(request) {
+            return cx.wire.respond(cx.now, transaction, *refusal);
+        }
+        let offer = match Self::sdp(&request.headers, &request.body) {
+            Ok(offer) => offer,
+            Err(status) => return self.respond(transaction, request, status, cx),
         };
-        if let Err(status) = fork.dialog.check_request(request) {
-            return self.respond(transaction, request, status, cx);
-        }
-        match request.method {
-            // RFC 3311 §5.2: an offer in an early dialog whose first exchange is done.
-            Method::Update => {
-                if let Err(refusal) = body::check(request) {
-                    return cx.wire.respond(cx.now, transaction, *refusal);
+        let mut response = request.response(StatusCode::OK);
+        introduce(&mut response.headers, &contact);
+        let has_offer = offer.is_some();
+        if let Some(offer) = offer {
+            let taken = fork.negotiation.receive_offer(offer);
+            let offered = taken.map(|remote| remote.codecs.clone());
+            let answer = offered.map_err(|error| error.status()).and_then(|offered| {
+                let codecs = sdp::pass_through(&offered, &allowed, sdp::Order::Offer);
+                fork.negotiation.answer(&codecs, BOTH).map_err(|error| error.status())
+            });
+            match answer {
+                Ok(answer) => response.set_body(SDP, answer),
+                Err(status) => {
+                    fork.negotiation.reject_offer();
+                    return self.respond(transaction, request, StatusCode(status), cx);
                 }
-                let offer = match Self::sdp(&request.headers, &request.body) {
-                    Ok(offer) => offer,
-                    Err(status) => return self.respond(transaction, request, status, cx),
-                };
-                let mut response = request.response(StatusCode::OK);
-                introduce(&mut response.headers, &contact);
-                if let Some(offer) = offer {
-                    let taken = fork.negotiation.receive_offer(offer);
-                    let offered = taken.map(|remote| remote.codecs.clone());
-                    let answer = offered.map_err(|error| error.status()).and_then(|offered| {
-                        let codecs = sdp::pass_through(&offered, &allowed, sdp::Order::Offer);
-                        fork.negotiation.answer(&codecs, BOTH).map_err(|error| error.status())
-                    });
-                    match answer {
-                        Ok(answer) => response.set_body(SDP, answer),
-                        Err(status) => {
-                            fork.negotiation.reject_offer();
-                            return self.respond(transaction, request, StatusCode(status), cx);
-                        }
-                    }
-                    self.report(cx, Report::Agreed);
-                }
-                cx.wire.respond(cx.now, transaction, response);
-            }
-            // RFC 3261 §15: the callee never ends an early dialog by BYE.
-            Method::Bye => self.respond(transaction, request, StatusCode::CALL_DOES_NOT_EXIST, cx),
-            Method::Options => self.respond(transaction, request, StatusCode::OK, cx),
-            Method::Ack
-            | Method::Cancel
-            | Method::Info
-            | Method::Invite
-            | Method::Message
-            | Method::Notify
-            | Method::Prack
-            | Method::Publish
-            | Method::Refer
-            | Method::Register
-            | Method::Subscribe
-            | Method::Other(_) => {
-                self.respond(transaction, request, StatusCode::METHOD_NOT_ALLOWED, cx);
             }
         }
+        // RFC 6141 §4.6: a change that is refused moves no target.
+        fork.dialog.refresh_target(&request.headers);
+        if has_offer {
+            self.report(cx, Report::Agreed);
+        }
+        cx.wire.respond(cx.now, transaction, response);
+    }
+}
+
+impl Placing {
+    /// The early dialog that a request of the callee belongs to.
+    fn fork_of(&mut self, request: &Request) -> Option<&mut Fork> {
+        let from = request.headers.from().ok()?;
+        self.forks.get_mut(from.tag()?)
+    }
+
+    /// Takes note of a request of the callee inside an early dialog; an error is what to answer.
+    pub(super) fn check_request(&mut self, request: &Request) -> Result<(), StatusCode> {
+        let fork = self.fork_of(request).ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
+        fork.dialog.check_request(request)
     }
 }

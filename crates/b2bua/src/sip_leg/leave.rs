@@ -23,13 +23,28 @@ pub(super) enum Leaving {
 impl SipLeg {
     /// Ends the leg, whatever its state.
     pub(crate) fn release(&mut self, cause: Cause, elsewhere: bool, cx: &mut Cx<'_>) {
+        self.refuse(cause, elsewhere, None, cx);
+    }
+
+    /// As [`Self::release`]; a caller is told the limit of ours that it is refused for, and when to
+    /// try again.
+    pub(crate) fn refuse(
+        &mut self,
+        cause: Cause,
+        elsewhere: bool,
+        limit: Option<&str>,
+        cx: &mut Cx<'_>,
+    ) {
         match &mut self.state {
             State::Early(_) => {
                 let status = match cause.status() {
                     status @ 300..=699 => StatusCode(status),
                     _ => StatusCode::TEMPORARILY_UNAVAILABLE,
                 };
-                self.final_answer(status, Some(reason(cause, elsewhere)), cx);
+                match limit {
+                    Some(limit) => self.limited(status, limit, cx),
+                    None => self.final_answer(status, Some(reason(cause, elsewhere)), cx),
+                }
                 self.gone(cx);
             }
             State::Placing(_) => self.cancel_invite(&reason(cause, elsewhere), cx),
@@ -118,6 +133,9 @@ impl SipLeg {
         response: &Response,
         cx: &mut Cx<'_>,
     ) {
+        if self.waits_for_hop(transaction, purpose, response, cx) {
+            return;
+        }
         self.learn_events(&response.headers, cx);
         match purpose {
             Purpose::Invite => match &mut self.state {
@@ -178,8 +196,8 @@ impl SipLeg {
                 return self.acknowledge_only(response, cx); // its 2xx again; the BYE is out
             }
             Leaving::Bye { .. } => {
-                let target = self.peer.clone();
-                return cx.wire.end_stray(cx.now, Some(transaction), response, target);
+                let (target, trunk) = (self.peer.clone(), self.party.trunk_index());
+                return cx.wire.end_stray(cx.now, Some(transaction), response, target, trunk);
             }
         };
         self.final_status = response.status.0;
@@ -204,7 +222,8 @@ impl SipLeg {
         if is_of(&up.dialog, response) {
             self.acknowledge_again(response, cx);
         } else {
-            cx.wire.end_stray(cx.now, Some(transaction), response, self.peer.clone());
+            let (target, trunk) = (self.peer.clone(), self.party.trunk_index());
+            cx.wire.end_stray(cx.now, Some(transaction), response, target, trunk);
         }
     }
 
@@ -248,7 +267,7 @@ impl SipLeg {
             }
             State::Placing(placing) => {
                 if let Some(transaction) = placing.transaction {
-                    wire.owners.insert(transaction, Owner::Nobody);
+                    wire.owners.insert(transaction, Owner::Nobody(self.party.trunk_index()));
                     wire.cancel(now, transaction, None);
                 }
             }
@@ -267,7 +286,7 @@ impl SipLeg {
                 }
                 let target = self.target(&up.dialog);
                 let bye = up.dialog.request(Method::Bye);
-                wire.say_goodbye(now, bye, target);
+                wire.say_goodbye(now, bye, target, self.party.trunk_index());
             }
             State::Leaving(_) | State::Moving | State::Gone => {}
         }

@@ -7,13 +7,14 @@
 //!                  └─CANCEL out──▶ Leaving ──final in─────────────────────▲
 //! ```
 //! `early` is the UAS before its final answer, `placing` the UAC before one with its `forks`, `up`
-//! what both do afterwards, `change` our own re-INVITEs and UPDATEs, `event` REFER and NOTIFY, `leave`
+//! what both do afterwards, `hop` where their requests go, `change` our own re-INVITEs and UPDATEs, `event` REFER and NOTIFY, `leave`
 //! the ways out.
 
 mod change;
 mod early;
 mod event;
 mod forks;
+mod hop;
 mod keys;
 mod leave;
 mod placing;
@@ -32,7 +33,7 @@ use media::command::{Found, KeyForm, Keys, StreamConfig};
 use media::dtmf::{DtmfEvent, Form, Intake, Signal};
 use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security};
 use serde::{Deserialize, Serialize};
-use sip::dialog::{Dialog, SessionTimer};
+use sip::dialog::SessionTimer;
 use sip::event::Refer;
 use sip::message::{Headers, Name, NameAddr, Request, Response, StatusCode, Uri};
 use sip::transaction::TransactionId;
@@ -40,6 +41,7 @@ use sip::transport::{Source, Target};
 
 use self::early::Early;
 use self::event::Driven;
+use self::hop::Hops;
 use self::leave::Leaving;
 pub(crate) use self::leave::ack_and_bye;
 use self::placing::Placing;
@@ -47,8 +49,9 @@ pub(crate) use self::placing::{Way, bump_cseq};
 pub(crate) use self::security::keying;
 use self::up::Up;
 use crate::config::{Config, DtmfForm};
-use crate::party::{self, Identity, Party};
+use crate::party::{Identity, Party};
 use crate::ports::PortPair;
+use crate::trunk::GatewayId;
 use crate::wire::{self, Deadline, Wire};
 
 /// How often a leg gets other ports because somebody else holds its first ones.
@@ -92,6 +95,20 @@ pub(crate) enum Report {
     /// The far end wants the call transferred (T11); to be answered with `accept_referral` or
     /// `refuse_referral`.
     Referred(Box<Refer>),
+    /// A host that the far end names is to be looked up; answered by `hop_found`.
+    LookUp {
+        /// Comes back with the answer.
+        hop: u32,
+        /// The host, port and transport.
+        uri: Box<Uri>,
+    },
+    /// A gateway of its trunk wants to be left alone for so long (RFC 3261 §21.5.4).
+    Overloaded {
+        /// Which.
+        gateway: GatewayId,
+        /// For how long.
+        seconds: u32,
+    },
     /// The far end points elsewhere.
     Redirected {
         /// Where to.
@@ -175,6 +192,8 @@ pub(crate) struct SipLeg {
     peer: Target,
     /// Whether all requests go to `peer` whatever Contact says: phones behind NAT.
     keep_to_peer: bool,
+    /// Where else they go.
+    hops: Hops,
     state: State,
     negotiation: Negotiation,
     session: SessionTimer,
@@ -520,23 +539,6 @@ impl SipLeg {
         if held != self.held {
             self.held = held;
             self.tell(cx, LegEvent::Held(held));
-        }
-    }
-
-    /// Where requests inside the dialog go.
-    fn target(&self, dialog: &Dialog) -> Target {
-        if self.keep_to_peer {
-            return self.peer.clone();
-        }
-        match party::literal_target(dialog.next_hop()) {
-            Some(target) if target.addr == self.peer.addr => self.peer.clone(),
-            Some(target) if target.transport == self.peer.transport => Target {
-                flow: self.peer.flow.filter(|_| !target.transport.is_reliable()),
-                tls_name: self.peer.tls_name.clone(),
-                ..target
-            },
-            // A name: what it led to when the call was placed, or where the call came from.
-            Some(_) | None => self.peer.clone(),
         }
     }
 }

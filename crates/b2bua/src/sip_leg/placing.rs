@@ -22,6 +22,7 @@ use super::{
 };
 use crate::config::{CallerIdStyle, Config};
 use crate::party::{self, Identity, Party};
+use crate::trunk::GatewayId;
 use crate::wire::{self, Owner, Purpose};
 
 /// The way to a phone or gateway.
@@ -35,6 +36,8 @@ pub(crate) struct Way {
     pub(crate) route: Vec<NameAddr>,
     /// Whether everything of the leg goes to the first target, whatever Contact says.
     pub(crate) keep_to_target: bool,
+    /// Further flows to the same device, for when this one fails (RFC 5626 §7).
+    pub(crate) others: Vec<Self>,
 }
 
 /// Challenges answered for one INVITE.
@@ -61,6 +64,23 @@ pub(super) struct Placing {
 impl Placing {
     pub(super) fn way(&self) -> &Way {
         &self.way
+    }
+
+    /// Turns to the next flow of the device. False: there is none.
+    fn next_flow(&mut self) -> bool {
+        if self.way.others.is_empty() {
+            return false;
+        }
+        let mut others = std::mem::take(&mut self.way.others);
+        self.way = others.remove(0);
+        self.way.others = others;
+        self.at = 0;
+        self.invite.uri = self.way.uri.clone();
+        self.invite.headers.remove(Name::Route);
+        for route in &self.way.route {
+            self.invite.headers.push(Name::Route, route.to_string());
+        }
+        true
     }
 
     pub(super) fn negotiation(&self) -> Option<&Negotiation> {
@@ -100,6 +120,7 @@ impl SipLeg {
             local_tag: local_tag.into(),
             peer,
             keep_to_peer,
+            hops: super::hop::Hops::default(),
             state: State::Placing(Box::new(Placing {
                 invite,
                 way: outgoing.way,
@@ -169,8 +190,11 @@ impl SipLeg {
         if placing.transaction.is_none() {
             return self.lost(Cause::CONGESTION, cx);
         }
-        // A phone has until timer B; a gateway that is silent costs the customer's patience.
-        let patience = self.party.trunk(cx.config).map(|_| cx.now + cx.config.sip.trunk_timeout);
+        // A phone has until timer B, unless there is another way to it; a gateway that is silent
+        // costs the customer's patience.
+        let State::Placing(placing) = &self.state else { return };
+        let is_impatient = self.party.trunk(cx.config).is_some() || !placing.way.others.is_empty();
+        let patience = is_impatient.then(|| cx.now + cx.config.sip.trunk_timeout);
         self.arm(cx, Timer::Silence, patience);
     }
 
@@ -179,7 +203,7 @@ impl SipLeg {
         let State::Placing(placing) = &mut self.state else { return };
         if let Some(transaction) = placing.transaction.take() {
             // Whatever it still answers is ACKed and hung up.
-            cx.wire.owners.insert(transaction, Owner::Nobody);
+            cx.wire.owners.insert(transaction, Owner::Nobody(self.party.trunk_index()));
             cx.wire.cancel(cx.now, transaction, None);
         }
         if !self.next_target(cx) {
@@ -187,11 +211,12 @@ impl SipLeg {
         }
     }
 
-    /// RFC 3263 §4.3: a new request, with a new branch, to the next address. False: there is none.
+    /// RFC 3263 §4.3: a new request, with a new branch, to the next address, or over the next flow
+    /// of the same device (RFC 5626 §7). False: there is none.
     fn next_target(&mut self, cx: &mut Cx<'_>) -> bool {
         let State::Placing(placing) = &mut self.state else { return true };
         placing.at += 1;
-        let is_there = placing.at < placing.way.targets.len();
+        let is_there = placing.at < placing.way.targets.len() || placing.next_flow();
         if is_there {
             self.send_invite(cx);
         }
@@ -226,6 +251,13 @@ impl SipLeg {
     fn invite_refused(&mut self, status: u16, response: &Response, cx: &mut Cx<'_>) {
         let State::Placing(placing) = &mut self.state else { return };
         placing.transaction = None;
+        if status == 503
+            && let (Some(seconds), Some(_)) = (response.retry_after(), self.party.trunk_index())
+        {
+            let gateway = GatewayId(self.peer.transport, self.peer.addr);
+            self.report(cx, Report::Overloaded { gateway, seconds });
+        }
+        let State::Placing(placing) = &mut self.state else { return };
         match status {
             401 | 407 => self.answer_challenge(response, cx),
             422 => {
@@ -250,8 +282,9 @@ impl SipLeg {
                 self.report(cx, Report::Redirected { contacts, cause });
                 self.gone(cx);
             }
-            // RFC 3263 §4.3: this address is out of service, the next may not be.
-            503 | 408 if self.next_target(cx) => {}
+            // RFC 3263 §4.3, RFC 5626 §7: this address is out of service, or this flow is gone; the
+            // next may not be.
+            408 | 430 | 503 if self.next_target(cx) => {}
             _ => self.refused(Cause::from_status(status), cx),
         }
     }
@@ -377,6 +410,7 @@ impl SipLeg {
                 let early = placing.forks.into_values().map(|fork| fork.dialog).collect();
                 let invite = placing.invite;
                 self.state = State::Leaving(Box::new(Leaving::Cancelling { invite, early }));
+                self.stop_asking(cx);
             }
             None => self.gone(cx),
         }

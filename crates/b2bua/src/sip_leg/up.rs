@@ -1,5 +1,6 @@
 //! The dialog that is up: what the far end asks inside it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base::Time;
@@ -40,8 +41,10 @@ pub(super) struct Up {
     pub(super) prack: Option<Prack>,
     /// Headers of the 2xx that brought it up.
     pub(super) answer_headers: Headers,
-    /// Whether the far end understands UPDATE.
+    /// Whether the far end says that it understands UPDATE.
     pub(super) takes_update: bool,
+    /// Whether it has refused one all the same.
+    pub(super) refuses_update: bool,
     pub(super) acks: LastAck,
     /// A REFER of the far end.
     pub(super) referred: Option<Box<Referred>>,
@@ -123,6 +126,7 @@ impl Up {
             prack: None,
             answer_headers: Headers::new(),
             takes_update: false,
+            refuses_update: false,
             acks: LastAck::default(),
             referred: None,
             bye_after_ack: None,
@@ -131,7 +135,8 @@ impl Up {
 
     pub(super) fn learn_capabilities(&mut self, headers: &Headers) {
         if headers.has(Name::Allow) {
-            self.takes_update = headers.has_token(Name::Allow, "UPDATE");
+            let takes_update = headers.has_token(Name::Allow, "UPDATE");
+            self.takes_update = takes_update && !self.refuses_update;
         }
     }
 
@@ -155,7 +160,7 @@ impl SipLeg {
         }
         self.learn_events(&request.headers, cx);
         let checked = match &mut self.state {
-            State::Placing(_) => return self.early_request(&request, source, transaction, cx),
+            State::Placing(placing) => placing.check_request(&request),
             State::Early(early) => early.dialog.check_request(&request),
             State::Up(up) => up.dialog.check_request(&request),
             State::Leaving(_) | State::Moving | State::Gone => Ok(()),
@@ -163,19 +168,26 @@ impl SipLeg {
         if let Err(status) = checked {
             return self.respond(transaction, &request, status, cx);
         }
-        if let Err(unsupported) = allow::check_require(&request) {
-            let mut response = request.response(StatusCode::BAD_EXTENSION);
-            response.headers.set(Name::Unsupported, unsupported.join(", "));
-            return cx.wire.respond(cx.now, transaction, response);
+        if let Some(refusal) = allow::refusal(&request) {
+            return cx.wire.respond(cx.now, transaction, refusal);
         }
+        let is_placing = self.is_placing();
         match &request.method {
+            // RFC 3261 §15: the callee never ends an early dialog by BYE.
+            Method::Bye if is_placing => {
+                self.respond(transaction, &request, StatusCode::CALL_DOES_NOT_EXIST, cx);
+            }
             Method::Bye => self.bye_received(&request, transaction, cx),
-            Method::Invite => self.change_asked(request, transaction, cx),
-            Method::Update => self.change_asked(request, transaction, cx),
+            // RFC 3261 §14.2: our own INVITE has no final answer yet.
+            Method::Invite if is_placing => {
+                self.respond(transaction, &request, StatusCode::REQUEST_PENDING, cx);
+            }
+            Method::Update if is_placing => self.early_update(&request, transaction, cx),
+            Method::Invite | Method::Update => self.change_asked(request, transaction, cx),
             Method::Prack => self.pracked(&request, transaction, cx),
             Method::Options => {
                 let mut response = request.response(StatusCode::OK);
-                allow::add_capabilities(&mut response.headers);
+                introduce(&mut response.headers, &self.contact(cx.config));
                 cx.wire.respond(cx.now, transaction, response);
             }
             Method::Info => self.told(&request, transaction, cx),
@@ -200,7 +212,10 @@ impl SipLeg {
         match key {
             Some(Some(event)) => {
                 self.respond(transaction, request, StatusCode::OK, cx);
-                cx.reports.push_back((self.id, Report::Key(event)));
+                // Whoever has not answered tells nobody anything by keys.
+                if !self.is_placing() {
+                    cx.reports.push_back((self.id, Report::Key(event)));
+                }
             }
             Some(None) => self.respond(transaction, request, StatusCode::BAD_REQUEST, cx),
             None if request.body.is_empty() => {
@@ -373,6 +388,7 @@ impl SipLeg {
             State::Early(early) => early.dialog.refresh_target(&request.headers),
             State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => {}
         }
+        self.find_hop(cx);
         let mut response = request.response(StatusCode::OK);
         introduce(&mut response.headers, &self.contact(cx.config));
         if let Some(body) = body {
@@ -410,11 +426,20 @@ impl SipLeg {
         self.bye(cause.unwrap_or(Cause::TIMEOUT), cx);
     }
 
-    /// An ACK for a 2xx of ours.
-    pub(crate) fn acked(&mut self, ack: &Request, cx: &mut Cx<'_>) {
+    /// An ACK for a 2xx of ours, by the tags and the number of its dialog. Without Record-Route it
+    /// comes past the proxies, from an address that is not the peer's (RFC 3261 §13.3.1.4). What is
+    /// in it counts only when it comes from the peer, or from where the dialog's Contact is: who has
+    /// overheard the tags cannot turn the audio (ATTACKS 14).
+    pub(crate) fn acked(&mut self, ack: &Request, from: IpAddr, is_peers: bool, cx: &mut Cx<'_>) {
         let State::Up(up) = &mut self.state else { return };
         if !up.dialog.matches(&ack.headers) {
             return; // ATTACKS 14
+        }
+        let contact = up.dialog.remote_target().host.ip();
+        let is_known =
+            is_peers || contact.is_some_and(|ip| ip.to_canonical() == from.to_canonical());
+        if !is_known && up.unacked.as_ref().is_some_and(|unacked| unacked.offering) {
+            return;
         }
         let cseq = ack.headers.cseq().map(|cseq| cseq.seq);
         let Some(unacked) = up.unacked.take_if(|unacked| cseq == Ok(unacked.cseq)) else { return };

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use b2bua::Core;
 use b2bua::config::Config;
-use b2bua::io::{Event, Input, Output};
+use b2bua::io::{Event, Input, Output, QueryId};
 use base::{Time, WallTime};
 use bytes::Bytes;
 use call::record::CallRecord;
 use media::command::{Hear, MediaCommand, MediaEvent, StreamId};
 use sip::auth::digest::{Algorithm, Answer, QopAuth, ha1};
-use sip::message::{Message, Name, Request, parse_datagram};
-use sip::transport::{FlowId, Source, Transport};
+use sip::message::{Host, Message, Name, Request, parse_datagram};
+use sip::transport::{FlowId, Source, Target, Transport};
 
 pub(crate) const TRUNK: &str = "127.0.0.2:5060";
 pub(crate) const PHONE: &str = "127.0.0.1:7001";
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) media: Vec<MediaCommand>,
     pub(crate) records: Vec<CallRecord>,
     pub(crate) events: Vec<Event>,
+    /// Look-ups that nobody has answered.
+    pub(crate) asked: Vec<(QueryId, Host)>,
     /// The INVITE that the agent's phone got.
     pub(crate) rung: String,
 }
@@ -45,6 +47,7 @@ impl World {
             media: Vec::new(),
             records: Vec::new(),
             events: Vec::new(),
+            asked: Vec::new(),
             rung: String::new(),
         };
         let mut out = Vec::new();
@@ -54,7 +57,11 @@ impl World {
     }
 
     pub(crate) fn receive(&mut self, from: &str, text: &str) {
-        let message = parse_datagram(Bytes::copy_from_slice(text.as_bytes()));
+        self.receive_bytes(from, text.as_bytes());
+    }
+
+    pub(crate) fn receive_bytes(&mut self, from: &str, bytes: &[u8]) {
+        let message = parse_datagram(Bytes::copy_from_slice(bytes));
         let source = Source {
             flow: FlowId(1),
             transport: Transport::Udp,
@@ -62,7 +69,7 @@ impl World {
             local: "127.0.0.1:5060".parse().unwrap(),
             tls_names: Arc::new([]),
         };
-        self.input(Input::Sip { source, message });
+        self.input(Input::Sip { source, message, size: bytes.len() });
     }
 
     pub(crate) fn input(&mut self, input: Input) {
@@ -87,8 +94,8 @@ impl World {
                 }
                 Output::CallRecord(record) => self.records.push(*record),
                 Output::Event(event) => self.events.push(event),
-                Output::Resolve { .. }
-                | Output::CloseFlow(_)
+                Output::Resolve { query, host, .. } => self.asked.push((query, host)),
+                Output::CloseFlow(_)
                 | Output::Store(_)
                 | Output::Reply { .. }
                 | Output::Drained => {}
@@ -149,6 +156,30 @@ impl World {
         self.receive(PHONE, &ack);
     }
 
+    /// Answers the only look-up there is: the name and where it leads.
+    pub(crate) fn resolve(&mut self, to: &[&str]) -> String {
+        let (query, host) = self.asked.pop().unwrap();
+        assert!(self.asked.is_empty());
+        let target = |to: &&str| Target {
+            transport: Transport::Udp,
+            addr: to.parse().unwrap(),
+            flow: None,
+            tls_name: None,
+        };
+        self.input(Input::Resolved { query, targets: to.iter().map(target).collect() });
+        host.to_string()
+    }
+
+    /// The phone of an agent, registered, dials `number`: the INVITE that leaves to `gateway`.
+    pub(crate) fn dial(&mut self, call_id: &str, number: &str, gateway: &str) -> Option<String> {
+        self.receive(PHONE, &outgoing(call_id, number, 1, ""));
+        let challenge = self.sent_to(PHONE).pop().unwrap();
+        let proof = answer(&challenge, "INVITE", "1001");
+        self.receive(PHONE, &ack_of(&challenge, call_id, number));
+        self.receive(PHONE, &outgoing(call_id, number, 2, &proof));
+        self.sent_to(gateway).into_iter().find(|text| text.starts_with("INVITE "))
+    }
+
     pub(crate) fn register(&mut self, number: &str, at: &str) {
         let first = register(number, at, 1, "");
         self.receive(at, &first);
@@ -160,6 +191,42 @@ impl World {
         assert!(ok.starts_with("SIP/2.0 200 OK\r\n"), "{ok}");
         assert!(ok.contains("expires="), "{ok}");
     }
+}
+
+/// An INVITE of agent 1001's phone.
+fn outgoing(call_id: &str, number: &str, cseq: u32, extra: &str) -> String {
+    let body = sdp(5000, "");
+    format!(
+        "INVITE sip:{number}@hookflash.test SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {PHONE};branch=z9hG4bK{call_id}{cseq}\r\n\
+         From: <sip:1001@hookflash.test>;tag=phone\r\nTo: <sip:{number}@hookflash.test>\r\n\
+         Call-ID: {call_id}\r\nCSeq: {cseq} INVITE\r\nContact: <sip:1001@{PHONE}>\r\n\
+         Max-Forwards: 70\r\n{extra}Content-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn ack_of(refusal: &str, call_id: &str, number: &str) -> String {
+    let to = refusal.lines().find(|line| line.starts_with("To:")).unwrap();
+    format!(
+        "ACK sip:{number}@hookflash.test SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {PHONE};branch=z9hG4bK{call_id}1\r\n\
+         From: <sip:1001@hookflash.test>;tag=phone\r\n{to}\r\nCall-ID: {call_id}\r\n\
+         CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// A request of whoever was called by `invite`, inside the dialog of its tag `callee`.
+pub(crate) fn of_callee(invite: &Request, method: &str, cseq: u32, headers: &str) -> String {
+    let header = |name| invite.headers.get(name).unwrap();
+    let (from, to, call_id) = (header(Name::To), header(Name::From), header(Name::CallId));
+    format!(
+        "{method} sip:hookflash@127.0.0.1:5060 SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {TRUNK};branch=z9hG4bK{method}{cseq}\r\nFrom: {from};tag=phone\r\n\
+         To: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 70\r\n\
+         {headers}Content-Length: 0\r\n\r\n"
+    )
 }
 
 pub(crate) fn register(number: &str, at: &str, cseq: u32, extra: &str) -> String {

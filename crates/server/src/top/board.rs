@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub(super) struct Board {
     pub(super) interactions: BTreeMap<String, InteractionSnapshot>,
     pub(super) registrations: BTreeMap<String, usize>,
-    pub(super) trunks: BTreeMap<String, bool>,
+    pub(super) trunks: BTreeMap<String, Trunk>,
     /// The last things that happened, the newest last.
     pub(super) recent: Vec<String>,
     seq: Option<u64>,
@@ -37,11 +37,14 @@ struct Data {
     interaction: Option<InteractionSnapshot>,
     interactions: Vec<InteractionSnapshot>,
     registrations: Vec<Phone>,
-    trunks: Vec<Trunk>,
+    trunks: Vec<NamedTrunk>,
     extension: Option<String>,
     contacts: usize,
     name: Option<String>,
     up: bool,
+    #[serde(rename = "gatewaysUp")]
+    gateways_up: usize,
+    gateways: usize,
     reason: Option<String>,
 }
 
@@ -52,9 +55,19 @@ struct Phone {
 }
 
 #[derive(Deserialize)]
-struct Trunk {
+struct NamedTrunk {
     name: String,
-    up: bool,
+    #[serde(flatten)]
+    trunk: Trunk,
+}
+
+/// Whether calls may go to a trunk, and to how many of its gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Trunk {
+    pub(super) up: bool,
+    pub(super) gateways_up: usize,
+    pub(super) gateways: usize,
 }
 
 impl Board {
@@ -78,7 +91,7 @@ impl Board {
             self.interactions = data.interactions.into_iter().map(by_id).collect();
             let phones = data.registrations.into_iter();
             self.registrations = phones.map(|one| (one.extension, one.contacts)).collect();
-            self.trunks = data.trunks.into_iter().map(|one| (one.name, one.up)).collect();
+            self.trunks = data.trunks.into_iter().map(|one| (one.name, one.trunk)).collect();
             return Ok(());
         }
         let about = told.interaction_id.or(data.extension.clone()).or(data.name.clone());
@@ -112,8 +125,9 @@ impl Board {
             ("registration.changed", Some(extension), _) => {
                 self.registrations.insert(extension, data.contacts);
             }
-            ("trunk.up" | "trunk.down", _, Some(name)) => {
-                self.trunks.insert(name, data.up);
+            ("trunk.up" | "trunk.degraded" | "trunk.down", _, Some(name)) => {
+                let Data { up, gateways_up, gateways, .. } = data;
+                self.trunks.insert(name, Trunk { up, gateways_up, gateways });
             }
             _ => {}
         }
@@ -134,9 +148,11 @@ mod tests {
         let held = json!({ "interaction": interaction("call-1", "held") });
         board.take(&event(8, "interaction.held", held)).unwrap();
         assert_eq!(board.interactions["call-1"].state, InteractionState::Held);
-        let down = json!({ "name": "carrier", "up": false, "reason": "503" });
+        let down = json!({
+            "name": "carrier", "up": false, "gatewaysUp": 0, "gateways": 2, "reason": "503"
+        });
         board.take(&event(9, "trunk.down", down)).unwrap();
-        assert!(!board.trunks["carrier"]);
+        assert_eq!(board.trunks["carrier"], Trunk { up: false, gateways_up: 0, gateways: 2 });
         let gone = json!({ "extension": "1001", "contacts": 0 });
         board.take(&event(10, "registration.changed", gone)).unwrap();
         assert!(board.registrations.is_empty());

@@ -37,7 +37,10 @@ pub(super) fn board() -> Board {
     let snapshot = json!({
         "interactions": [interaction("call-1", "connected")],
         "registrations": [{ "extension": "1001", "contacts": 2 }],
-        "trunks": [{ "name": "carrier", "up": true }],
+        "trunks": [
+            { "name": "backup", "up": true, "gatewaysUp": 1, "gateways": 2 },
+            { "name": "carrier", "up": true, "gatewaysUp": 1, "gateways": 1 },
+        ],
     });
     board.take(&event(7, "stream.snapshot", snapshot)).unwrap();
     board

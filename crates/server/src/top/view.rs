@@ -23,7 +23,7 @@ const PHONES_PER_LINE: usize = 8;
 pub(super) fn lines(board: &Board, server: &str, now_ms: u64) -> Vec<Line<'static>> {
     let legs: usize = board.interactions.values().map(legs).sum();
     let phones: usize = board.registrations.values().sum();
-    let up = board.trunks.values().filter(|up| **up).count();
+    let up = board.trunks.values().filter(|trunk| trunk.up).count();
     let counts = format!(
         "  calls {}   legs {legs}   phones {phones}   trunks {up}/{}",
         board.interactions.len(),
@@ -57,8 +57,14 @@ pub(super) fn lines(board: &Board, server: &str, now_ms: u64) -> Vec<Line<'stati
     }
     lines.push(Line::default());
     lines.push(heading("TRUNKS"));
-    for (name, up) in &board.trunks {
-        let word = if *up { "up".green() } else { "down".red().bold() };
+    for (name, trunk) in &board.trunks {
+        let word = match (trunk.up, trunk.gateways_up < trunk.gateways) {
+            (true, false) => "up".green(),
+            (true, true) => {
+                format!("up in part ({}/{})", trunk.gateways_up, trunk.gateways).yellow()
+            }
+            (false, _) => "down".red().bold(),
+        };
         lines.push(Line::from(vec![format!("{name:<22} ").into(), word]));
     }
     if board.trunks.is_empty() {
@@ -188,7 +194,7 @@ mod tests {
         let lines = lines(&board(), "127.0.0.1:8080", now_ms);
         let text: Vec<_> =
             lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect();
-        assert_eq!(text[0], "hookflash 127.0.0.1:8080  calls 1   legs 2   phones 2   trunks 1/1");
+        assert_eq!(text[0], "hookflash 127.0.0.1:8080  calls 1   legs 2   phones 2   trunks 2/2");
         let call: Vec<_> = text[3].split_whitespace().collect();
         assert_eq!(call, ["call-1", "connected", "1:05", "+4930123456", "1001", "on"]);
         let customer =
@@ -197,6 +203,9 @@ mod tests {
         assert!(text[5].contains("agent*") && text[5].contains("opus"), "{}", text[5]);
         assert!(text.iter().any(|line| line == "1001 x2"));
         assert!(text.iter().any(|line| line.starts_with("carrier") && line.ends_with("up")));
+        let in_part =
+            |line: &String| line.starts_with("backup") && line.ends_with("up in part (1/2)");
+        assert!(text.iter().any(in_part));
     }
 
     #[test]

@@ -272,6 +272,7 @@ impl<C: Core> Driver<C> {
             }
             return;
         }
+        let size = bytes.len();
         let message = parse_datagram(Bytes::copy_from_slice(bytes));
         if let Err(error) = &message
             && error.partial.is_none()
@@ -282,7 +283,7 @@ impl<C: Core> Driver<C> {
         }
         let tls_names = self.no_names.clone();
         let source = Source { flow, transport: Transport::Udp, remote, local, tls_names };
-        self.handle(Input::Sip { source, message });
+        self.handle(Input::Sip { source, message, size });
     }
 
     fn send(&mut self, target: Target, bytes: Bytes, transaction: Option<TransactionId>) {

@@ -69,12 +69,12 @@ impl TestCore {
 impl Core for TestCore {
     fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         let seen = match input {
-            Input::Sip { source, message: Ok(Message::Request(request)) } => {
+            Input::Sip { source, message: Ok(Message::Request(request)), .. } => {
                 self.request(now, &source, &request, out);
                 Seen::Request(source)
             }
-            Input::Sip { source, message: Ok(Message::Response(_)) } => Seen::Response(source),
-            Input::Sip { source, message: Err(error) } => {
+            Input::Sip { source, message: Ok(Message::Response(_)), .. } => Seen::Response(source),
+            Input::Sip { source, message: Err(error), .. } => {
                 if let Some(response) = error.response() {
                     let (target, bytes) = (source.reply_target(), response.to_bytes());
                     out.push(Output::Send { target, bytes, transaction: None });

@@ -106,7 +106,7 @@ impl World {
         let message = super::parsed(bytes);
         self.unreadable = message.is_err();
         self.says_ack = bytes.starts_with(b"ACK ");
-        self.handle(Input::Sip { source, message });
+        self.handle(Input::Sip { source, message, size: bytes.len() });
         (self.speaker, self.unreadable) = (None, false);
     }
 

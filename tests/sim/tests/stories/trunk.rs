@@ -221,6 +221,65 @@ fn challenges_inside_the_dialog_are_answered_too() {
     }
 }
 
+/// `carrier` with two gateways, those of `carrier` and of `backup`, and no other trunk.
+fn with_two_gateways(change: impl FnOnce(&mut b2bua::config::Trunk)) -> World {
+    let mut world = World::with(1, Link::GOOD, |config| {
+        let backup = config.trunks.remove(1);
+        let carrier = &mut config.trunks[0];
+        carrier.targets.extend(backup.targets);
+        carrier.networks.extend(backup.networks);
+        config.routes[0].trunks = vec!["carrier".to_owned()];
+        change(carrier);
+    });
+    world.register();
+    world
+}
+
+#[test]
+fn a_dead_gateway_leaves_its_trunk_up_and_costs_no_call_a_second() {
+    let mut world = with_two_gateways(|trunk| trunk.options_interval = Some(seconds(30)));
+    world.peer("carrier").die();
+    world.run_for(seconds(150));
+    world.plan("backup", Answering::after(100).then(1000, Act::Bye));
+    let before = world.now();
+    world.call("1003", Placing::to("0171555"));
+    world.run_for(seconds(10));
+    assert!(world.sent_to("carrier", "INVITE ").is_empty());
+    let (tried, _) = world.lines("backup", true, "INVITE ")[0];
+    assert!((tried - before).as_secs_f32() < 0.5, "{:?}", tried - before);
+    assert_eq!(answers(&world, "1003", "INVITE").last(), Some(&200));
+    // Once both are dead the trunk is down, and the caller waits for nothing.
+    world.peer("backup").die();
+    world.run_for(seconds(150));
+    let tried = world.sent_to("backup", "INVITE ").len();
+    world.call("1003", Placing::to("0171555"));
+    world.run_for(seconds(1));
+    assert_eq!(answers(&world, "1003", "INVITE").last(), Some(&503));
+    assert_eq!(world.sent_to("backup", "INVITE ").len(), tried);
+    // The first to come back has all calls.
+    let now = world.now();
+    world.peer("carrier").revive(now);
+    world.run_for(seconds(60));
+    world.plan("carrier", Answering::after(100).then(1000, Act::Bye));
+    world.call("1003", Placing::to("0171555"));
+    world.run_for(seconds(10));
+    assert_eq!(world.sent_to("carrier", "INVITE ").len(), 1);
+    world.finish();
+}
+
+#[test]
+fn a_registration_moves_on_to_the_gateway_that_takes_it() {
+    let mut world = with_two_gateways(|trunk| trunk.register = Some(seconds(600)));
+    let first = world.sent_to("carrier", "REGISTER ").len();
+    assert!(first > 0 && world.sent_to("backup", "REGISTER ").is_empty());
+    world.peer("carrier").die();
+    // The next renewal is not answered in 32 s.
+    world.run_for(seconds(480 + 40));
+    assert!(world.sent_to("carrier", "REGISTER ").len() > first);
+    assert!(!world.sent_to("backup", "REGISTER ").is_empty());
+    world.finish();
+}
+
 #[test]
 fn a_trunk_that_does_not_answer_options_is_down_until_it_does() {
     let mut world = World::with(1, Link::GOOD, |config| {
