@@ -94,7 +94,10 @@ fn final_status(bytes: &[u8]) -> u16 {
     }
     let answers = world.sent_to(TRUNK);
     assert!(
-        world.sent.iter().all(|(to, _)| *to == PHONE.parse::<std::net::SocketAddr>().unwrap()),
+        world
+            .sent
+            .iter()
+            .all(|(to, _)| *to == PHONE.parse::<std::net::SocketAddr>().expect("an address")),
         "{:?}",
         world.sent
     );

@@ -223,8 +223,13 @@ fn a_recording_is_nothing_but_the_file_of_a_known_call() {
 #[test]
 fn the_metrics_page_counts_calls_legs_phones_trunks_and_what_was_lost() {
     let world = overview();
-    let page = world.get(ADMIN, "/metrics").text();
-    assert!(page.lines().any(|line| line == "hookflash_trunk_gateways_up{trunk=\"carrier\"} 1"));
+    let answer = world.get(ADMIN, "/metrics");
+    assert!(
+        answer
+            .text()
+            .lines()
+            .any(|line| line == "hookflash_trunk_gateways_up{trunk=\"carrier\"} 1")
+    );
     let shown = interaction("call-1", "held", &["1001", "1002"]);
     world.teller.event(event(EventKind::Held, shown));
     world.teller.event(Event::Trunk {

@@ -86,7 +86,13 @@ mod tests {
         let ip = Ipv4Addr::LOCALHOST.into();
         let media = MediaPlace { bind: ip, advertise: ip, ports: PortPair(20_000) };
         let uri = "sip:1001@127.0.0.9".parse().expect("a URI");
-        let way = Way { uri, targets: Vec::new(), route: Vec::new(), keep_to_target: false };
+        let way = Way {
+            uri,
+            targets: Vec::new(),
+            route: Vec::new(),
+            keep_to_target: false,
+            others: Vec::new(),
+        };
         let outgoing = Outgoing {
             call: CallId(1),
             party,

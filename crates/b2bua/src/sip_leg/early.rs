@@ -38,6 +38,18 @@ enum Prack {
     Required,
 }
 
+impl Prack {
+    /// What a caller's INVITE asks for (RFC 3262 §3).
+    fn of(invite: &Request) -> Self {
+        let has = |name| invite.headers.has_token(name, "100rel");
+        match (has(Name::Require), has(Name::Supported)) {
+            (true, _) => Self::Required,
+            (false, true) => Self::Supported,
+            (false, false) => Self::No,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Described {
     /// The INVITE had no offer, and we have made none.
@@ -104,13 +116,7 @@ impl SipLeg {
             }
             None => Described::Offerless,
         };
-        let prack = if request.headers.has_token(Name::Require, "100rel") {
-            Prack::Required
-        } else if request.headers.has_token(Name::Supported, "100rel") {
-            Prack::Supported
-        } else {
-            Prack::No
-        };
+        let prack = Prack::of(&request);
         let reliable = ReliableUas::new(rng);
         let trunk = party.trunk(config);
         // Should its connection break, the next one must lead to the same name.
