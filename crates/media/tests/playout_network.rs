@@ -43,7 +43,8 @@ fn jitter_is_waited_for_and_forgotten_when_it_is_over() {
             assert!(before.concealed_percent < 2.0, "{row}: {before:?}");
             assert!(figures.concealed_percent < 1.0, "{row}");
             // Up to a tick on top, because ticks are what packets wait for.
-            assert!(figures.delay_max_ms <= jitter_ms + 20.0, "{row}");
+            // Up to 1 ms more in the worst phase: what is not worth a splice.
+            assert!(figures.delay_max_ms <= jitter_ms + 22.0, "{row}");
             world.run(5);
             let after = world.run(1);
             assert!(after.delay_max_ms < 20.0 + SLACK_MS, "{row}, after it {after:?}");

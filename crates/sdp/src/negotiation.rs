@@ -334,7 +334,13 @@ impl Negotiation {
     }
 
     fn wanted(&self, codecs: &[Codec]) -> Vec<Codec> {
-        let is_unwanted = |codec: &Codec| self.without_events && codec.is_telephone_event();
+        // A browser that is granted comfort noise sends it instead of all that it takes for no speech,
+        // music and tones among it; it sends all the time without.
+        let is_browser = self.security.is_dtls();
+        let is_unwanted = |codec: &Codec| {
+            self.without_events && codec.is_telephone_event()
+                || is_browser && codec.is_comfort_noise()
+        };
         codecs.iter().filter(|codec| !is_unwanted(codec)).cloned().collect()
     }
 

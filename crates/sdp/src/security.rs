@@ -283,7 +283,7 @@ impl Security {
         }
     }
 
-    const fn is_dtls(&self) -> bool {
+    pub(crate) const fn is_dtls(&self) -> bool {
         matches!(self.policy, Policy::Dtls { .. })
     }
 

@@ -63,30 +63,36 @@ fn through((payload, rate): (Payload, u32), amplitude: f64, hertz: f64) -> (f64,
     (db(tone / amplitude), db(rest(pcm, hertz, listener.sample_rate) / tone))
 }
 
+/// As ITU-T O.132 measures: no part of 8 kHz, so that the steps of G.711 fall anywhere.
+const HERTZ: f64 = 1020.0;
+
 #[test]
 fn one_talker_at_a_time_is_heard_by_all_as_well_as_both_codecs_allow() {
-    let own = EIGHT.map(|leg| through(leg, quiet(), 1000.0));
+    let own = EIGHT.map(|leg| through(leg, quiet(), HERTZ));
     let mut room = Room::new(&EIGHT);
     room.conference(&[0, 1, 2, 3, 4, 5, 6, 7]);
     for talker in 0..8 {
         for (n, leg) in room.legs.iter_mut().enumerate() {
-            (leg.amplitude, leg.hertz) = (if n == talker { quiet() } else { 0.0 }, 1000.0);
+            (leg.amplitude, leg.hertz) = (if n == talker { quiet() } else { 0.0 }, HERTZ);
         }
         let heard = room.listen();
         for (listener, pcm) in heard.iter().enumerate() {
             let rate = room.legs[listener].listening_rate();
-            let tone = level(pcm, 1000.0, rate);
-            let (gain, rest) = (db(tone / quiet()), db(rest(pcm, 1000.0, rate) / tone));
+            let tone = level(pcm, HERTZ, rate);
+            let (gain, rest) = (db(tone / quiet()), db(rest(pcm, HERTZ, rate) / tone));
             let what = format!("{talker} to {listener}: {gain:.2}, {rest:.1} dB; {own:.1?}");
             if listener == talker {
                 assert!(gain < -60.0, "own voice, {what}");
                 continue;
             }
-            // The noise of both codecs, which is of one kind where both are G.711 and then adds up to
-            // more than its power, and what the resampler adds.
+            // The noise of both codecs, and what the resampler adds; Opus and G.722 make another
+            // noise of what has been coded before.
             let power = |db: f64| 10f64.powf(db / 10.0);
             let both = power(own[talker].1) + power(own[listener].1) + power(-60.0);
-            assert!(rest < 10.0 * both.log10() + 3.0, "{what}");
+            let is_plain = |n: usize| !matches!(EIGHT[n].0.codec, Codec::Opus | Codec::G722);
+            let is_exact = is_plain(talker) && is_plain(listener);
+            let most = if is_exact { 10.0 * both.log10() + 3.0 } else { -20.0 };
+            assert!(rest < most, "{what}");
             let gains = own[talker].0 + own[listener].0;
             assert!((gain - gains).abs() < 0.3, "{what}");
         }
