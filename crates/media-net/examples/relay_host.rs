@@ -3,8 +3,9 @@
 //! `relay_host CALLS FIRST_PORT FIRST_PEER_PORT WORKERS [MODE]`: stream n is bound to `FIRST_PORT + 2n`
 //! on 127.0.0.1 and its peer to `FIRST_PEER_PORT + n`; streams 2k and 2k+1 hear each other. Says
 //! `ready`, runs until its input ends, then prints the sum of its figures. MODE is `relay`; `record`: each
-//! call is recorded as WAV below the directory for temporary files; `transcode`: stream 2k+1 has G.722,
-//! all others PCMU; `denoise`: noise is removed from all.
+//! call is recorded as WAV below the directory for temporary files; `transcode`, `transcode-pcma`,
+//! `transcode-opus`: stream 2k+1 has G.722, PCMA or Opus, all others PCMU; `denoise`: noise is removed from
+//! all; `srtp`: all are protected by keys as SDES brings them, `srtp-one`: streams 2k+1 are.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use media::command::{
 };
 use media::denoise::DenoiseSettings;
 use media::record::{Container, PausePolicy, RecordCommand, RecordFormat, RecordingId, Side};
+use media::srtp::{Keying, MasterKey, Profile};
 use media_net::recording::RecordingConfig;
 use media_net::{MediaNet, MediaNetConfig};
 
@@ -97,19 +99,26 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16, mode: &str) -> Result<()
         timestamp: 0,
     })?;
     let peer = SocketAddr::new(LOCALHOST, peer);
-    let pcmu = Payload { codec: Codec::Pcmu, key: 0, send: 0, receive: 0, clock_rate: 8000 };
-    let g722 = Payload { codec: Codec::G722, key: 1, send: 9, receive: 9, clock_rate: 8000 };
+    let is_second = n % 2 == 1;
+    let (codec, number, clock_rate) = match mode {
+        "transcode" if is_second => (Codec::G722, 9, 8000),
+        "transcode-pcma" if is_second => (Codec::Pcma, 8, 8000),
+        "transcode-opus" if is_second => (Codec::Opus, 111, 48_000),
+        _ => (Codec::Pcmu, 0, 8000),
+    };
+    let payload = Payload { codec, key: number, send: number, receive: number, clock_rate };
+    let is_protected = mode == "srtp" || mode == "srtp-one" && is_second;
     let settings = DenoiseSettings::default();
     let config = StreamConfig {
         remote: Some(Remote { rtp: peer, rtcp: peer, rtcp_mux: true }),
         signalling_source: Some(LOCALHOST),
-        payloads: vec![if mode == "transcode" && n % 2 == 1 { g722 } else { pcmu }],
+        payloads: vec![payload],
         send: true,
         receive: true,
         ptime_ms: 20,
         rtp_timeout: None,
         symmetric: true,
-        srtp: None,
+        srtp: is_protected.then(|| keying(n)).flatten(),
         path: None,
         noise_removal: (mode == "denoise").then_some(NoiseRemoval { enabled: true, settings }),
         voip_metrics: false,
@@ -117,6 +126,13 @@ fn open(media: &MediaNet, n: u16, port: u16, peer: u16, mode: &str) -> Result<()
         opus: media::codec::OpusFormat::default(),
     };
     media.send(MediaCommand::Configure { stream, config: Box::new(config) })
+}
+
+/// The keys of a stream.
+fn keying(n: u16) -> Option<Keying> {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let key = |seed: u16| MasterKey::new(profile, &vec![seed as u8; profile.key_and_salt_len()]);
+    Some(Keying { profile, send: key(2 * n)?, receive: key(2 * n + 1)? })
 }
 
 fn sum_up(events: &Receiver<MediaEvent>, streams: u16) -> Result<(), Box<dyn std::error::Error>> {

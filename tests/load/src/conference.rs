@@ -193,7 +193,8 @@ impl Phones {
     }
 }
 
-fn codec(name: &str) -> io::Result<(Codec, u8, u32)> {
+/// A codec by its name here: its payload type and its clock.
+pub(crate) fn codec(name: &str) -> io::Result<(Codec, u8, u32)> {
     match name {
         "pcmu" => Ok((Codec::Pcmu, 0, 8000)),
         "pcma" => Ok((Codec::Pcma, 8, 8000)),
@@ -204,7 +205,7 @@ fn codec(name: &str) -> io::Result<(Codec, u8, u32)> {
 }
 
 /// A second of a tone, packet by packet.
-fn say(codec: Codec, clock: u32, hertz: f64) -> io::Result<Vec<Vec<u8>>> {
+pub(crate) fn say(codec: Codec, clock: u32, hertz: f64) -> io::Result<Vec<Vec<u8>>> {
     let format = Format::new(codec, clock).map_err(io::Error::other)?;
     let mut encoder = Encoder::new(&format, OpusSettings::default()).map_err(io::Error::other)?;
     let len = format.samples_of_ms(20);

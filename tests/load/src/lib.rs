@@ -5,6 +5,7 @@ pub mod conference;
 pub mod control;
 pub mod denoise;
 pub mod loss;
+pub mod machine;
 pub mod mutations;
 pub mod rival;
 pub mod rtp;

@@ -8,15 +8,23 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use media::srtp::{Keying, MasterKey, OVERHEAD_MAX, Profile, Srtp};
+
+use crate::conference;
 
 /// Bytes of a G.711 packet of 20 ms.
 const PACKET_LEN: usize = 172;
+const HEADER_LEN: usize = 12;
 pub(crate) const PACKET_NANOS: u64 = 20_000_000;
 /// Where a packet carries the time at which it was sent: in its payload, which is passed on.
 const STAMP: Range<usize> = 12..20;
 /// Where strays come from.
 const STRANGER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 0, 66), 0);
+/// Longest packet, with its protection.
+const PACKET_MAX: usize = 1500 + OVERHEAD_MAX;
 /// Packets in flight are waited for this long.
 const LINGER: Duration = Duration::from_millis(200);
 
@@ -27,8 +35,44 @@ pub struct Load {
     rounds: u64,
     /// When each was sent, where what arrives does not carry its time: by phone and round.
     stamps: Option<Vec<AtomicU64>>,
-    /// What the first and the second phone of each call talk in.
-    payload_types: [u8; 2],
+    /// What the first and the second phone of each call say, again and again.
+    says: [Says; 2],
+    /// Protection of what each phone sends, and of what it receives, where it has any.
+    protection: [Mutex<Vec<Option<Srtp>>>; 2],
+}
+
+/// What a phone says.
+#[derive(Clone)]
+struct Says {
+    payload_type: u8,
+    /// Units of the clock in a packet.
+    units: u32,
+    payloads: Vec<Vec<u8>>,
+}
+
+impl Says {
+    /// G.711, all samples alike.
+    fn silence() -> Self {
+        Self { payload_type: 0, units: 160, payloads: vec![vec![0xff; PACKET_LEN - HEADER_LEN]] }
+    }
+
+    /// Any bytes are a loud noise in G.711 and G.722; in Opus it is a tone.
+    fn of(name: &str) -> io::Result<Self> {
+        let (codec, payload_type, clock) = conference::codec(name)?;
+        let noise = (1u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
+        let payloads = match name {
+            "opus" => conference::say(codec, clock, 440.0)?,
+            _ => vec![noise.take(PACKET_LEN - HEADER_LEN).collect()],
+        };
+        Ok(Self { payload_type, units: clock / 50, payloads })
+    }
+}
+
+/// The keys of stream `n` of `relay_host`, as its phone has them.
+fn keying(n: usize) -> Option<Keying> {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let key = |seed: usize| MasterKey::new(profile, &vec![seed as u8; profile.key_and_salt_len()]);
+    Some(Keying { profile, send: key(2 * n + 1)?, receive: key(2 * n)? })
 }
 
 /// Packets that one phone sends at most, where their times are kept.
@@ -84,15 +128,31 @@ impl Load {
                 Ok(phone)
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { phones, rounds: 0, stamps: None, payload_types: [0; 2] })
+        let protection = [(); 2].map(|()| Mutex::default());
+        let says = [(); 2].map(|()| Says::silence());
+        Ok(Self { phones, rounds: 0, stamps: None, says, protection })
     }
 
     /// For a server that does not pass payloads on as they are: the time of a packet is found by its
-    /// sequence number. Stream n of the server begins with number n, and loses nothing.
-    pub fn by_sequence(&mut self, payload_types: [u8; 2]) {
-        self.payload_types = payload_types;
+    /// sequence number. Stream n of the server begins with number n, and loses nothing. `codecs` are
+    /// those of the first and the second phone of each call.
+    ///
+    /// # Errors
+    /// When a codec is unknown.
+    pub fn by_sequence(&mut self, codecs: [&str; 2]) -> io::Result<()> {
+        let [first, second] = codecs.map(Says::of);
+        self.says = [first?, second?];
         let all = self.phones.len() * ROUNDS_MAX;
         self.stamps = Some((0..all).map(|_| AtomicU64::new(0)).collect());
+        Ok(())
+    }
+
+    /// Protects what the first, and what the second phone of each call sends and receives
+    /// (`AES_CM_128_HMAC_SHA1_80`).
+    pub fn protect(&mut self, sides: [bool; 2]) {
+        let context = |n: usize| keying(n).filter(|_| sides[n % 2]).map(Srtp::new);
+        self.protection =
+            [(); 2].map(|()| Mutex::new((0..self.phones.len()).map(context).collect()));
     }
 
     /// Talks for some seconds, while a stranger sends `strays` packets a second to all ports.
@@ -121,21 +181,21 @@ impl Load {
     fn talk(&self, rounds: Range<u64>) -> u64 {
         let step = PACKET_NANOS / self.phones.len() as u64;
         let start = clock(libc::CLOCK_MONOTONIC) + 1_000_000 - rounds.start * PACKET_NANOS;
-        let mut packet = [0xffu8; PACKET_LEN];
-        if self.stamps.is_some() {
-            // Not silence: any bytes are a loud noise.
-            let noise = (1u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
-            packet.iter_mut().zip(noise).for_each(|(byte, noise)| *byte = noise);
-        }
+        let mut protection = self.protection[0].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = [0; PACKET_MAX];
         let mut sent = 0;
         for round in rounds {
             for (n, phone) in (0u64..).zip(&self.phones) {
                 sleep_until(start + round * PACKET_NANOS + n * step);
+                let says = &self.says[n as usize % 2];
+                let payload = &says.payloads[round as usize % says.payloads.len()];
+                let packet = &mut buffer[..HEADER_LEN + payload.len()];
+                packet[HEADER_LEN..].copy_from_slice(payload);
                 packet[0] = 0x80;
                 packet[2..4].copy_from_slice(&(round as u16).to_be_bytes());
-                packet[4..8].copy_from_slice(&(round as u32 * 160).to_be_bytes());
+                packet[4..8].copy_from_slice(&(round as u32 * says.units).to_be_bytes());
                 packet[8..12].copy_from_slice(&n.to_be_bytes()[4..]);
-                packet[1] = self.payload_types[n as usize % 2];
+                packet[1] = says.payload_type;
                 let now = clock(libc::CLOCK_REALTIME);
                 match &self.stamps {
                     Some(stamps) => {
@@ -144,7 +204,11 @@ impl Load {
                     }
                     None => packet[STAMP].copy_from_slice(&now.to_be_bytes()),
                 }
-                sent += u64::from(phone.send(&packet).is_ok());
+                let mut len = packet.len();
+                if let Some(Some(srtp)) = protection.get_mut(n as usize) {
+                    len = srtp.protect_rtp(&mut buffer, len).unwrap_or(0);
+                }
+                sent += u64::from(phone.send(&buffer[..len]).is_ok());
             }
         }
         sent
@@ -187,6 +251,7 @@ impl Load {
             .iter()
             .map(|phone| libc::pollfd { fd: phone.as_raw_fd(), events: libc::POLLIN, revents: 0 })
             .collect();
+        let mut protection = self.protection[1].lock().unwrap_or_else(PoisonError::into_inner);
         let mut delays = Vec::new();
         while !done.load(Ordering::Relaxed) {
             // The kernel notes the times: it is enough to look now and then.
@@ -195,7 +260,9 @@ impl Load {
             unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) };
             for (n, (phone, poll)) in self.phones.iter().zip(&mut polls).enumerate() {
                 if poll.revents != 0 {
-                    while let Some(delay) = receive(phone, n, self.stamps.as_deref()) {
+                    let srtp = protection.get_mut(n).and_then(Option::as_mut);
+                    let mut ear = Ear { n, stamps: self.stamps.as_deref(), srtp };
+                    while let Some(delay) = ear.receive(phone) {
                         delays.extend(delay);
                     }
                 }
@@ -203,21 +270,6 @@ impl Load {
         }
         Ok(delays)
     }
-}
-
-/// User and system time of a process so far, seconds.
-///
-/// # Errors
-/// When there is no such process.
-pub fn cpu_seconds(pid: u32) -> io::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything; the fields behind it are numbered from 3.
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
-    // SAFETY: no memory is passed.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    Ok(ticks as f64 / per_second as f64)
 }
 
 /// Resident memory of a process, kilobytes.
@@ -241,26 +293,47 @@ pub(crate) fn realtime() -> u64 {
     clock(libc::CLOCK_REALTIME)
 }
 
-/// One packet: `Some(None)` when it is not one of ours (a report).
-fn receive(phone: &UdpSocket, n: usize, stamps: Option<&[AtomicU64]>) -> Option<Option<u32>> {
-    let mut buffer = [0u8; 1500];
-    let (len, arrived) = receive_at(phone, &mut buffer)?;
-    if len != PACKET_LEN || buffer[STAMP] == [0xaa; 8] {
-        return Some(None);
+/// What phone `n` makes of what comes.
+struct Ear<'a> {
+    n: usize,
+    stamps: Option<&'a [AtomicU64]>,
+    srtp: Option<&'a mut Srtp>,
+}
+
+impl Ear<'_> {
+    /// One packet's delay: `Some(None)` when it is not one of ours (a report).
+    fn receive(&mut self, phone: &UdpSocket) -> Option<Option<u32>> {
+        let mut buffer = [0u8; PACKET_MAX];
+        let (len, arrived) = receive_at(phone, &mut buffer)?;
+        // RFC 5761 §4.
+        if len < HEADER_LEN || (192..=223).contains(&buffer[1]) {
+            return Some(None);
+        }
+        let len = match &mut self.srtp {
+            Some(srtp) => srtp.unprotect_rtp(&mut buffer[..len]).unwrap_or(0),
+            None => len,
+        };
+        Some(
+            self.sent(&buffer[..len])
+                .and_then(|sent| u32::try_from(arrived.saturating_sub(sent)).ok()),
+        )
     }
-    let sent = match stamps {
-        Some(stamps) => {
-            let sequence = usize::from(u16::from_be_bytes([buffer[2], buffer[3]]));
-            let round = sequence.wrapping_sub(n) % ROUNDS_MAX;
-            stamps.get((n ^ 1) * ROUNDS_MAX + round)?.load(Ordering::Relaxed)
+
+    /// When a packet was sent to the server.
+    fn sent(&self, packet: &[u8]) -> Option<u64> {
+        if packet.len() <= HEADER_LEN {
+            return None;
         }
-        None => {
-            let mut stamp = [0; 8];
-            stamp.copy_from_slice(&buffer[STAMP]);
-            u64::from_be_bytes(stamp)
-        }
-    };
-    Some(u32::try_from(arrived.saturating_sub(sent)).ok())
+        let Some(stamps) = self.stamps else {
+            let stamp = <[u8; 8]>::try_from(packet.get(STAMP)?).ok()?;
+            let is_ours = packet.len() == PACKET_LEN && stamp != [0xaa; 8];
+            return is_ours.then_some(u64::from_be_bytes(stamp));
+        };
+        let sequence = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+        let round = sequence.wrapping_sub(self.n) % ROUNDS_MAX;
+        let sent = stamps.get((self.n ^ 1) * ROUNDS_MAX + round)?;
+        Some(sent.load(Ordering::Relaxed))
+    }
 }
 
 /// One packet of any kind: its length, and the kernel's time of arrival.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::machine::cpu_seconds;
 use crate::sip::text::ping;
 
 /// Variable of the environment with the words of a command that runs the server, such as
@@ -143,13 +144,7 @@ impl Server {
     /// # Errors
     /// When the process is gone.
     pub fn cpu(&self) -> io::Result<f64> {
-        let mut nanos = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let path = thread?.path().join("schedstat");
-            let Ok(text) = fs::read_to_string(path) else { continue };
-            nanos += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-        Ok(nanos as f64 / 1e9)
+        cpu_seconds(self.child.id())
     }
 
     /// Its resident memory in kB.

@@ -8,7 +8,7 @@ use interop::client::{Client, Dialog};
 use interop::strays::{STRAY_MARK, Strayed, Strays};
 use interop::{CUSTOMER, PHONE, Server, Setup, Talk};
 
-use crate::rtp::cpu_seconds;
+use crate::machine::cpu_seconds;
 
 /// Where strangers are.
 const STRANGER: [u8; 4] = [127, 0, 0, 66];

@@ -4,7 +4,10 @@
 //! [--workers 1] [--host PATH]` starts `mix_host` of media-net in a process of its own for each
 //! number of conferences and prints one table row each. With `--parties 2 --codec pcmu+pcma` it
 //! measures calls that are transcoded. With one talker, the delay of its voice to all others is
-//! taken from before the sending system call to the kernel's time of arrival.
+//! taken from before the sending system call to the kernel's time of arrival. Beside the latest tick
+//! of all there is what the machine itself was late by in the same time: the lateness of threads that
+//! only wait for a 20 ms timer, one on each processor and above all others, and what the hypervisor
+//! took away. `--conferences 9 --codec opus --talkers 8 --seconds 60` loads a worker to some 80 %.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +15,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use load::conference::{Outcome, Phones, Shape};
-use load::rtp::{cpu_seconds, resident_kb};
+use load::machine::{Watch, cpu_seconds};
+use load::rtp::resident_kb;
 
 /// Below the ephemeral ports, and away from `rtp-load`.
 const FIRST_PORT: u16 = 24_000;
@@ -23,9 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "| conferences × parties | codec | talkers | CPU per participant, % of a core | delay p50, ms | p99 | lost packets | resident, MB | latest tick |"
+        "| conferences × parties | codec | talkers | CPU per participant, % of a core | delay p50, ms | p99 | lost packets | resident, MB | load of the worker | latest tick | bare timer: latest, p99.9, p99 | stolen |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|")?;
     for &conferences in &options.conferences {
         let shape = Shape { conferences, ..options.shape.clone() };
         writeln!(out, "{}", measure(&options, shape)?)?;
@@ -82,19 +86,22 @@ fn measure(options: &Options, shape: Shape) -> Result<String, Box<dyn Error>> {
     let mut phones = Phones::new(shape.clone(), FIRST_PORT, FIRST_PEER)?;
     phones.run(3)?; // latches settle, caches warm up
     let before = cpu_seconds(host.0.id())?;
+    let watch = Watch::start()?;
     let outcome = phones.run(options.seconds)?;
+    let machine = watch.stop()?;
     let cpu = cpu_seconds(host.0.id())? - before;
     let resident = resident_kb(host.0.id())? as f64 / 1024.0;
     let told = host.stop()?;
     let latest = told.rsplit(',').next().unwrap_or_default().trim().to_owned();
-    let percent = cpu / f64::from(options.seconds) / f64::from(participants) * 100.0;
+    let load = cpu / f64::from(options.seconds) / f64::from(options.workers) * 100.0;
+    let percent = load * f64::from(options.workers) / f64::from(participants);
     let Outcome { packets: (sent, received), .. } = outcome;
     let delay = |share| match outcome.delay_ms(share) {
         Some(delay) if shape.talkers <= 1 => format!("{delay:.2}"),
         Some(_) | None => "–".to_owned(),
     };
     Ok(format!(
-        "| {} × {} | {} | {} | {percent:.4} | {} | {} | {} | {resident:.1} | {} |",
+        "| {} × {} | {} | {} | {percent:.4} | {} | {} | {} | {resident:.1} | {load:.0} % | {} | {:.2}, {:.2}, {:.2} ms | {} ms |",
         shape.conferences,
         shape.parties,
         options.codec,
@@ -103,6 +110,10 @@ fn measure(options: &Options, shape: Shape) -> Result<String, Box<dyn Error>> {
         delay(99.0),
         sent.saturating_sub(received),
         latest.trim_start_matches("latest tick "),
+        machine.latest_ms,
+        machine.p999_ms,
+        machine.p99_ms,
+        machine.stolen_ms,
     ))
 }
 

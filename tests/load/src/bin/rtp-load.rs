@@ -6,15 +6,16 @@
 //! packets in both directions of every call, evenly spread, and prints one table row each. Delay is
 //! taken from before the sending system call to the kernel's time of arrival at the other phone. What
 //! the host does with the packets is its `--mode`: see there; an algorithm's own delay inside the sound
-//! is not seen. With `--mode rtpengine`, Debian's rtpengine relays instead, in user space.
+//! is not seen, and phones that are to be protected protect and open their packets. With `--mode rtpengine`, Debian's rtpengine relays instead, in user space.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use load::machine::cpu_seconds;
 use load::rival::Rtpengine;
-use load::rtp::{Load, Outcome, cpu_seconds, resident_kb};
+use load::rtp::{Load, Outcome, resident_kb};
 
 /// Below the ephemeral ports, and away from what servers usually take.
 const FIRST_PORT: u16 = 23_000;
@@ -84,8 +85,13 @@ fn measure(options: &Options, calls: u16) -> Result<String, Box<dyn Error>> {
     let mut load = Load::new(calls, FIRST_PORT, FIRST_PEER)?;
     match &*options.mode {
         "relay" | "record" => {}
-        "transcode" => load.by_sequence([0, 9]),
-        _ => load.by_sequence([0, 0]),
+        "srtp" => load.protect([true; 2]),
+        "srtp-one" => load.protect([false, true]),
+        "denoise" => load.by_sequence(["pcmu"; 2])?,
+        "transcode" => load.by_sequence(["pcmu", "g722"])?,
+        "transcode-pcma" => load.by_sequence(["pcmu", "pcma"])?,
+        "transcode-opus" => load.by_sequence(["pcmu", "opus"])?,
+        mode => return Err(format!("unknown mode {mode}").into()),
     }
     load.run(2, 0)?; // latches settle, caches warm up
     let before = cpu_seconds(host.0.id())?;
