@@ -23,6 +23,8 @@ const DOUBT: f32 = 0.05;
 /// Share of the last frame's speech in what is assumed of this one's. More of it is smoother
 /// and late at the beginning of words.
 const SPEECH_KEPT: f32 = 0.7;
+/// The same where a word begins.
+const SPEECH_KEPT_AT_ONSET: f32 = 0.4;
 /// The same for what the network hears, which is not heard by anybody else.
 const SPEECH_KEPT_BEFORE: f32 = 0.9;
 /// Least noise of a line: far below one step of any codec.
@@ -54,26 +56,38 @@ impl Estimator {
         self.noise.iter().sum()
     }
 
-    /// The gains of the lines of a frame to come, for the network to hear speech in.
+    /// What of the power of the lines of a frame to come the network is to hear: half of the gains,
+    /// in decibels, or three quarters of them where a word may begin.
     #[inline(always)]
-    pub(super) fn before(&self, machine: impl Machine, powers: &[f32], gains: &mut [f32]) {
+    pub(super) fn before(
+        &self,
+        machine: impl Machine,
+        powers: &[f32],
+        may_begin: bool,
+        gains: &mut [f32],
+    ) {
         let known = self.noise.iter().zip(&self.speech);
         for ((power, gained), (noise, speech)) in powers.iter().zip(&mut *gains).zip(known) {
             let noise = noise.max(LEAST);
-            *gained = gain(machine, *power, noise, *speech, SPEECH_KEPT_BEFORE).sqrt();
+            let square = gain(machine, *power, noise, *speech, SPEECH_KEPT_BEFORE);
+            let root = square.sqrt();
+            *gained = if may_begin { root * root.sqrt() } else { root };
         }
         gains[self.noise.len()..].fill(1.0);
     }
 
-    /// The gains of the lines of this frame; `voice` is what the network lets of them through.
+    /// The gains of the lines of this frame; `voice` is what the network lets of them through,
+    /// `begins` whether a word begins in it.
     #[inline(always)]
     pub(super) fn after(
         &mut self,
         machine: impl Machine,
         powers: &[f32],
         voice: &[f32],
+        begins: bool,
         gains: &mut [f32],
     ) {
+        let kept = if begins { SPEECH_KEPT_AT_ONSET } else { SPEECH_KEPT };
         if self.frames < FIRST {
             self.begin(powers);
         }
@@ -82,7 +96,7 @@ impl Estimator {
         let lines = powers.iter().zip(voice).zip(gains);
         for (((power, voice), gained), (noise, speech)) in lines.zip(known) {
             track(machine, *power, *voice, noise);
-            let square = gain(machine, *power, *noise, *speech, SPEECH_KEPT);
+            let square = gain(machine, *power, *noise, *speech, kept);
             *speech = square * power;
             *gained = square.sqrt();
         }
@@ -139,13 +153,13 @@ mod tests {
     /// The gain of a line that the network lets through by `voice`.
     fn run(estimator: &mut Estimator, power: f32, voice: f32) -> f32 {
         let mut gains = [0.0];
-        estimator.after(Any, &[power], &[voice], &mut gains);
+        estimator.after(Any, &[power], &[voice], false, &mut gains);
         gains[0]
     }
 
     fn run_before(estimator: &Estimator, power: f32) -> f32 {
         let mut gains = [0.0];
-        estimator.before(Any, &[power], &mut gains);
+        estimator.before(Any, &[power], true, &mut gains);
         gains[0]
     }
 
@@ -154,7 +168,7 @@ mod tests {
         let mut estimator = Estimator::new(1);
         let noise: Vec<f32> = (0..200).map(|_| run(&mut estimator, 100.0, 0.1)).collect();
         assert!((noise[199] - FLOOR).abs() < 0.05, "{}", noise[199]);
-        assert!((run_before(&estimator, 100.0) - FLOOR).abs() < 0.05);
+        assert!((run_before(&estimator, 100.0) - FLOOR.powf(1.5)).abs() < 0.03);
         assert!(run_before(&estimator, 1e5) > 0.9, "the network hears speech at once");
         let speech: Vec<f32> = (0..10).map(|_| run(&mut estimator, 1e5, 0.9)).collect();
         assert!(speech[0] > 0.9 && speech[9] > 0.99, "{speech:?}");

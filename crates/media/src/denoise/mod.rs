@@ -15,6 +15,7 @@ mod framing;
 mod input;
 mod lead;
 mod network;
+mod onset;
 #[cfg(test)]
 mod oracle_tests;
 mod pitch;

@@ -3,11 +3,11 @@
 //! ```text
 //! pcm ─▶ high pass ─▶ history ─┬─▶ newest spectrum ──┬─▶ estimator ─▶ features ─▶ network
 //!                              │   a period before ──┘                     gains of bands
-//!                              └─▶ spectrum 5 ms ago ─▶ comb ─▶ estimator ─────┤
+//!                              └─▶ spectrum 7 ms ago ─▶ comb ─▶ estimator ─────┤
 //!                                                     gains of lines ─▶ × ◀────┘
 //!                                                               pcm ◀─ overlap
 //! ```
-//! The network is RNNoise's; the estimator is the light suppressor around it. What is heard is 5 ms
+//! The network is RNNoise's; the estimator is the light suppressor around it. What is heard is 7 ms
 //! behind what the network hears: it answers late to the beginning of a word.
 
 use realfft::num_complex::Complex32;
@@ -16,17 +16,19 @@ use super::estimator::Estimator;
 use super::features::{Cepstra, Measured};
 use super::input::{Copy, HighPass};
 use super::network;
+use super::onset::Onset;
 use super::pitch::{PERIOD_MAX, Pitch};
 use super::spectrum::{LINES_MAX, NETWORK_HZ, Room, Spectrum, WINDOW_MAX};
 use super::tones::{Lines, Signal, Tones};
 use super::vector::{self, Machine, Work};
 use super::voice::{comb, compare, powers};
 
-/// How far the network hears ahead of what is heard, in samples of its rate: 5 ms. 7 ms gave nothing
-/// more.
-const AHEAD: usize = NETWORK_HZ / 200;
-/// The network's gains are taken to this power: with less noise before it, it takes less out.
+/// How far the network hears ahead of what is heard, in samples of its rate: 7 ms.
+const AHEAD: usize = 7 * NETWORK_HZ / 1000;
+/// The network's gains are taken to this power: with less noise before it, it takes less out. Where
+/// a word begins they are too small.
 const EMPHASIS: f32 = 1.2;
+const EMPHASIS_AT_ONSET: f32 = 0.7;
 /// Probability of a voice, of the network, below which all goes down, and by how much at most: what
 /// is left in pauses is neither steady nor in one band.
 const VOICE: f32 = 0.2;
@@ -58,6 +60,7 @@ enum Around {
         estimator: Estimator,
         /// How probably somebody speaks, lately.
         voice: f32,
+        onset: Onset,
     },
     /// Nothing but what RNNoise has itself: a gain falls to at most 0.6 of itself from frame to
     /// frame.
@@ -71,7 +74,8 @@ impl Suppressor {
         let spectrum = Spectrum::of(rate_hz)?;
         let longest = lag(PERIOD_MAX, spectrum.factor);
         let ahead = AHEAD / spectrum.factor;
-        let around = Around::Chain { estimator: Estimator::new(spectrum.lines()), voice: 0.0 };
+        let estimator = Estimator::new(spectrum.lines());
+        let around = Around::Chain { estimator, voice: 0.0, onset: Onset::new() };
         Some(Self {
             spectrum,
             high_pass: HighPass::new(spectrum.factor),
@@ -184,10 +188,11 @@ impl Suppressor {
         lines: &[f32; LINES],
         now: &[Complex32; LINES],
     ) -> Option<(network::Heard, usize)> {
-        // Half of the estimator's gains, in decibels: all of them, and the network takes out less.
         let mut shares = [1.0; LINES];
         match &self.around {
-            Around::Chain { estimator, .. } => estimator.before(machine, lines, &mut shares),
+            Around::Chain { estimator, onset, .. } => {
+                estimator.before(machine, lines, onset.is_near(), &mut shares);
+            }
             #[cfg(test)]
             Around::Plain { .. } => {}
         }
@@ -224,14 +229,16 @@ impl Suppressor {
         let measured = Measured { energy: &energy, alike: &alike, period };
         comb(spectrum, &heard.gains, &measured, &energy_before, now, &before);
         match &mut self.around {
-            Around::Chain { estimator, voice } => {
+            Around::Chain { estimator, voice, onset } => {
+                let begins = onset.hear(heard.voice);
+                let emphasis = if begins { EMPHASIS_AT_ONSET } else { EMPHASIS };
                 *voice = heard.voice.max(VOICE_KEPT * *voice);
                 let all = (*voice / VOICE).clamp(PAUSE, 1.0);
                 let mut gains = [0.0; LINES];
-                spectrum.spread(&heard.gains.map(|gain| gain.powf(EMPHASIS)), &mut gains);
+                spectrum.spread(&heard.gains.map(|gain| gain.powf(emphasis)), &mut gains);
                 powers(now, &mut lines);
                 let mut estimated = [0.0; LINES];
-                estimator.after(machine, &lines, &gains, &mut estimated);
+                estimator.after(machine, &lines, &gains, begins, &mut estimated);
                 for ((now, gain), estimated) in now.iter_mut().zip(&gains).zip(&estimated) {
                     *now *= all * gain * estimated;
                 }
