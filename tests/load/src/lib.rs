@@ -1,6 +1,7 @@
 //! Load generators of our own, and what they share.
 
 pub mod attacks;
+pub mod bare;
 pub mod conference;
 pub mod control;
 pub mod denoise;

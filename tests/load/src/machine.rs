@@ -127,3 +127,22 @@ fn stolen_ms() -> io::Result<u64> {
         .map(|jiffies| jiffies * JIFFY_MS)
         .ok_or_else(|| io::Error::other("no steal in /proc/stat"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_of_a_process_is_told_with_its_threads_that_have_ended() {
+        let own = std::process::id();
+        let before = cpu_seconds(own).expect("this process");
+        std::thread::spawn(|| {
+            let mut x = 1_u64;
+            (0..20_000_000).for_each(|n| x = std::hint::black_box(x.wrapping_mul(n | 1)));
+        })
+        .join()
+        .expect("a thread");
+        assert!(cpu_seconds(own).expect("this process") > before + 0.001);
+        assert!(cpu_seconds(u32::MAX / 2).is_err());
+    }
+}

@@ -6,7 +6,8 @@
 //! them, as the tables of tests/load/README.md) · `load run` (a short run of calls) ·
 //! `load mutations [SEED [DATAGRAMS [STREAMED]]]` · `load strays [PER_SECOND]` ·
 //! `load connections [ADDRESSES [EACH]]` · `load guesses` · `load api` · `load heard [ROUNDS]` (from
-//! a verb to its audio) · `load cycles [CALLS [CLIENTS [ROUNDS]]]` (calls through hold, consult, merge).
+//! a verb to its audio) · `load cycles [CALLS [CLIENTS [ROUNDS]]]` (calls through hold, consult, merge) ·
+//! `load bare` (what a datagram costs here, whoever takes it).
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use load::attacks::{connections, guesses, strays};
+use load::bare;
 use load::control::{cycles, latency};
 use load::mutations::{self, Cases};
 use load::server::{Limits, Plan, Server};
@@ -37,6 +39,8 @@ fn main() -> Outcome {
             table_of_calls();
             measure_calls(200, 5, 1000)
         }
+        Some("bare") => bare_datagrams(),
+        Some(bare::HOST) => bare::host(),
         Some("steps") => steps(),
         Some("sipp") => by_sipp(),
         Some("limits") => limits(),
@@ -57,6 +61,7 @@ fn main() -> Outcome {
             stream: number(3, 100_000).into(),
         }),
         Some("bench") => {
+            bare_datagrams()?;
             steps()?;
             by_sipp()?;
             limits()?;
@@ -69,14 +74,16 @@ fn main() -> Outcome {
             cycle(1000, 16, 3)?;
             endurance(200_000)
         }
-        _ => Err("load calls|run|steps|sipp|limits|registers|memory|endurance|start|flood|mutations|strays|\
+        _ => Err("load bare|calls|run|steps|sipp|limits|registers|memory|endurance|start|flood|mutations|strays|\
                  connections|guesses|api|heard|cycles|bench"
             .into()),
     }
 }
 
-/// How long a server that has just started is left alone.
+/// How long a server that has just started is left alone at least, and how often it is looked at then
+/// until it rests, at most.
 const SETTLES_IN: Duration = Duration::from_secs(3);
+const LOOKS_MAX: usize = 120;
 
 fn server(extensions: u32) -> Result<Server, Box<dyn Error>> {
     started(plan(extensions)?)
@@ -86,6 +93,13 @@ fn started(plan: Plan) -> Result<Server, Box<dyn Error>> {
     let server = Server::start(plan)?;
     // It encodes its sounds in the background after the first answer: that is no cost of a call.
     std::thread::sleep(SETTLES_IN);
+    for _ in 0..LOOKS_MAX {
+        let before = server.cpu()?;
+        std::thread::sleep(Duration::from_millis(500));
+        if server.cpu()? - before < 0.005 {
+            break;
+        }
+    }
     Ok(server)
 }
 
@@ -105,6 +119,20 @@ fn plan(extensions: u32) -> Result<Plan, Box<dyn Error>> {
         api: None,
         entry_points: 1,
     })
+}
+
+/// The machine itself, to read the rest by.
+fn bare_datagrams() -> Outcome {
+    println!("\n## A datagram in and out, and nothing else\n");
+    println!("| per second | sent | returned | CPU each |\n|---|---|---|---|");
+    for per_second in [500, 1_000, 4_000, 10_000, 20_000, 40_000] {
+        let outcome = bare::run(per_second, 5)?;
+        println!(
+            "| {per_second} | {} | {} | {:.1} µs |",
+            outcome.sent, outcome.returned, outcome.cpu_us
+        );
+    }
+    Ok(())
 }
 
 fn table_of_calls() {
