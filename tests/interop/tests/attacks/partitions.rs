@@ -95,10 +95,15 @@ struct Up {
 }
 
 impl Up {
+    /// Whoever was away for as long as a BYE is repeated (RFC 3261 §17.1.2.2: 32 s) is told once he
+    /// says something himself.
     fn hears_of_the_end(&self) {
-        let client = &self.talk.customer;
-        let bye = client.receive_request("BYE");
-        client.send(&client.reply(&bye, "200 OK", &[], ""));
+        let Talk { customer, of_customer, .. } = &self.talk;
+        if let Some(bye) = customer.receive_within(PATIENCE) {
+            assert_eq!(bye.method(), "BYE", "{bye}");
+            customer.send(&customer.reply(&bye, "200 OK", &[], ""));
+        }
+        assert_eq!(customer.ask(&customer.within(of_customer, "BYE", 90, "")).status(), 481);
     }
 }
 
