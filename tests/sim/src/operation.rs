@@ -34,6 +34,8 @@ pub enum Operation {
     Dial(u64),
     /// The peer of a stream presses a key.
     Press(StreamId, char),
+    /// Every peer changes its calls at the same moment, each as drawn from this seed.
+    ChangeAll(u64),
     /// Every call still up is hung up by its caller.
     HangUpAll,
     /// Phones renew their registrations no more.
@@ -83,6 +85,15 @@ impl Operation {
             list.push((at(rng), Self::AudioLost));
         }
         list
+    }
+
+    /// Moments at which everybody changes, so that changes meet (RFC 3261 §14).
+    pub(crate) fn collisions(rng: &mut Rng) -> Vec<(Duration, Self)> {
+        let one = |rng: &mut Rng| {
+            let ms = rng.below(PLAY.as_millis() as u64);
+            (Duration::from_secs(5) + Duration::from_millis(ms), Self::ChangeAll(rng.next_u64()))
+        };
+        (0..rng.below(6)).map(|_| one(rng)).collect()
     }
 
     /// Verbs by the API all the while.

@@ -112,6 +112,8 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
         operations.extend(Operation::verbs(&mut rng));
         operations.extend(Operation::codes(&mut rng));
     }
+    // By chances of their own: what the other worlds were is not changed by them.
+    operations.extend(Operation::collisions(&mut Rng::from_u64(seed ^ 0x61a4e)));
     for (after, operation) in operations {
         world.schedule(after, operation);
     }

@@ -290,6 +290,13 @@ impl World {
                     self.net.arrive(now, Packet::Media(event));
                 }
             }
+            Operation::ChangeAll(seed) => {
+                let mut rng = Rng::from_u64(seed);
+                for who in 0..self.agents.len() {
+                    self.agents[who].change_all(now, &mut rng);
+                    self.collect(who);
+                }
+            }
             Operation::HangUpAll => {
                 for who in 0..self.agents.len() {
                     self.agents[who].hang_up(now);

@@ -22,7 +22,7 @@ pub(crate) use self::dialog::{Dialog, State};
 use self::register::Registration;
 use self::server::Server;
 use crate::digest::Hash;
-use crate::script::{Act, Answering, Placing};
+use crate::script::{Act, Answering, Codecs, Hold, Placing, pick};
 use crate::text::Msg;
 
 /// RFC 3261 §17.1.1.1.
@@ -191,6 +191,23 @@ impl Agent {
         let ids: Vec<_> = up.map(|(&id, _)| id).collect();
         for id in ids {
             self.again(now, id, Act::Bye, Duration::ZERO);
+        }
+    }
+
+    /// Changes all that is up, at once: another codec, or hold.
+    pub(crate) fn change_all(&mut self, now: Time, rng: &mut Rng) {
+        let up = self.dialogs.iter().filter(|(_, dialog)| dialog.is_settled());
+        let ids: Vec<_> = up.map(|(&id, _)| id).collect();
+        for id in ids {
+            let acts = [
+                Act::Codecs(Codecs::ALaw),
+                Act::Codecs(Codecs::MuLaw),
+                Act::Codecs(Codecs::Both),
+                Act::Hold(Hold::SendOnly),
+                Act::Resume,
+            ];
+            let act = *pick(rng, &acts);
+            self.again(now, id, act, Duration::ZERO);
         }
     }
 
