@@ -36,7 +36,7 @@ pub(super) struct Queued {
     /// The collisions it has met so far.
     glare: Glare,
     /// Whether the wait after a 491 is not over yet.
-    waits: bool,
+    pub(super) waits: bool,
 }
 
 impl Up {
@@ -80,7 +80,7 @@ impl SipLeg {
     pub(super) fn send_queued(&mut self, cx: &mut Cx<'_>) {
         let State::Up(up) = &mut self.state else { return };
         if up.is_quiet()
-            && let Some(Queued { codecs, glare, .. }) = up.queued.take_if(|queued| !queued.waits)
+            && let Some(Queued { codecs, glare, .. }) = up.queued.take()
             && !self.begin(What::Codecs(codecs), glare, cx)
         {
             self.report(cx, Report::OfferFailed);

@@ -140,9 +140,11 @@ impl Up {
         }
     }
 
-    /// Whether we may begin an exchange of our own.
+    /// Whether we may begin an exchange of our own: no other is in flight, and no wait after a
+    /// collision goes on, which whatever begins now would cut off.
     pub(super) fn is_quiet(&self) -> bool {
-        self.unacked.is_none() && self.pending.is_none() && self.change.is_none()
+        let waits = self.queued.as_ref().is_some_and(|queued| queued.waits);
+        self.unacked.is_none() && self.pending.is_none() && self.change.is_none() && !waits
     }
 }
 

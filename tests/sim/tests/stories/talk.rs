@@ -257,3 +257,21 @@ fn our_own_offer_is_made_again_after_it_collided() {
     assert_eq!(world.heard_by("1001"), "Music");
     world.finish();
 }
+
+#[test]
+fn an_offer_that_waits_after_a_collision_is_made_although_the_session_is_due_meanwhile() {
+    let mut world = world_without_transcoding();
+    world.plan("1001", Answering::after(1000).then(45_990, Act::Codecs(Codecs::MuLaw)));
+    // As above, 10 ms before we are to refresh the caller's session.
+    let session = Some((90, Some(Refresher::Uas)));
+    let placing = Placing { session, ..Placing::to("1001") };
+    let placing = placing.then(1000, Act::Codecs(Codecs::ALaw));
+    world.call("1003", placing.then(45_980, Act::Hold(Hold::SendOnly)));
+    world.run_for(seconds(60));
+    assert_eq!(world.got_from("1003", "SIP/2.0 491").len(), 1);
+    assert!(answers(&world, "1003", "INVITE").contains(&491));
+    assert_eq!(answers(&world, "1001", "INVITE"), [100, 200]);
+    world.run_for(seconds(300));
+    assert!(world.has_call("1001") && world.has_call("1003")); // the refreshes go on
+    world.finish();
+}
