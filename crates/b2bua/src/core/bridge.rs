@@ -161,8 +161,9 @@ impl Core {
 
     /// The partner refused what a leg asked of it through us.
     pub(super) fn offer_failed(&mut self, now: Time, leg: LegId, out: &mut Vec<Output>) {
+        let Some(call) = self.legs.get(&leg).map(SipLeg::call) else { return };
+        self.touch(call);
         let Some(this) = self.legs.get(&leg) else { return };
-        let call = this.call();
         let partner = self.calls.get(&call).and_then(|state| state.call.partner(leg));
         let Some(partner) = partner.and_then(|partner| self.legs.get(&partner)) else { return };
         let other = partner.id();
@@ -176,6 +177,22 @@ impl Core {
         };
         if drifted {
             self.lose_leg(now, leg.max(other), Cause::INCOMPATIBLE, out);
+        }
+    }
+
+    /// Answers offers that wait for a partner who is not asked because of them any more: it has
+    /// turned to somebody else meanwhile (consult, transfer, merge), or has gone.
+    pub(super) fn answer_the_forgotten(&mut self, now: Time, call: CallId, out: &mut Vec<Output>) {
+        let Some(state) = self.calls.get(&call) else { return };
+        let is_asked = |leg| {
+            let partner = state.call.partner(leg).and_then(|partner| self.legs.get(&partner));
+            partner.is_some_and(SipLeg::is_reoffering)
+        };
+        let waits = |leg: &LegId| self.legs.get(leg).is_some_and(SipLeg::is_waiting_for_answer);
+        let waiting = state.call.legs().iter().map(|leg| leg.leg).filter(waits);
+        let forgotten: Vec<_> = waiting.filter(|leg| !is_asked(*leg)).collect();
+        for leg in forgotten {
+            self.offered(now, leg, false, out);
         }
     }
 

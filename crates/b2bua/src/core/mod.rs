@@ -370,6 +370,7 @@ impl Core {
             } else if let Some((leg, report)) = self.reports.pop_front() {
                 self.report(now, leg, report, out);
             } else if let Some(call) = self.touched.pop() {
+                self.answer_the_forgotten(now, call, out);
                 self.follow_plan(now, call, out);
             } else {
                 break;

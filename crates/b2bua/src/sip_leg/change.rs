@@ -76,6 +76,14 @@ impl SipLeg {
         self.begin(What::Codecs(codecs), Glare::default(), cx)
     }
 
+    /// Whether it offers codecs, or is about to: [`Report::Agreed`] or [`Report::OfferFailed`]
+    /// follows, or its end.
+    pub(crate) fn is_reoffering(&self) -> bool {
+        let State::Up(up) = &self.state else { return false };
+        let offers = |change: &Change| matches!(change.what, What::Codecs(_));
+        up.queued.is_some() || up.change.as_ref().is_some_and(offers)
+    }
+
     /// Makes the change that had to wait.
     pub(super) fn send_queued(&mut self, cx: &mut Cx<'_>) {
         let State::Up(up) = &mut self.state else { return };

@@ -6,9 +6,9 @@ use b2bua::api::{
     ParticipantState, Reply, To,
 };
 use call::control::Refusal;
-use sim::{Answering, Link, Placing, World};
+use sim::{Answering, Codecs, Link, Placing, Refresher, World};
 
-use crate::{answers, header, seconds, world};
+use crate::{answers, header, seconds, world, world_without_transcoding};
 
 fn agent(extension: &str) -> To {
     To { to: extension.to_owned(), destination_type: DestinationType::Agent }
@@ -447,4 +447,30 @@ fn b7_who_has_left_a_call_may_make_another() {
         assert!(world.has_call("1001") && world.has_call("1004"));
         world.finish();
     }
+}
+
+/// 1001 and 1003 talk in one codec, 1001 offers another, and 1003 is asked for it but says nothing.
+fn asked_for_another_codec() -> World {
+    let mut world = world_without_transcoding();
+    let session = Some((90, Refresher::Uac));
+    let answering = Answering { session, ..Answering::after(1000) };
+    world.plan("1001", answering.then(5000, sim::Act::Codecs(Codecs::MuLaw)));
+    world.call("1003", Placing { codecs: Codecs::ALaw, ..Placing::to("1001") });
+    world.peer("1003").hesitates = true;
+    world.run_for(seconds(10));
+    assert_eq!(world.sent_to("1003", "INVITE ").len(), 1);
+    assert_eq!(answers(&world, "1001", "INVITE"), [100]);
+    world
+}
+
+#[test]
+fn h3_an_offer_is_answered_although_whoever_was_asked_consults_meanwhile() {
+    let mut world = asked_for_another_codec();
+    world.plan("1002", Answering::after(1000));
+    assert!(matches!(world.act("1003", consult("1002")), Ok(Reply::Pending(_))));
+    world.run_for(seconds(40));
+    assert_eq!(answers(&world, "1001", "INVITE"), [100, 488]);
+    world.run_for(seconds(300));
+    assert!(world.has_call("1001"), "its session is refreshed, for nothing is open in it");
+    world.finish();
 }
