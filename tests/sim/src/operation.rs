@@ -7,7 +7,7 @@ use media::command::StreamId;
 
 use crate::attacker::{ATTACKS, Attack, FORBIDDEN};
 use crate::net::Link;
-use crate::script::{Placing, pick};
+use crate::script::{Codecs, Placing, pick};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,9 @@ pub enum Operation {
     Dial(u64),
     /// The peer of a stream presses a key.
     Press(StreamId, char),
-    /// Every peer changes its calls at the same moment, each as drawn from this seed.
-    ChangeAll(u64),
+    /// Every peer changes its calls at the same moment: most to these codecs, the others hold or
+    /// resume, as drawn from this seed.
+    ChangeAll(Codecs, u64),
     /// Every call still up is hung up by its caller.
     HangUpAll,
     /// Phones renew their registrations no more.
@@ -87,13 +88,20 @@ impl Operation {
         list
     }
 
-    /// Moments at which everybody changes, so that changes meet (RFC 3261 §14).
+    /// Moments at which everybody changes, so that changes meet (RFC 3261 §14): to one codec, and
+    /// when all have that alone to another. An offer of what the other side has is answered on the
+    /// spot; now, where nothing is transcoded, the other side has to be asked while it asks us.
     pub(crate) fn collisions(rng: &mut Rng) -> Vec<(Duration, Self)> {
-        let one = |rng: &mut Rng| {
-            let ms = rng.below(PLAY.as_millis() as u64);
-            (Duration::from_secs(5) + Duration::from_millis(ms), Self::ChangeAll(rng.next_u64()))
-        };
-        (0..rng.below(6)).map(|_| one(rng)).collect()
+        let mut list = Vec::new();
+        for _ in 0..rng.below(5) {
+            let mut at =
+                Duration::from_secs(5) + Duration::from_millis(rng.below(PLAY.as_millis() as u64));
+            for codecs in [Codecs::ALaw, Codecs::MuLaw] {
+                list.push((at, Self::ChangeAll(codecs, rng.next_u64())));
+                at += Duration::from_secs(6);
+            }
+        }
+        list
     }
 
     /// Verbs by the API all the while.

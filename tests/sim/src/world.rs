@@ -290,10 +290,10 @@ impl World {
                     self.net.arrive(now, Packet::Media(event));
                 }
             }
-            Operation::ChangeAll(seed) => {
+            Operation::ChangeAll(codecs, seed) => {
                 let mut rng = Rng::from_u64(seed);
                 for who in 0..self.agents.len() {
-                    self.agents[who].change_all(now, &mut rng);
+                    self.agents[who].change_all(now, codecs, &mut rng);
                     self.collect(who);
                 }
             }

@@ -194,19 +194,13 @@ impl Agent {
         }
     }
 
-    /// Changes all that is up, at once: another codec, or hold.
-    pub(crate) fn change_all(&mut self, now: Time, rng: &mut Rng) {
+    /// Changes all that is up, at once: to these codecs, or hold.
+    pub(crate) fn change_all(&mut self, now: Time, codecs: Codecs, rng: &mut Rng) {
         let up = self.dialogs.iter().filter(|(_, dialog)| dialog.is_settled());
         let ids: Vec<_> = up.map(|(&id, _)| id).collect();
         for id in ids {
-            let acts = [
-                Act::Codecs(Codecs::ALaw),
-                Act::Codecs(Codecs::MuLaw),
-                Act::Codecs(Codecs::Both),
-                Act::Hold(Hold::SendOnly),
-                Act::Resume,
-            ];
-            let act = *pick(rng, &acts);
+            let codecs = Act::Codecs(codecs);
+            let act = *pick(rng, &[codecs, codecs, codecs, Act::Hold(Hold::SendOnly), Act::Resume]);
             self.again(now, id, act, Duration::ZERO);
         }
     }
