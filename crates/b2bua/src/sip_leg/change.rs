@@ -253,6 +253,8 @@ impl SipLeg {
                 let State::Up(up) = &mut self.state else { return };
                 match up.change.take() {
                     Some(Change { what: What::Codecs(codecs), glare, .. }) => {
+                        // What was wished for meanwhile is newer.
+                        let codecs = up.queued.take().map_or(codecs, |newer| newer.codecs);
                         up.queued = Some(Queued { codecs, glare, waits: true });
                     }
                     Some(Change { what: What::Refresh, .. }) | None => {
