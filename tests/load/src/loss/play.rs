@@ -98,7 +98,8 @@ fn playout(said: &[i16], lost: &[bool]) -> Vec<i16> {
         heard.extend(out);
     }
     heard.extend([0; LATE_MAX]);
-    in_time(said, &heard[count * PACKET..])
+    // What does not fill a packet is not sent.
+    in_time(&said[..count * PACKET], &heard[count * PACKET..])
 }
 
 /// `heard` without its delay, which changes where a pitch period is taken out or put in: found
@@ -124,4 +125,19 @@ fn in_time(said: &[i16], heard: &[i16]) -> Vec<i16> {
         out.extend_from_slice(&heard[start + late..end + late]);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fill_a_packet_is_not_heard_by_any_of_them() {
+        let said: Vec<i16> = (0..50 * PACKET + 41).map(|n| ((n * n) % 9001) as i16).collect();
+        let lost = vec![false; 51];
+        for method in Method::ALL {
+            let heard = method.hear(&said, &lost);
+            assert!(heard.len().abs_diff(50 * PACKET) <= DELAY, "{method:?}: {}", heard.len());
+        }
+    }
 }
