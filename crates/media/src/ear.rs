@@ -414,8 +414,9 @@ impl Ear {
             self.denoiser = Denoiser::new(self.made_for.rate, self.made_for.noise?);
             if let Some(new) = &mut self.denoiser {
                 new.set_enabled(self.removes_noise);
-                if self.leads_in {
-                    new.lead_in();
+                match self.leads_in {
+                    true => new.lead_in(),
+                    false => new.begin_softly(),
                 }
             }
         }

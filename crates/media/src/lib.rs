@@ -33,6 +33,7 @@ pub mod sound;
 mod speech;
 pub mod srtp;
 pub mod stream;
+mod tail;
 pub mod tone;
 pub mod worker;
 pub mod xr;

@@ -11,7 +11,7 @@ use crate::command::{Codec, Payload};
 use crate::ear::{Gap, Heard};
 use crate::plc::Plc;
 use crate::resampler::Resampler;
-use crate::sound::{die_away, fade_in, fade_len};
+use crate::sound::{Ending, die_away, fade_in};
 
 /// Longest payload made, bytes: with its headers it fits one Ethernet frame.
 pub(crate) const PAYLOAD_MAX: usize = 1400;
@@ -34,8 +34,9 @@ pub(crate) struct Mouth {
     filled: usize,
     /// The two frames before, for what would have come next.
     past: Box<[i16]>,
-    /// Whether what comes next rises from nothing.
+    /// Whether what comes next rises from nothing, and what dies away meanwhile.
     is_soft: bool,
+    ending: Option<Box<Ending>>,
     /// Of the next packet.
     extended: u64,
     /// Of the first sample in `pcm`.
@@ -86,6 +87,7 @@ impl Mouth {
             filled: 0,
             past: vec![0; 2 * frame_of(&format)].into(),
             is_soft: false,
+            ending: None,
             extended: 0,
             timestamp: 0,
             marker: true,
@@ -150,27 +152,23 @@ impl Mouth {
         plc: &mut Plc,
         out: &mut [u8],
     ) -> Option<usize> {
-        self.heard_run.take()?;
-        let mut history = [0; 4 * TICK_MAX];
-        let history = &mut history[..self.past.len() + self.filled];
-        let (past, rest) = history.split_at_mut(self.past.len());
-        past.copy_from_slice(&self.past);
-        rest.copy_from_slice(&self.pcm[..self.filled]);
-        // What waits for the rest of its packet comes first.
-        let mut end = [0; TICK_MAX];
-        let end = &mut end[..fade_len(self.rate())];
-        let waiting = self.filled.min(end.len());
-        end[..waiting].copy_from_slice(&self.pcm[..waiting]);
-        plc.reset();
-        plc.conceal(history, &mut end[waiting..]);
-        die_away(end, pcm, self.rate());
+        let ending = self.end(plc)?;
+        die_away(ending.end(), pcm, self.rate());
         let frame = frame_of(&self.format);
         (pcm.len() == frame).then(|| self.encoder.encode(pcm, out).ok())?
     }
 
-    /// What is said next rises from nothing.
-    pub(crate) fn begin_softly(&mut self) {
+    /// The same, to be joined elsewhere; `None` when nothing was said.
+    pub(crate) fn end(&mut self, plc: &mut Plc) -> Option<Ending> {
+        self.heard_run.take()?;
+        // What waits for the rest of its packet comes first.
+        Some(Ending::new(&self.past, &self.pcm[..self.filled], self.rate(), plc))
+    }
+
+    /// What is said next rises from nothing, while something else dies away.
+    pub(crate) fn begin_softly(&mut self, ending: Option<Box<Ending>>) {
         self.is_soft = true;
+        self.ending = ending;
     }
 
     /// Says what an ear has heard; `send` gets each packet that is full.
@@ -245,17 +243,33 @@ impl Mouth {
                     now.len()
                 }
             };
-            if std::mem::take(&mut self.is_soft) {
-                fade_in(&mut room[..made], self.format.sample_rate);
-            }
             self.filled += made;
             self.flush(send);
+        }
+    }
+
+    /// The first frame after something else: it rises from nothing while that dies away.
+    fn join(&mut self, frame: usize) {
+        let rate = self.format.sample_rate;
+        let pcm = &mut self.pcm[..frame];
+        fade_in(pcm, rate);
+        let Some(ending) = self.ending.take() else { return };
+        let ending = ending.at(rate);
+        let (mut lead, mut scratch) = ([0; TICK_MAX], [0; PAYLOAD_MAX]);
+        let codec = self.payload.codec;
+        let lead = &mut lead[..frame];
+        // An encoder that refuses has no part in it.
+        if let Ok(end) = ending.go_on_in(&mut self.encoder, codec, lead, &mut scratch) {
+            die_away(end, pcm, rate);
         }
     }
 
     fn flush(&mut self, send: &mut impl FnMut(Spoken, &[u8])) {
         let frame = frame_of(&self.format);
         while self.filled >= frame {
+            if std::mem::take(&mut self.is_soft) {
+                self.join(frame);
+            }
             let mut payload = [0; PAYLOAD_MAX];
             let len = self.encoder.encode(&self.pcm[..frame], &mut payload).unwrap_or(0);
             self.past.copy_within(frame.., 0);
@@ -390,7 +404,7 @@ mod tests {
         assert!(end[72..].iter().all(|sample| sample.abs() < 400), "{end:?}");
         assert_eq!(end[80..], [0; 80]);
         // What is said later begins from nothing, when asked to.
-        mouth.begin_softly();
+        mouth.begin_softly(None);
         let mut first = None;
         mouth.say(&Heard { gap: Gap::None, ..heard }, &[8000; 160], &mut |spoken, payload| {
             first = Some((spoken, i16::from_be_bytes([payload[0], payload[1]])));

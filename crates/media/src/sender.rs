@@ -145,6 +145,16 @@ impl Sender {
         self.feed = None;
     }
 
+    /// Whether what was sent last came of this source, as it is.
+    pub fn follows(&self, source: usize) -> bool {
+        self.feed.is_some_and(|feed| feed.origin.source == source)
+    }
+
+    /// How long ago the last packet was sent; `None` when there was none.
+    pub fn since_latest(&self, now: Time) -> Option<Duration> {
+        Some(now - self.latest?.at)
+    }
+
     /// A packet of our own need not be sent: its time passes all the same, and the next one begins a
     /// talk spurt.
     pub fn pause(&mut self, units: u32) {

@@ -21,8 +21,9 @@ use crate::rtcp;
 use crate::rtcp_latch::{RtcpLatch, Standing};
 use crate::rtp::{self, DATAGRAM_MAX};
 use crate::sender::Sender;
-use crate::sound::Playlist;
+use crate::sound::{Ending, Playlist};
 use crate::srtp::{OVERHEAD_MAX, Srtp};
+use crate::tail::Tail;
 use crate::worker::{Channel, Early, Joining, Kept, Played, Quiet, Sink, Slot, Source, Watch};
 
 /// Highest clock rate believed, hertz.
@@ -64,8 +65,12 @@ pub(crate) struct Stream {
     pub(crate) announcements: Option<Box<Playlist>>,
     /// What we played to it in the last tick.
     pub(crate) played: Option<Played>,
-    /// What it hears next rises from nothing, where it is made of samples.
+    /// What it hears next rises from nothing.
     pub(crate) goes_on_softly: bool,
+    /// How what it heard until now would have gone on: it is not gone on with.
+    pub(crate) ending: Option<Box<Ending>>,
+    /// What the peer said last, while others hear it.
+    pub(crate) tail: Option<Box<Tail>>,
     /// Protection of what is sent and received.
     pub(crate) srtp: Option<Box<Srtp>>,
     /// The way to the peer, where it needs finding or makes the keys.
@@ -187,6 +192,8 @@ impl Stream {
             announcements: None,
             played: None,
             goes_on_softly: false,
+            ending: None,
+            tail: None,
             srtp: None,
             path: None,
             early: None,

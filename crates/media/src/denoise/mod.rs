@@ -59,6 +59,8 @@ pub struct Denoiser {
     stream: Stream,
     /// Where the original is heard, or was until lately.
     lead: Option<Lead>,
+    /// What leads in is not the original but silence.
+    rises: bool,
 }
 
 /// Everything behind the framing.
@@ -94,29 +96,39 @@ impl Denoiser {
             steady: false,
             warm: WARM_FRAMES,
         };
-        Some(Self { framing: Framing::new(frame), stream, lead: None })
+        Some(Self { framing: Framing::new(frame), stream, lead: None, rises: false })
     }
 
     /// Cleans `pcm` in place. Any length does; lengths of whole 10 ms add no delay of their own.
     pub fn process(&mut self, pcm: &mut [i16]) {
-        let Self { framing, stream, lead } = self;
+        let Self { framing, stream, lead, rises } = self;
         let Some(way) = lead else { return framing.run(pcm, |frame| stream.run(frame, false)) };
         for pcm in pcm.chunks_mut(FRAME_MAX) {
             let mut original = [0; FRAME_MAX];
             let original = &mut original[..pcm.len()];
-            original.copy_from_slice(pcm);
+            if !*rises {
+                original.copy_from_slice(pcm);
+            }
             framing.run(pcm, |frame| stream.run(frame, false));
             way.run(original, pcm);
         }
         if way.goes_in() && way.is_over() {
-            *lead = None;
+            (*lead, *rises) = (None, false);
         }
+    }
+
+    /// What comes out first is late, and may begin among something else: it rises from silence. What
+    /// goes in is left as it is, because the noise is learnt from it.
+    pub fn begin_softly(&mut self) {
+        self.lead = Some(Lead::into_delayed(self.delay_samples(), self.stream.fade_len()));
+        self.rises = true;
     }
 
     /// Who hears this has heard the original until now, which was not late: it goes on until what
     /// is late has begun, and gives way to it by a cross-fade of 20 ms (N3).
     pub fn lead_in(&mut self) {
         let anew = Lead::into_delayed(self.delay_samples(), self.stream.fade_len());
+        self.rises = false;
         let way = self.lead.take().filter(|way| !way.goes_in()).map(Lead::back);
         if way.is_none() {
             // A suppressor that has heard nothing yet takes speech away, too: as where it is switched on.
@@ -128,7 +140,8 @@ impl Denoiser {
     /// Who hears this is to hear the original: what comes next leads there in 20 ms (N3).
     pub fn lead_out(&mut self) {
         let anew = Lead::out_of_delayed(self.stream.fade_len());
-        let way = self.lead.take().filter(Lead::goes_in).map(Lead::back);
+        let rises = std::mem::take(&mut self.rises);
+        let way = self.lead.take().filter(|way| way.goes_in() && !rises).map(Lead::back);
         self.lead = Some(way.unwrap_or(anew));
     }
 
@@ -145,6 +158,10 @@ impl Denoiser {
     /// As [`Self::process`], for samples known to hold no speech, as comfort noise: they are only
     /// delayed and lowered to the floor (N4).
     pub fn process_silence(&mut self, pcm: &mut [i16]) {
+        if std::mem::take(&mut self.rises) {
+            // What follows is no beginning.
+            self.lead = None;
+        }
         let Self { framing, stream, .. } = self;
         framing.run(pcm, |frame| stream.run(frame, true));
     }

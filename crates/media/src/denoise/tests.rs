@@ -264,3 +264,20 @@ proptest! {
         prop_assert!(quiet[800..].iter().all(|x| *x == 0));
     }
 }
+
+#[test]
+fn a_beginning_rises_from_silence_and_then_it_is_as_if_nothing_had_been() {
+    for rate in RATES_HZ {
+        let input = noise(6, 9000, rate as usize);
+        let plain = in_slices(&mut denoiser(rate), &input, rate as usize / 50);
+        let mut soft = denoiser(rate);
+        soft.begin_softly();
+        let delay = soft.delay_samples();
+        let risen = delay + rate as usize / 50;
+        let output = in_slices(&mut soft, &input, rate as usize / 50);
+        assert!(output[..delay + 2].iter().all(|x| x.abs() < 20), "{rate} Hz");
+        let is_less = |(soft, plain): (&i16, &i16)| soft.abs() <= plain.abs();
+        assert!(output.iter().zip(&plain).skip(delay).all(is_less), "{rate} Hz");
+        assert_eq!(output[risen..], plain[risen..], "{rate} Hz");
+    }
+}

@@ -2,16 +2,18 @@
 //! codec, shared by all who hear them.
 
 mod demo;
+mod ending;
 mod fade;
 mod library;
 mod playlist;
 mod seam;
 
 pub use demo::{chime, melody};
-pub(crate) use fade::{die_away, fade_in, fade_len};
+pub(crate) use ending::Ending;
+pub(crate) use fade::{die_away, fade_in};
 pub use library::{SoundId, Sounds};
 pub use playlist::{ANNOUNCEMENTS_MAX, Frame, Playlist};
-pub(crate) use seam::{Place, Seam, Seams};
+pub(crate) use seam::{Former, Place, Seam, Seams};
 
 use crate::codec::{Encoder, Format, OpusFormat, OpusSettings};
 use crate::command::{Codec, Payload};
@@ -25,7 +27,7 @@ pub const FRAME_BYTES_MAX: usize = 320;
 const FRAMES_PER_SECOND: usize = 50;
 
 const NARROW_RATE: u32 = 8000;
-const WIDE_RATE: u32 = 16_000;
+pub(crate) const WIDE_RATE: u32 = 16_000;
 const FULL_RATE: u32 = 48_000;
 
 /// Frames before the loop by which an encoder is tuned to what comes before its beginning.

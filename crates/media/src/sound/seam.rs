@@ -1,9 +1,11 @@
-//! The packets at which one sound gives way to another. All others are encoded ahead and shared;
-//! these are made for one listener, from the end of what it heard and the beginning of what it
-//! hears.
+//! The packets at which one sound gives way to another. All others are encoded ahead and shared, or
+//! relayed; these are made for one listener, from the end of what it heard and the beginning of what
+//! it hears.
 
 use super::fade::{die_away, fade_in, fade_out};
-use super::{FORMATS, FRAME_BYTES_MAX, FRAMES_PER_SECOND, FULL_RATE, OPUS, Sound, WIDE_RATE};
+use super::{
+    Ending, FORMATS, FRAME_BYTES_MAX, FRAMES_PER_SECOND, FULL_RATE, OPUS, Sound, WIDE_RATE,
+};
 use crate::codec::{Encoder, Format, OpusFormat, frames_remembered};
 use crate::command::Codec;
 
@@ -17,11 +19,20 @@ pub(crate) struct Place<'a> {
     pub(crate) index: usize,
 }
 
+/// What was heard until a seam: it dies away.
+#[derive(Clone, Copy)]
+pub(crate) enum Former<'a> {
+    /// A sound of ours, and what would have come next of it.
+    Sound(Place<'a>),
+    /// What somebody said.
+    Said(&'a Ending),
+}
+
 /// What is on both sides of a seam; without either it is silence.
 #[derive(Clone, Copy)]
 pub(crate) struct Seam<'a> {
-    /// What would have come next of the sound before: it dies away.
-    pub(crate) from: Option<Place<'a>>,
+    /// What was heard before.
+    pub(crate) from: Option<Former<'a>>,
     /// What is heard instead.
     pub(crate) to: Option<Place<'a>>,
     /// Whether `to` was not heard before.
@@ -57,13 +68,30 @@ impl Seams {
         seam: &Seam<'_>,
         out: &mut [u8; FRAME_BYTES_MAX],
     ) -> Option<usize> {
-        let rates = [seam.from, seam.to].into_iter().flatten().map(|it| it.sound.rate_of(codec));
+        let (sound, said) = match seam.from {
+            Some(Former::Sound(place)) => (Some(place), None),
+            Some(Former::Said(ending)) => (None, Some(ending)),
+            None => (None, None),
+        };
+        let rates = [sound, seam.to].into_iter().flatten().map(|it| it.sound.rate_of(codec));
         // What only one of them has above the lower rate nobody misses for 20 ms.
-        let rate = rates.min()??;
+        let rate = match rates.min() {
+            Some(rate) => rate?,
+            None => said.and(lowest_rate(codec))?,
+        };
         let (.., encoder) =
             self.encoders.iter_mut().find(|(own, of, _)| (*own, *of) == (codec, rate))?;
         encoder.reset();
-        let known = seam.from.or(seam.to.filter(|_| !seam.begins));
+        let mut pcm = [0; SAMPLES_MAX];
+        let pcm = &mut pcm[..rate as usize / FRAMES_PER_SECOND];
+        if let Some(said) = said {
+            let said = said.at(rate);
+            let end = said.lead_into(encoder, codec, pcm, out).ok()?;
+            seam.fill(pcm, rate);
+            die_away(end, pcm, rate);
+            return encoder.encode(pcm, out).ok();
+        }
+        let known = sound.or(seam.to.filter(|_| !seam.begins));
         // What the listener's decoder knows already.
         for before in (1..=frames_remembered(codec)).rev() {
             let lead = known.and_then(|it| it.sound.pcm(rate, it.index.checked_sub(before)?));
@@ -71,15 +99,13 @@ impl Seams {
                 encoder.encode(lead, out).ok()?;
             }
         }
-        let mut pcm = [0; SAMPLES_MAX];
-        let pcm = &mut pcm[..rate as usize / FRAMES_PER_SECOND];
         seam.fill(pcm, rate);
         encoder.encode(pcm, out).ok()
     }
 }
 
 impl Seam<'_> {
-    /// The samples of the frame at a rate that both sounds have.
+    /// The samples of the frame at a rate that both sounds have, without what somebody said.
     pub(crate) fn fill(&self, pcm: &mut [i16], rate: u32) {
         match self.to.and_then(|it| it.sound.pcm(rate, it.index)) {
             Some(to) => pcm.copy_from_slice(to),
@@ -91,10 +117,18 @@ impl Seam<'_> {
         if self.ends {
             fade_out(pcm, rate);
         }
-        if let Some(old) = self.from.and_then(|it| it.sound.pcm(rate, it.index)) {
+        if let Some(Former::Sound(old)) = self.from
+            && let Some(old) = old.sound.pcm(rate, old.index)
+        {
             die_away(old, pcm, rate);
         }
     }
+}
+
+/// The least rate at which a codec is encoded here, hertz.
+fn lowest_rate(codec: Codec) -> Option<u32> {
+    let rates = FORMATS.iter().filter(|(own, ..)| *own == codec).map(|(.., rate)| *rate);
+    rates.min().map(|rate| rate.min(WIDE_RATE))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod dtmf;
 mod fault;
 mod kept;
 mod mix;
+mod parting;
 mod pass_on;
 mod path;
 mod play;
@@ -235,6 +236,13 @@ impl Worker {
             return;
         }
         let before = stream(&mut self.streams, listener.0).and_then(|stream| stream.source);
+        match hear {
+            // There what was said dies away in what it said it with, or it goes on.
+            Hear::Music | Hear::Silence | Hear::Tone(_) if self.speaks_to(listener.0) => {}
+            Hear::Mix(_) => {}
+            Hear::Music | Hear::Silence | Hear::Tone(_) => self.part(listener.0),
+            Hear::Nothing | Hear::Stream(_) => self.die_away(listener.0),
+        }
         self.unhear(listener.0);
         // Nobody hears themselves, nor somebody who is not there.
         let source = source
@@ -272,6 +280,7 @@ impl Worker {
     /// A stream belongs to another call from now on. It hears nothing until it is told what, and
     /// those who heard it hear nothing.
     pub fn move_to(&mut self, slot: Slot, bridge: BridgeId) {
+        self.die_away(slot.0);
         self.unhear(slot.0);
         self.unheard(slot.0);
         let Some(stream) = stream(&mut self.streams, slot.0) else { return };
@@ -297,10 +306,12 @@ impl Worker {
     /// Takes a stream out for the worker of another call: its session goes on there, and so must
     /// its sockets.
     pub fn depart(&mut self, slot: Slot) -> Option<Traveller> {
+        self.die_away(slot.0);
         let mut gone = self.take_out(slot.0)?;
         gone.hear = Hear::Nothing;
         gone.source = None;
         gone.ear = None;
+        gone.tail = None;
         gone.leave_seat();
         gone.recording = None;
         // Slots of here mean nothing there.
@@ -323,7 +334,8 @@ impl Worker {
         }
         self.sounding.extend(stream.tone.is_some().then_some(slot));
         self.pausing.extend(stream.quiet.is_some().then_some(slot));
-        self.players.extend(stream.is_played().then_some(slot));
+        let has_to_end = stream.is_played() || stream.ending.is_some();
+        self.players.extend(has_to_end.then_some(slot));
         self.ids.insert(stream.id, slot);
         self.streams[slot] = Some(stream);
         self.arrange(bridge);
@@ -544,6 +556,12 @@ impl Worker {
         }
     }
 
+    /// Whether a listener hears what was coded for it.
+    fn speaks_to(&mut self, listener: usize) -> bool {
+        let mouth = stream(&mut self.streams, listener).and_then(|it| it.mouth.as_ref());
+        mouth.is_some_and(|mouth| mouth.is_speaking())
+    }
+
     /// What a mouth said so far does not go on, unless what follows is at hand to be joined to it.
     fn leave_mouth(&mut self, listener: usize) {
         let left = stream(&mut self.streams, listener).filter(|stream| !stream.is_played());
@@ -561,13 +579,16 @@ impl Worker {
 
     /// Who heard a stream hears nothing.
     fn unheard(&mut self, source: usize) {
-        let hearers =
-            stream(&mut self.streams, source).map(|source| std::mem::take(&mut source.hearers));
+        let hearers = stream(&mut self.streams, source).map(|source| source.hearers.clone());
         for listener in hearers.into_iter().flatten() {
+            self.die_away(listener);
             if let Some(stream) = stream(&mut self.streams, listener) {
                 stream.hear = Hear::Nothing;
                 stream.source = None;
             }
+        }
+        if let Some(source) = stream(&mut self.streams, source) {
+            source.hearers.clear();
         }
     }
 

@@ -6,12 +6,12 @@
 use base::Time;
 
 use super::{Channel, Sink, Slot, Taken, Worker, stream};
-use crate::codec::SAMPLES_MAX;
+use crate::codec::{SAMPLES_MAX, frames_remembered};
 use crate::command::{Codec, KeyForm, MAX_PAYLOADS, Payload};
 use crate::ear::{Ear, Heard, MadeFor, Position};
 use crate::mouth::{Mouth, PAYLOAD_MAX, Spoken, own_codec};
 use crate::record;
-use crate::rtp::{self, HEADER_LEN, Header};
+use crate::rtp::{self, DATAGRAM_MAX, HEADER_LEN, Header};
 use crate::sender::{Origin, Relayed};
 use crate::stream::Stream;
 
@@ -49,34 +49,36 @@ impl Worker {
         // What is coded anew is taken in its order and at once.
         let is_late = taken.is_audio && !taken.in_order;
         let mut is_discarded = false;
-        let hearers = speaker.hearers.len();
-        for i in 0..hearers {
+        speaker.keep_tail(taken, datagram);
+        for i in 0..speaker.hearers.len() {
             let Some(Some(speaker)) = self.streams.get(source.0) else { return };
             let slot = speaker.hearers[i];
-            let processes = speaker.ear.as_ref().is_some_and(|ear| ear.is_processing());
-            let ahead =
-                speaker.ear.as_ref().and_then(|ear| ear.ahead(taken.packet.header.timestamp));
+            let ear = speaker.ear.as_ref();
+            let processes = ear.is_some_and(|ear| ear.is_processing());
+            let ahead = ear.and_then(|ear| ear.ahead(taken.packet.header.timestamp));
             let so_far = self.silence_so_far(source);
             let Some(listener) = stream(&mut self.streams, slot) else { continue };
             if listener.lingers {
                 continue; // it gets this packet by the mix
             }
+            let noise = listener.noise_payload(taken.clock_rate);
+            let is_told = noise.is_some();
+            let relayed = if is_noise { noise } else { listener.sent_payload(taken.key).copied() };
+            let relayed_as_it_is = relayed.is_some() && !(heard.is_some() && processes);
             let is_muted = has_tone && listener.config.keys.form == KeyForm::Signalled;
             let is_interrupted = listener.is_dialling || is_muted || is_kept && taken.is_audio;
-            if is_interrupted || is_kept || listener.is_played_to() {
+            let waits = relayed_as_it_is && listener.hears_an_end(taken);
+            if is_interrupted || is_kept || waits || listener.is_played_to() {
                 listener.sender.skip(taken.origin, taken.extended, taken.in_order);
                 if let Some(mouth) = listener.mouth.as_mut().filter(|_| is_interrupted) {
                     mouth.leave();
                 }
                 continue;
             }
-            let noise = listener.noise_payload(taken.clock_rate);
-            let is_told = noise.is_some();
-            let relayed = if is_noise { noise } else { listener.sent_payload(taken.key).copied() };
-            let ahead =
-                ahead.map(|ahead| if is_told { ahead.saturating_add(so_far) } else { ahead });
-            // What was said is at its end before that.
-            let ahead = ahead.map(|ahead| if is_noise { ahead.max(0) } else { ahead });
+            let so_far = if is_told { so_far } else { 0 };
+            // What was said is at its end before noise begins.
+            let least = if is_noise { 0 } else { i32::MIN };
+            let ahead = ahead.map(|ahead| ahead.saturating_add(so_far).max(least));
             let out = (&mut *sink, Slot(slot));
             match (heard, relayed) {
                 (Some(heard), _) if processes || relayed.is_none() => {
@@ -170,9 +172,11 @@ impl Worker {
     /// when they do not. What is there already and fits goes on.
     pub(super) fn retune(&mut self, slot: usize) {
         self.tune_source(slot);
+        self.tune_tail(slot);
         let source = stream(&mut self.streams, slot).and_then(|stream| stream.source);
         if let Some(source) = source {
             self.tune_source(source);
+            self.tune_tail(source);
         }
     }
 
@@ -223,6 +227,14 @@ impl Worker {
         for i in 0..source.hearers.len() {
             let Some(Some(source)) = self.streams.get(slot) else { return };
             let hearer = source.hearers[i];
+            let Some(it) = stream(&mut self.streams, hearer) else { continue };
+            if !it.mouth_changes(from_rate) {
+                continue;
+            }
+            // What is relayed, with noise of ours in between, goes on without a mouth.
+            if from_rate.is_some() || it.by_mouth {
+                self.die_away(hearer);
+            }
             if let Some(hearer) = stream(&mut self.streams, hearer) {
                 hearer.tune_mouth(from_rate);
             }
@@ -231,6 +243,19 @@ impl Worker {
 }
 
 impl Stream {
+    /// What it says is remembered for the end of it.
+    fn keep_tail(&mut self, taken: &Taken, datagram: &[u8]) {
+        if let Some(tail) = self.tail.as_mut().filter(|_| taken.is_audio && taken.in_order) {
+            let header = &taken.packet.header;
+            tail.hear(header.payload_type, &datagram[taken.packet.payload.clone()]);
+        }
+    }
+
+    /// Whether another sound is at its end, which a codec with a memory cannot have in its packets.
+    fn hears_an_end(&self, taken: &Taken) -> bool {
+        taken.is_audio && self.ending.is_some() && frames_remembered(taken.codec) > 0
+    }
+
     /// Another ear, which goes on where the one before was.
     fn listen_anew(&mut self, wanted: MadeFor) {
         let old = self.ear.take();
@@ -242,14 +267,24 @@ impl Stream {
         }
     }
 
+    /// Whether it needs another mouth for a source at this rate, or none any more.
+    fn mouth_changes(&self, from_rate: Option<u32>) -> bool {
+        match (from_rate, &self.mouth) {
+            (Some(rate), Some(mouth)) => !mouth.is_for(self.payloads(), self.config.opus, rate),
+            (Some(_), None) | (None, Some(_)) => true,
+            (None, None) => false,
+        }
+    }
+
+    fn payloads(&self) -> &[Payload] {
+        &self.config.payloads[..self.config.payloads.len().min(MAX_PAYLOADS)]
+    }
+
     fn tune_mouth(&mut self, from_rate: Option<u32>) {
-        let payloads = &self.config.payloads[..self.config.payloads.len().min(MAX_PAYLOADS)];
-        let opus = self.config.opus;
-        let fits = |mouth: &Mouth, rate| mouth.is_for(payloads, opus, rate);
         match from_rate {
-            Some(rate) if self.mouth.as_ref().is_some_and(|mouth| fits(mouth, rate)) => {}
             Some(rate) => {
-                self.mouth = Mouth::new(payloads, opus, rate).map(Box::new);
+                let opus = self.config.opus;
+                self.mouth = Mouth::new(self.payloads(), opus, rate).map(Box::new);
                 let loss = self.expected_loss();
                 self.mouth.iter_mut().for_each(|mouth| mouth.expect_loss(loss));
             }
@@ -284,9 +319,21 @@ impl Stream {
         if let Some(mouth) = self.mouth.as_mut().filter(|_| taken.is_audio) {
             mouth.leave();
         }
-        self.goes_on_softly &= !taken.is_audio;
+        let is_next = taken.is_audio && taken.in_order;
+        let joined = is_next.then(|| self.join_relayed(now, taken, datagram)).flatten();
         let Some(header) = self.sender.relay(now, &relayed) else { return };
-        let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
+        let mut buffer;
+        let out = match &joined {
+            None => rtp::rewrite(datagram, &taken.packet.payload, &header),
+            Some(joined) => {
+                // Others hear it as it is.
+                buffer = [0; DATAGRAM_MAX];
+                let packet = &mut buffer[..HEADER_LEN + joined.payload().len()];
+                rtp::write_header(packet, &header);
+                packet[HEADER_LEN..].copy_from_slice(joined.payload());
+                packet
+            }
+        };
         if !self.send(sink, (slot, Channel::Rtp), target, out) {
             self.stats.send_failed += 1;
         }
@@ -306,8 +353,9 @@ impl Stream {
             return;
         };
         self.by_mouth = true;
-        if std::mem::take(&mut self.goes_on_softly) {
-            mouth.begin_softly();
+        let ending = self.take_ending(now);
+        if std::mem::take(&mut self.goes_on_softly) || ending.is_some() {
+            mouth.begin_softly(ending);
         }
         let payload = *mouth.payload();
         mouth.say(heard, &samples[heard.said()], &mut |spoken, bytes| {

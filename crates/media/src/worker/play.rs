@@ -16,7 +16,7 @@ use crate::player::FRAME_BYTES_MAX;
 use crate::plc::Plc;
 use crate::rtp::{self, HEADER_LEN};
 use crate::sender::Origin;
-use crate::sound::{Place, Seam, Seams, Sound, SoundId, Sounds, fade_in};
+use crate::sound::{Ending, Former, Place, Seam, Seams, Sound, SoundId, Sounds, fade_in};
 use crate::stream::Stream;
 use crate::worker::FRAMES_PER_SECOND;
 
@@ -33,7 +33,7 @@ pub(crate) struct Played {
 }
 
 /// What it is played in a tick.
-struct Cue<'a> {
+pub(super) struct Cue<'a> {
     origin: Origin,
     /// `None`: silence.
     sound: Option<&'a Arc<Sound>>,
@@ -54,13 +54,19 @@ impl Joiner {
     pub(super) fn new() -> Self {
         Self { seams: Seams::new(), plcs: RATES.map(Plc::new) }
     }
+
+    /// What goes on with a sound at one of [`RATES`].
+    pub(super) fn plc(&mut self, rate: u32) -> Option<&mut Plc> {
+        let at = RATES.iter().position(|known| *known == rate)?;
+        self.plcs.get_mut(at)
+    }
 }
 
 /// What a listener is played from.
-struct Rack<'a> {
-    music: &'a Arc<Sound>,
+pub(super) struct Rack<'a> {
+    pub(super) music: &'a Arc<Sound>,
     sounds: &'a Sounds,
-    joiner: &'a mut Joiner,
+    pub(super) joiner: &'a mut Joiner,
 }
 
 impl Worker {
@@ -68,6 +74,9 @@ impl Worker {
     /// room, is over at once.
     pub fn announce(&mut self, slot: Slot, sound: SoundId, sink: &mut impl Sink) {
         let known = self.sounds.get(sound).cloned();
+        if known.is_some() && !self.speaks_to(slot.0) {
+            self.part(slot.0);
+        }
         let Some(stream) = stream(&mut self.streams, slot.0) else { return };
         let taken = known.is_some_and(|known| {
             stream.announcements.get_or_insert_default().announce(sound, known)
@@ -129,7 +138,7 @@ impl Stream {
         self.trip(Moment::Play);
         if !self.is_played() {
             self.played = None;
-            return false;
+            return self.dies_away(now, slot, rack, sink);
         }
         if self.hears_out_the_mix() || self.is_early(now) {
             return true;
@@ -162,7 +171,7 @@ impl Stream {
     }
 
     /// Whether a packet would come before its time: who hears somebody until now waits for the tick.
-    fn is_early(&mut self, now: Time) -> bool {
+    pub(super) fn is_early(&mut self, now: Time) -> bool {
         let begins = self.played.is_none() && !self.is_dialling && self.rtp_target().is_some();
         let payload = self.own_payload().copied().filter(|_| begins);
         payload.is_some_and(|payload| self.sender.is_ahead(now, payload.clock_rate))
@@ -181,7 +190,7 @@ impl Stream {
 
     /// Sends what is to be heard now, or without it the end of what was; false when that is not
     /// possible.
-    fn perform(
+    pub(super) fn perform(
         &mut self,
         now: Time,
         slot: Slot,
@@ -193,9 +202,9 @@ impl Stream {
         let before = self.played.take();
         let payload = self.own_payload().copied().filter(|_| !self.is_dialling);
         let Some((target, payload)) = self.rtp_target().zip(payload) else { return false };
-        let Some(origin) =
-            cue.as_ref().map(|cue| cue.origin).or(before.as_ref().map(|it| it.origin))
-        else {
+        let ending = self.take_ending(now).filter(|_| before.is_none());
+        let origin = cue.as_ref().map(|cue| cue.origin).or(before.as_ref().map(|it| it.origin));
+        let Some(origin) = origin.or(ending.as_ref().map(|_| Origin::SILENCE)) else {
             return false;
         };
         let mut own = [0; FRAME_BYTES_MAX];
@@ -204,13 +213,13 @@ impl Stream {
             (None, Some(Played { sound: None, .. })) => silence.silent_frame(payload.codec),
             (None, _) => None,
         };
-        let speaks = before.is_none() && self.mouth.as_ref().is_some_and(|it| it.is_speaking());
-        let bytes = match ready.filter(|_| !speaks) {
+        let speaks = before.is_none() && self.has_just_spoken(now);
+        let bytes = match ready.filter(|_| !speaks && ending.is_none()) {
             Some(ready) => Some(ready),
             None => {
                 let mouth = cue.as_ref().filter(|_| speaks);
                 let made = mouth.and_then(|cue| self.last_words(cue, payload, joiner, &mut own));
-                let seam = || seam(before.as_ref(), cue.as_ref());
+                let seam = || seam(before.as_ref(), cue.as_ref(), ending.as_deref());
                 made.or_else(|| joiner.seams.encode(payload.codec, &seam(), &mut own))
                     .map(|len| &own[..len])
                     .or(ready)
@@ -239,7 +248,6 @@ impl Stream {
     ) -> Option<usize> {
         let mouth = self.mouth.as_mut()?;
         let rate = mouth.rate();
-        let at = RATES.iter().position(|known| *known == rate)?;
         let mut pcm = [0; TICK_SAMPLES_MAX];
         let pcm = &mut pcm[..rate as usize / FRAMES_PER_SECOND];
         let new = cue.sound.map(|sound| sound.pcm(rate, cue.index));
@@ -248,7 +256,7 @@ impl Stream {
             pcm.copy_from_slice(new);
             fade_in(pcm, rate);
         }
-        mouth.give_way(pcm, &mut joiner.plcs[at], out).filter(|_| fits)
+        mouth.give_way(pcm, joiner.plc(rate)?, out).filter(|_| fits)
     }
 
     fn send_own(
@@ -306,11 +314,18 @@ impl Cue<'_> {
 }
 
 /// What lies between what was played and what is.
-fn seam<'a>(before: Option<&'a Played>, cue: Option<&'a Cue<'_>>) -> Seam<'a> {
+fn seam<'a>(
+    before: Option<&'a Played>,
+    cue: Option<&'a Cue<'_>>,
+    ending: Option<&'a Ending>,
+) -> Seam<'a> {
     let goes_on = before.is_some_and(|before| cue.is_some_and(|cue| cue.follows(before)));
     let left = before.filter(|_| !goes_on);
     Seam {
-        from: left.and_then(|it| Some(Place { sound: it.sound.as_ref()?, index: it.next })),
+        from: left
+            .and_then(|it| Some(Place { sound: it.sound.as_ref()?, index: it.next }))
+            .map(Former::Sound)
+            .or(ending.map(Former::Said)),
         to: cue.and_then(|it| Some(Place { sound: it.sound?, index: it.index })),
         begins: !goes_on,
         ends: cue.is_some_and(|cue| cue.ends),

@@ -421,7 +421,9 @@ fn a_call_progress_tone_is_played_from_its_beginning() {
     world.tick(20);
     assert_eq!(world.heard(b).len(), 1, "the end of the tone");
     world.rtp(a, CUSTOMER, 0, 2);
-    assert_eq!(world.heard(b)[0].1, [2; 160]);
+    assert_eq!(world.heard(b)[0].1[80..], [2; 80], "behind its rise");
+    world.rtp(a, CUSTOMER, 0, 3);
+    assert_eq!(world.heard(b)[0].1, [3; 160], "as it came");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn in_every_codec_the_new_sound_is_itself_right_after_the_seam() {
                 heard.extend(&out[..len]);
             };
             (0..30).for_each(|n| hear(old.frame(codec, n).unwrap()));
-            let from = Some(Place { sound: &old, index: 30 });
+            let from = Some(Former::Sound(Place { sound: &old, index: 30 }));
             let to = Some(Place { sound: &new, index: 10 });
             let mut out = [0; FRAME_BYTES_MAX];
             let seam = Seam { from, to, begins: true, ends: false };
@@ -72,7 +72,7 @@ fn an_encoder_that_was_used_makes_the_same_again() {
     let mut seams = Seams::new();
     for (codec, ..) in FORMATS {
         let mut made = [(); 2].map(|()| {
-            let from = Some(Place { sound: &old, index: 30 });
+            let from = Some(Former::Sound(Place { sound: &old, index: 30 }));
             let to = Some(Place { sound: &new, index: 10 });
             let mut out = [0; FRAME_BYTES_MAX];
             let seam = Seam { from, to, begins: true, ends: false };

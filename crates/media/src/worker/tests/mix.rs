@@ -2,6 +2,7 @@
 //! hears; and a peer's tone that must not jump whatever becomes of the path.
 
 mod change;
+mod endings;
 mod loudest;
 mod part;
 mod plan;
@@ -256,6 +257,21 @@ fn clicks(pcm: &[i16], hertz: &[f64], rate: u32) -> Vec<f64> {
         left = left.windows(3).map(|w| w[2] - turn * w[1] + w[0]).collect();
     }
     left
+}
+
+/// What is above 2 kHz, where no tone is: of a step most, of a fade nothing.
+fn highs(pcm: &[i16]) -> Vec<f64> {
+    const HALF: i32 = 40;
+    let low = |n: i32| {
+        let x = f64::from(n) / f64::from(HALF + 1);
+        let blackman = 0.42 + 0.5 * (TAU * x / 2.0).cos() + 0.08 * (TAU * x).cos();
+        let angle = TAU / 4.0 * f64::from(n);
+        let sinc = if n == 0 { 0.5 } else { angle.sin() / (TAU / 2.0 * f64::from(n)) };
+        sinc * blackman
+    };
+    let taps: Vec<_> = (-HALF..=HALF).map(|n| f64::from(n == 0) - low(n)).collect();
+    let at = |w: &[i16]| w.iter().zip(&taps).map(|(sample, tap)| f64::from(*sample) * tap).sum();
+    pcm.windows(taps.len()).map(at).collect()
 }
 
 /// One RTP session: numbers in a row, timestamps by the packet's length.

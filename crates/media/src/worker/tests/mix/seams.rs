@@ -82,21 +82,6 @@ fn sounds_of_ours_and_what_others_say_follow_each_other_without_a_click() {
     }
 }
 
-/// What is above 2 kHz, where no tone is: of a step most, of a fade nothing.
-fn highs(pcm: &[i16]) -> Vec<f64> {
-    const HALF: i32 = 40;
-    let low = |n: i32| {
-        let x = f64::from(n) / f64::from(HALF + 1);
-        let blackman = 0.42 + 0.5 * (TAU * x / 2.0).cos() + 0.08 * (TAU * x).cos();
-        let angle = TAU / 4.0 * f64::from(n);
-        let sinc = if n == 0 { 0.5 } else { angle.sin() / (TAU / 2.0 * f64::from(n)) };
-        sinc * blackman
-    };
-    let taps: Vec<_> = (-HALF..=HALF).map(|n| f64::from(n == 0) - low(n)).collect();
-    let at = |w: &[i16]| w.iter().zip(&taps).map(|(sample, tap)| f64::from(*sample) * tap).sum();
-    pcm.windows(taps.len()).map(at).collect()
-}
-
 #[test]
 fn music_an_announcement_and_the_answered_call_are_one_packet_every_20_ms() {
     for payload in [PCMU, G722, OPUS, L16] {
