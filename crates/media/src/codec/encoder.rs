@@ -106,6 +106,17 @@ impl Encoder {
         }
     }
 
+    /// Sends to another receiver from now on, with other wishes; the rest as with
+    /// [`Self::limit_band`].
+    pub fn follow(&mut self, rate: u32, bitrate: u32, wish: &OpusFormat) {
+        self.limit_band(rate, bitrate, wish);
+        if let Self::Opus(encoder) = self {
+            // As there.
+            let _ = encoder.set_vbr(!wish.cbr);
+            let _ = encoder.set_inband_fec(wish.fec);
+        }
+    }
+
     /// Begins anew: what was encoded before leaves no trace in what comes.
     pub fn reset(&mut self) {
         match self {
@@ -199,11 +210,14 @@ fn limit(
     bitrate: u32,
     wish: &OpusFormat,
 ) -> opus::Result<()> {
-    let rate = rate.min(wish.max_playback_rate);
-    let bitrate = share_of(bitrate, rate);
+    encoder.set_max_bandwidth(bandwidth_of(rate.min(wish.max_playback_rate)))?;
+    encoder.set_bitrate(Bitrate::Bits(opus_bitrate(rate, bitrate, wish) as i32))
+}
+
+/// Bits a second of samples at `rate` hertz for a receiver with such wishes.
+pub(crate) fn opus_bitrate(rate: u32, bitrate: u32, wish: &OpusFormat) -> u32 {
+    let bitrate = share_of(bitrate, rate.min(wish.max_playback_rate));
     // Without bits of its own libopus leaves the redundancy out.
     let bitrate = if wish.fec { bitrate / 4 * 5 } else { bitrate };
-    let bitrate = wish.max_average_bitrate.map_or(bitrate, |most| bitrate.min(most));
-    encoder.set_max_bandwidth(bandwidth_of(rate))?;
-    encoder.set_bitrate(Bitrate::Bits(bitrate as i32))
+    wish.max_average_bitrate.map_or(bitrate, |most| bitrate.min(most))
 }

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::command::{Codec, Payload};
 
 pub use decoder::Decoder;
+pub(crate) use encoder::opus_bitrate;
 pub use encoder::{Encoder, OpusSettings};
 pub use opus_format::OpusFormat;
 

@@ -1,5 +1,5 @@
 //! Sounds for those who wait: music on hold, announcements, tones. Decoded once, encoded once per
-//! codec, shared by all who hear them.
+//! codec and wish of it, shared by all who hear them.
 
 mod demo;
 mod ending;
@@ -7,6 +7,7 @@ mod fade;
 mod library;
 mod playlist;
 mod seam;
+mod wished;
 
 pub use demo::{chime, melody};
 pub(crate) use ending::Ending;
@@ -14,6 +15,7 @@ pub(crate) use fade::{die_away, fade_in};
 pub use library::{SoundId, Sounds};
 pub use playlist::{ANNOUNCEMENTS_MAX, Frame, Playlist};
 pub(crate) use seam::{Former, Place, Seam, Seams};
+pub(crate) use wished::WishedSounds;
 
 use crate::codec::{Encoder, Format, OpusFormat, OpusSettings};
 use crate::command::{Codec, Payload};
@@ -79,18 +81,30 @@ impl Sound {
     /// From samples at `rate` hertz (not 0). Without a whole frame it is silence. Takes about
     /// 15 ms of CPU per second of sound: not for a thread that has calls.
     pub fn from_pcm(pcm: &[i16], rate: u32) -> Self {
+        let mut sound = Self::not_encoded(pcm, rate);
+        let encoded = FORMATS.iter().filter_map(|(codec, clock_rate, from)| {
+            let highest = sound.opus_rate();
+            let from = sound.pcm.iter().find(|pcm| pcm.rate == *from.min(&highest))?;
+            Encoded::new(*codec, *clock_rate, from)
+        });
+        sound.encoded = encoded.collect();
+        sound
+    }
+
+    /// The same without packets.
+    fn not_encoded(pcm: &[i16], rate: u32) -> Self {
         let pcm = &pcm[..pcm.len().min(SECONDS_MAX * rate as usize)];
         let frames = pcm.len() * FRAMES_PER_SECOND / rate as usize;
         // What a narrow recording lacks no rate brings back.
         let rates = [NARROW_RATE, WIDE_RATE, FULL_RATE];
         let kept = rates.into_iter().filter(|kept| *kept < FULL_RATE || rate > WIDE_RATE);
-        let pcm: Vec<_> = kept.map(|to| Pcm::new(pcm, rate, to, frames.max(1))).collect();
-        let highest = pcm.last().map_or(WIDE_RATE, |pcm| pcm.rate);
-        let encoded = FORMATS.iter().filter_map(|(codec, clock_rate, from)| {
-            let from = pcm.iter().find(|pcm| pcm.rate == *from.min(&highest))?;
-            Encoded::new(*codec, *clock_rate, from)
-        });
-        Self { encoded: encoded.collect(), pcm }
+        let pcm = kept.map(|to| Pcm::new(pcm, rate, to, frames.max(1))).collect();
+        Self { encoded: Vec::new(), pcm }
+    }
+
+    /// Rate of the samples that Opus is made of, hertz: the highest there is.
+    fn opus_rate(&self) -> u32 {
+        self.pcm.last().map_or(WIDE_RATE, |pcm| pcm.rate)
     }
 
     /// Nothing but silence.

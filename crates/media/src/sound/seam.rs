@@ -66,6 +66,7 @@ impl Seams {
         &mut self,
         codec: Codec,
         seam: &Seam<'_>,
+        wish: &OpusFormat,
         out: &mut [u8; FRAME_BYTES_MAX],
     ) -> Option<usize> {
         let (sound, said) = match seam.from {
@@ -82,6 +83,7 @@ impl Seams {
         let (.., encoder) =
             self.encoders.iter_mut().find(|(own, of, _)| (*own, *of) == (codec, rate))?;
         encoder.reset();
+        encoder.follow(rate, OPUS.bitrate, wish);
         let mut pcm = [0; SAMPLES_MAX];
         let pcm = &mut pcm[..rate as usize / FRAMES_PER_SECOND];
         if let Some(said) = said {

@@ -176,11 +176,13 @@ impl Worker {
     /// Plays other music from now on.
     pub fn set_music(&mut self, music: Arc<Music>) {
         self.music = music;
+        self.joiner.forget();
     }
 
     /// Plays other tones from now on; a tone that is not among them is silence.
     pub fn set_sounds(&mut self, sounds: Sounds) {
         self.sounds = sounds;
+        self.joiner.forget();
     }
 
     /// A new stream of a call, whose sockets are bound. `rtcp_port` tells whether it has two.

@@ -1,8 +1,9 @@
 //! What we play to one listener ourselves: music, tones and silence for as long as the plan says so,
 //! and sounds that interrupt whatever it hears, each once: announcements, beeps.
 //!
-//! A packet every tick. They are encoded ahead and shared by all who hear the same; only where one
-//! sound gives way to another, begins or ends, the packet is made for the one who hears that.
+//! A packet every tick. They are encoded ahead and shared by all who hear the same, those in Opus by
+//! all who wish the same of it; only where one sound gives way to another, begins or ends, the packet
+//! is made for the one who hears that.
 
 use std::sync::Arc;
 
@@ -11,12 +12,14 @@ use base::Time;
 use super::fault::guarded;
 use super::{Channel, Moment, Sink, Slot, Worker, stream};
 use crate::codec::RATES;
-use crate::command::{Hear, MediaEvent, Payload};
+use crate::command::{Codec, Hear, MediaEvent, Payload};
 use crate::player::FRAME_BYTES_MAX;
 use crate::plc::Plc;
 use crate::rtp::{self, HEADER_LEN};
 use crate::sender::Origin;
-use crate::sound::{Ending, Former, Place, Seam, Seams, Sound, SoundId, Sounds, fade_in};
+use crate::sound::{
+    Ending, Former, Place, Seam, Seams, Sound, SoundId, Sounds, WishedSounds, fade_in,
+};
 use crate::stream::Stream;
 use crate::worker::FRAMES_PER_SECOND;
 
@@ -45,6 +48,7 @@ pub(super) struct Cue<'a> {
 /// What makes the packets that are not ready.
 pub(super) struct Joiner {
     seams: Seams,
+    wished: WishedSounds,
     /// One for each of [`RATES`].
     plcs: [Plc; RATES.len()],
 }
@@ -52,7 +56,18 @@ pub(super) struct Joiner {
 impl Joiner {
     /// Allocates; nothing after it does.
     pub(super) fn new() -> Self {
-        Self { seams: Seams::new(), plcs: RATES.map(Plc::new) }
+        Self { seams: Seams::new(), wished: WishedSounds::new(), plcs: RATES.map(Plc::new) }
+    }
+
+    /// Other sounds are played from now on.
+    pub(super) fn forget(&mut self) {
+        self.wished.forget();
+    }
+
+    /// Frames that were encoded because somebody wished them otherwise.
+    #[cfg(test)]
+    pub(super) fn wished(&self) -> usize {
+        self.wished.encoded()
     }
 
     /// What goes on with a sound at one of [`RATES`].
@@ -105,6 +120,7 @@ impl Worker {
 
     pub(super) fn tick_players(&mut self, now: Time, sink: &mut impl Sink) {
         let Self { streams, players, music, sounds, joiner, faulty, .. } = self;
+        joiner.wished.tick();
         players.retain(|slot| {
             let mut rack = Rack { music: &*music, sounds: &*sounds, joiner: &mut *joiner };
             let Some(stream) = stream(streams, *slot) else { return false };
@@ -207,12 +223,21 @@ impl Stream {
         let Some(origin) = origin.or(ending.as_ref().map(|_| Origin::SILENCE)) else {
             return false;
         };
+        let wish = self.config.opus;
         let mut own = [0; FRAME_BYTES_MAX];
         let ready = match (&cue, &before) {
             (Some(cue), before) => cue.ready(before.as_ref(), payload, silence),
             (None, Some(Played { sound: None, .. })) => silence.silent_frame(payload.codec),
             (None, _) => None,
         };
+        let mut wished = [0; FRAME_BYTES_MAX];
+        let is_played_on = ready.is_some() || cue.is_some();
+        let len = (is_played_on && payload.codec == Codec::Opus).then(|| {
+            // Where it begins it is asked for, too, so that its encoder is there with the next one.
+            let (sound, index) = cue.as_ref().map_or((None, 0), |it| (it.sound, it.index));
+            joiner.wished.frame(sound, index, &wish, &mut wished)
+        });
+        let ready = ready.map(|ready| len.flatten().map_or(ready, |len| &wished[..len]));
         let speaks = before.is_none() && self.has_just_spoken(now);
         let bytes = match ready.filter(|_| !speaks && ending.is_none()) {
             Some(ready) => Some(ready),
@@ -220,7 +245,7 @@ impl Stream {
                 let mouth = cue.as_ref().filter(|_| speaks);
                 let made = mouth.and_then(|cue| self.last_words(cue, payload, joiner, &mut own));
                 let seam = || seam(before.as_ref(), cue.as_ref(), ending.as_deref());
-                made.or_else(|| joiner.seams.encode(payload.codec, &seam(), &mut own))
+                made.or_else(|| joiner.seams.encode(payload.codec, &seam(), &wish, &mut own))
                     .map(|len| &own[..len])
                     .or(ready)
             }

@@ -1,7 +1,9 @@
 use std::f64::consts::TAU;
 
 use super::*;
-use crate::codec::{Decoder, SAMPLES_MAX};
+use crate::codec::{Decoder, OpusFormat, SAMPLES_MAX};
+
+const ANY: OpusFormat = OpusFormat::OURS;
 
 fn tone(hertz: f64, rate: u32) -> Sound {
     let sine = |n| (8000.0 * (TAU * hertz * f64::from(n) / f64::from(rate)).cos()) as i16;
@@ -38,7 +40,7 @@ fn in_every_codec_the_new_sound_is_itself_right_after_the_seam() {
             let to = Some(Place { sound: &new, index: 10 });
             let mut out = [0; FRAME_BYTES_MAX];
             let seam = Seam { from, to, begins: true, ends: false };
-            let len = seams.encode(codec, &seam, &mut out).unwrap();
+            let len = seams.encode(codec, &seam, &ANY, &mut out).unwrap();
             hear(&out[..len]);
             (11..41).for_each(|n| hear(new.frame(codec, n).unwrap()));
             let tick = format.samples_of_ms(20);
@@ -61,9 +63,9 @@ fn what_is_not_encoded_ahead_has_no_seams() {
     let to = Some(Place { sound: &sound, index: 0 });
     let seam = Seam { from: None, to, begins: true, ends: false };
     let mut out = [0; FRAME_BYTES_MAX];
-    assert_eq!(Seams::new().encode(Codec::ComfortNoise, &seam, &mut out), None);
+    assert_eq!(Seams::new().encode(Codec::ComfortNoise, &seam, &ANY, &mut out), None);
     let nothing = Seam { to: None, ..seam };
-    assert_eq!(Seams::new().encode(Codec::Pcmu, &nothing, &mut out), None);
+    assert_eq!(Seams::new().encode(Codec::Pcmu, &nothing, &ANY, &mut out), None);
 }
 
 #[test]
@@ -76,7 +78,7 @@ fn an_encoder_that_was_used_makes_the_same_again() {
             let to = Some(Place { sound: &new, index: 10 });
             let mut out = [0; FRAME_BYTES_MAX];
             let seam = Seam { from, to, begins: true, ends: false };
-            let len = seams.encode(codec, &seam, &mut out).unwrap();
+            let len = seams.encode(codec, &seam, &ANY, &mut out).unwrap();
             out[..len].to_vec()
         });
         assert_eq!(std::mem::take(&mut made[0]), made[1], "{codec:?}");

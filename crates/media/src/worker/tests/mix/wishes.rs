@@ -98,6 +98,47 @@ fn bits_band_and_redundancy_are_as_wished() {
 }
 
 #[test]
+fn music_tones_and_silence_are_as_wished_and_encoded_once_for_all_who_wish_the_same() {
+    let little = OpusFormat { max_average_bitrate: Some(9000), ..WISH };
+    let narrow = OpusFormat { max_playback_rate: 8000, ..WISH };
+    let constant = OpusFormat { cbr: true, ..WISH };
+    let wishes = [WISH, little, narrow, constant, little, OpusFormat::OURS];
+    let mut room = Room::new(&[(OPUS, 48_000); 6]);
+    let speech = crate::speech::speech(16_000, 16_000 * 4);
+    room.world.worker.set_music(Arc::new(Music::from_pcm(&speech, 16_000)));
+    for (leg, wish) in wishes.into_iter().enumerate() {
+        room.wish(leg, wish);
+    }
+    (0..5).for_each(|leg| room.hear(leg, Hear::Music));
+    room.run(1000);
+    room.hear(5, Hear::Music);
+    room.run(1000);
+    let encoded = room.world.worker.joiner.wished();
+    assert!((3 * 95 + 45..=3 * 100 + 50).contains(&encoded), "{encoded}");
+    let heard: Vec<_> = room.legs.iter().map(|leg| leg.heard[1..].to_vec()).collect();
+    heard.iter().for_each(|packets| one_session(packets, 960));
+    assert_eq!(heard[1], relabelled(&heard[4], &heard[1]));
+    let music = Arc::clone(&room.world.worker.music);
+    for (n, (_, payload)) in (1..).zip(&heard[0]) {
+        assert_eq!(Some(&**payload), music.frame(Codec::Opus, n), "{n}");
+    }
+    // Two seconds of 9000 bit/s, and a tenth because it varies.
+    assert!(bytes(&heard[1]) < 2475 && bytes(&heard[0]) > 4000);
+    assert!(heard[2].iter().all(|(_, payload)| payload[0] >> 3 < 4), "the narrow band");
+    assert!(heard[3].iter().all(|(_, payload)| payload.len() == heard[3][0].1.len()));
+    assert!(repeating(&heard[5]) > 15 && repeating(&heard[0]) == 0, "{}", repeating(&heard[5]));
+    // Whatever is played, and where it begins and ends.
+    room.legs.iter_mut().for_each(|leg| leg.heard.clear());
+    for hear in [Hear::Silence, Hear::Tone(CallTone::Busy), Hear::Music] {
+        (0..6).for_each(|leg| room.hear(leg, hear));
+        room.run(500);
+    }
+    assert!(room.legs[2].heard.iter().all(|(_, payload)| payload[0] >> 3 < 4));
+    let (little, plain) = (bytes(&room.legs[1].heard), bytes(&room.legs[0].heard));
+    assert!(little < 1860 && little < plain, "{little} {plain}");
+}
+
+#[test]
 fn who_likes_pauses_is_sent_nothing_in_silence_and_time_passes_all_the_same() {
     let (mut room, heard) = listen(&[WISH, OpusFormat { dtx: true, ..WISH }]);
     assert!(heard[1].len() > 80, "while somebody speaks: {}", heard[1].len());
