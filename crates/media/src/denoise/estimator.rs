@@ -27,6 +27,9 @@ const SPEECH_KEPT: f32 = 0.7;
 const SPEECH_KEPT_AT_ONSET: f32 = 0.4;
 /// The same for what the network hears, which is not heard by anybody else.
 const SPEECH_KEPT_BEFORE: f32 = 0.9;
+/// A frame with so many times the power of the noise is not noise alone: 1.8 dB. A frame of steady noise
+/// is within 1 dB, and speech as loud as the noise makes it 3.
+const LOUDER: f32 = 1.5;
 /// Least noise of a line: far below one step of any codec.
 const LEAST: f32 = 1e-4;
 /// Lines that are looked at, those of the network's bands but the last, up to 15 kHz. Up to 8 kHz
@@ -56,22 +59,18 @@ impl Estimator {
         self.noise.iter().sum()
     }
 
-    /// What of the power of the lines of a frame to come the network is to hear: half of the gains,
-    /// in decibels, or three quarters of them where a word may begin.
+    /// Whether there is more in the lines of a frame than noise alone would be.
+    pub(super) fn is_louder(&self, powers: &[f32]) -> bool {
+        powers.iter().take(self.noise.len()).sum::<f32>() > LOUDER * self.noise()
+    }
+
+    /// The gains of the lines of a frame to come, for the network to hear speech in.
     #[inline(always)]
-    pub(super) fn before(
-        &self,
-        machine: impl Machine,
-        powers: &[f32],
-        may_begin: bool,
-        gains: &mut [f32],
-    ) {
+    pub(super) fn before(&self, machine: impl Machine, powers: &[f32], gains: &mut [f32]) {
         let known = self.noise.iter().zip(&self.speech);
         for ((power, gained), (noise, speech)) in powers.iter().zip(&mut *gains).zip(known) {
             let noise = noise.max(LEAST);
-            let square = gain(machine, *power, noise, *speech, SPEECH_KEPT_BEFORE);
-            let root = square.sqrt();
-            *gained = if may_begin { root * root.sqrt() } else { root };
+            *gained = gain(machine, *power, noise, *speech, SPEECH_KEPT_BEFORE).sqrt();
         }
         gains[self.noise.len()..].fill(1.0);
     }
@@ -159,7 +158,7 @@ mod tests {
 
     fn run_before(estimator: &Estimator, power: f32) -> f32 {
         let mut gains = [0.0];
-        estimator.before(Any, &[power], true, &mut gains);
+        estimator.before(Any, &[power], &mut gains);
         gains[0]
     }
 
@@ -168,7 +167,7 @@ mod tests {
         let mut estimator = Estimator::new(1);
         let noise: Vec<f32> = (0..200).map(|_| run(&mut estimator, 100.0, 0.1)).collect();
         assert!((noise[199] - FLOOR).abs() < 0.05, "{}", noise[199]);
-        assert!((run_before(&estimator, 100.0) - FLOOR.powf(1.5)).abs() < 0.03);
+        assert!((run_before(&estimator, 100.0) - FLOOR).abs() < 0.05);
         assert!(run_before(&estimator, 1e5) > 0.9, "the network hears speech at once");
         let speech: Vec<f32> = (0..10).map(|_| run(&mut estimator, 1e5, 0.9)).collect();
         assert!(speech[0] > 0.9 && speech[9] > 0.99, "{speech:?}");

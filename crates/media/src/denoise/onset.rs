@@ -22,14 +22,10 @@ impl Onset {
         Self { rest: PAUSE, left: 0 }
     }
 
-    /// Whether a word may begin in this frame, or has just begun.
-    pub(super) fn is_near(&self) -> bool {
-        self.rest == PAUSE || self.left > 0
-    }
-
-    /// Hears how probably somebody speaks in this frame; whether a word begins.
-    pub(super) fn hear(&mut self, voice: f32) -> bool {
-        if voice < VOICE {
+    /// Hears how probably somebody speaks in this frame, and whether it is louder than noise alone;
+    /// whether a word begins.
+    pub(super) fn hear(&mut self, voice: f32, is_loud: bool) -> bool {
+        if voice < VOICE || !is_loud {
             self.rest = (self.rest + 1).min(PAUSE);
         } else {
             if self.rest == PAUSE {
@@ -51,7 +47,7 @@ mod tests {
     fn a_word_begins_after_a_pause_and_not_within_a_sentence() {
         let mut onset = Onset::new();
         let mut hear = |voice: f32, frames: usize| -> usize {
-            (0..frames).filter(|_| onset.hear(voice)).count()
+            (0..frames).filter(|_| onset.hear(voice, true)).count()
         };
         assert_eq!(hear(0.1, 50), 0);
         assert_eq!(hear(0.9, 50), usize::from(BEGINNING));
@@ -65,9 +61,16 @@ mod tests {
     #[test]
     fn a_click_is_over_as_soon_as_a_beginning_is() {
         let mut onset = Onset::new();
-        assert!(onset.is_near() && onset.hear(0.9));
-        let begun = (0..50).filter(|_| onset.hear(0.0)).count();
+        assert!(onset.hear(0.9, true));
+        let begun = (0..50).filter(|_| onset.hear(0.0, true)).count();
         assert_eq!(begun, usize::from(BEGINNING) - 1);
-        assert!(onset.is_near(), "the next word may come");
+        assert!(onset.hear(0.9, true), "the next word");
+    }
+
+    #[test]
+    fn what_the_network_takes_for_a_word_in_noise_alone_is_none() {
+        let mut onset = Onset::new();
+        assert!((0..50).all(|_| !onset.hear(0.9, false)));
+        assert!(onset.hear(0.9, true), "a word among it");
     }
 }
