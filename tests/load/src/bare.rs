@@ -1,6 +1,6 @@
 //! What a datagram costs on this machine whatever is done with it: a process that waits (`epoll`),
-//! receives and sends back, and nothing else. Machines differ by a factor of five in this, and
-//! figures of different days or machines are best read as multiples of it.
+//! receives and sends back, and nothing else. Machines, and days on one, differ by twice and more in this;
+//! figures are best read as multiples of it.
 #![allow(unsafe_code)]
 
 use std::error::Error;
