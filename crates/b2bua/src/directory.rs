@@ -3,18 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, EntryPoint};
 
-/// Indices into the lists of [`Config`].
+/// Indices into the lists of [`Config`]. Names are short: kept in the nodes of the maps, so that a search
+/// does not follow a pointer for each comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Directory {
-    extensions: BTreeMap<Box<str>, usize>,
+    extensions: BTreeMap<CompactString, usize>,
     /// Trunks by the name they log in with.
-    logins: BTreeMap<Box<str>, usize>,
+    logins: BTreeMap<CompactString, usize>,
     /// Entry points by number; one number may be of several trunks.
-    entry_points: BTreeMap<Box<str>, Vec<usize>>,
+    entry_points: BTreeMap<CompactString, Vec<usize>>,
 }
 
 impl Directory {
@@ -23,7 +25,7 @@ impl Directory {
         let logins = config.trunks.iter().enumerate().filter_map(|(at, trunk)| {
             Some((trunk.inbound_credentials.as_ref()?.username.as_str().into(), at))
         });
-        let mut entry_points = BTreeMap::<Box<str>, Vec<usize>>::new();
+        let mut entry_points = BTreeMap::<CompactString, Vec<usize>>::new();
         for (at, entry) in config.entry_points.iter().enumerate() {
             entry_points.entry(entry.number.as_str().into()).or_default().push(at);
         }

@@ -1,5 +1,7 @@
 //! Codecs of an RTP stream: `rtpmap`, `fmtp`, and the static payload types (RFC 3551 §6).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::parse::decimal;
@@ -41,8 +43,8 @@ const NAMES: [&str; 18] = [
 pub struct Codec {
     /// Payload-type number, 0–127.
     pub payload_type: u8,
-    /// Encoding name in its usual spelling: `PCMU`, `opus`, `telephone-event`.
-    pub name: Box<str>,
+    /// Encoding name in its usual spelling: `PCMU`, `opus`, `telephone-event`. Those we know are not allocated.
+    pub name: Cow<'static, str>,
     /// RTP clock rate, hertz (G.722: 8000, RFC 3551 §4.5.2).
     pub clock_rate: u32,
     /// Channels, 1 when not written.
@@ -54,11 +56,11 @@ pub struct Codec {
 impl Codec {
     /// A codec; the name gets its usual spelling.
     pub fn new(payload_type: u8, name: &str, clock_rate: u32, channels: u8) -> Self {
-        let known = NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name));
-        let name = known.unwrap_or(name);
+        let known = NAMES.iter().find(|known| known.eq_ignore_ascii_case(name));
+        let name = known.map_or_else(|| Cow::Owned(name.into()), |known| Cow::Borrowed(*known));
         // RFC 3551 §4.5.2: the clock of G.722 is 8000 by a historic error; some write the truth.
         let clock_rate = if name == "G722" { 8000 } else { clock_rate };
-        Self { payload_type, name: name.into(), clock_rate, channels, fmtp: None }
+        Self { payload_type, name, clock_rate, channels, fmtp: None }
     }
 
     /// The codec with these format parameters.
@@ -85,7 +87,7 @@ impl Codec {
     pub fn is_audio(&self) -> bool {
         const NOT_AUDIO: [&str; 7] =
             ["telephone-event", "CN", "red", "ulpfec", "flexfec", "rtx", "tone"];
-        !NOT_AUDIO.into_iter().any(|name| self.is(name))
+        !NOT_AUDIO.iter().any(|name| self.is(name))
     }
 
     /// Whether packets of one can be decoded as the other: name, clock and channels, and those

@@ -110,11 +110,32 @@ enum Pending {
 
 /// A complete exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Exchanged")]
 struct Exchange {
     local: Session,
     audio: usize,
     remote: RemoteAudio,
     offered_by_us: bool,
+    /// What follows from it. Every step of a call asks for it, so it is found once.
+    #[serde(skip)]
+    agreed: Option<Box<Agreed>>,
+}
+
+/// What is kept of a complete exchange.
+#[derive(Deserialize)]
+struct Exchanged {
+    local: Session,
+    audio: usize,
+    remote: RemoteAudio,
+    offered_by_us: bool,
+}
+
+impl From<Exchanged> for Exchange {
+    fn from(Exchanged { local, audio, remote, offered_by_us }: Exchanged) -> Self {
+        let mut exchange = Self { local, audio, remote, offered_by_us, agreed: None };
+        exchange.agreed = exchange.agree().map(Box::new);
+        exchange
+    }
 }
 
 impl Negotiation {
@@ -189,7 +210,7 @@ impl Negotiation {
         self.numbers.learn(&codecs);
         let body = local.to_bytes();
         self.pending = None;
-        self.current = Some(Exchange { local, audio, remote, offered_by_us: false });
+        self.current = Some(Exchanged { local, audio, remote, offered_by_us: false }.into());
         Ok(body)
     }
 
@@ -267,8 +288,8 @@ impl Negotiation {
         }
         let local = local.clone();
         self.pending = None;
-        let exchange = Exchange { local, audio, remote, offered_by_us: true };
-        Ok(&self.current.insert(exchange).remote)
+        let exchanged = Exchanged { local, audio, remote, offered_by_us: true };
+        Ok(&self.current.insert(exchanged.into()).remote)
     }
 
     /// Our offer was refused or went unanswered: the former exchange holds.
@@ -297,8 +318,8 @@ impl Negotiation {
     }
 
     /// What holds now: the last complete exchange.
-    pub fn agreed(&self) -> Option<Agreed> {
-        self.current.as_ref()?.agreed()
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.current.as_ref()?.agreed.as_deref()
     }
 
     /// Whether keys were offered, and the media are in the clear all the same: the other side knows
@@ -403,7 +424,7 @@ impl Exchange {
         }
     }
 
-    fn agreed(&self) -> Option<Agreed> {
+    fn agree(&self) -> Option<Agreed> {
         let payload_map = self.payload_map();
         let (codec, _, receive) = payload_map.iter().find(|(codec, ..)| codec.is_audio())?.clone();
         let events = || payload_map.iter().filter(|(codec, ..)| codec.is_telephone_event());

@@ -228,13 +228,13 @@ proptest! {
         let (mut first, mut second) = (leg(1, mux[0]), leg(2, mux[1]));
         let (mut first_seen, mut second_seen) = (Vec::new(), Vec::new());
         for round in rounds {
-            let before = (first.agreed(), second.agreed());
+            let before = (first.agreed().cloned(), second.agreed().cloned());
             let done = if round.first_offers {
                 exchange(&mut first, &mut second, &round)
             } else {
                 exchange(&mut second, &mut first, &round)
             };
-            let now = (first.agreed(), second.agreed());
+            let now = (first.agreed().cloned(), second.agreed().cloned());
             match &now {
                 (Some(one), Some(other)) => assert_mirrored(one, other),
                 (None, None) => prop_assert!(!done),

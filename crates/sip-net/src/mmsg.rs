@@ -154,7 +154,7 @@ pub(crate) struct Datagram {
 pub(crate) fn send(socket: BorrowedFd<'_>, datagrams: &[Datagram]) -> io::Result<usize> {
     let count = datagrams.len().min(BATCH);
     let mut names = [const { MaybeUninit::<SockAddr>::uninit() }; BATCH];
-    let mut controls = [Control([0; CONTROL]); BATCH];
+    let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
     let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
     // SAFETY: all-zero bytes are a valid `mmsghdr`.
     let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
@@ -168,7 +168,7 @@ pub(crate) fn send(socket: BorrowedFd<'_>, datagrams: &[Datagram]) -> io::Result
         header.msg_iov = vectors[i].as_mut_ptr();
         header.msg_iovlen = 1;
         if let Some(from) = datagram.from {
-            header.msg_control = ptr::from_mut(&mut controls[i]).cast();
+            header.msg_control = ptr::from_mut(controls[i].write(Control([0; CONTROL]))).cast();
             header.msg_controllen = CONTROL as _;
             // SAFETY: the control room is zeroed, aligned and of the length just stated.
             header.msg_controllen = unsafe { write_source(header, from) } as _;

@@ -49,10 +49,10 @@ fn step(legs: &mut [Negotiation; 2], from: usize, reader: &mut Reader<'_>, hones
         return;
     };
     let answer = on_the_way(&answer, reader, honest);
-    let agreed = legs[from].agreed();
+    let agreed = legs[from].agreed().cloned();
     let Ok(answer) = parse(&answer) else { return failed(&mut legs[from], *honest) };
     if legs[from].receive_answer(answer).is_err() {
-        assert!(legs[from].agreed() == agreed, "a bad answer changes nothing");
+        assert!(legs[from].agreed() == agreed.as_ref(), "a bad answer changes nothing");
         failed(&mut legs[from], *honest);
     }
 }
@@ -64,7 +64,7 @@ fn failed(leg: &mut Negotiation, honest: bool) {
 }
 
 fn answer_of(leg: &mut Negotiation, offer: Vec<u8>, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
-    let before = leg.agreed();
+    let before = leg.agreed().cloned();
     let codecs = match leg.receive_offer(parse(&offer).ok()?) {
         Ok(remote) if reader.one_in(2) => pass_through(&remote.codecs, NAMES, sdp::Order::Policy),
         Ok(remote) => remote.codecs.clone(),
@@ -73,7 +73,7 @@ fn answer_of(leg: &mut Negotiation, offer: Vec<u8>, reader: &mut Reader<'_>) -> 
             return None;
         }
     };
-    assert!(leg.agreed() == before, "an unanswered offer changes nothing");
+    assert!(leg.agreed() == before.as_ref(), "an unanswered offer changes nothing");
     if reader.one_in(8) {
         return None;
     }

@@ -165,7 +165,7 @@ impl Core {
         }
         let others = state.call.legs().iter().filter(|other| other.side != Side::Caller);
         let rings = others.into_iter().any(|other| other.presence == Presence::Ringing);
-        let is_open = self.legs.get(&leg).is_some_and(|leg| leg.agreed_codecs().is_some());
+        let is_open = self.legs.get(&leg).is_some_and(|leg| leg.agreed().is_some());
         let is_ours =
             self.config.media.ringback == Ringback::Local || state.announcing.stage == Stage::Said;
         (rings && is_open && is_ours).then_some(Hear::Tone(CallTone::Ringback))
@@ -193,7 +193,7 @@ impl Core {
         }
         let Some(codecs) = self.codecs_of_ours(leg) else { return false };
         self.with_leg(now, leg, out, |leg, cx| leg.progress(&codecs, cx));
-        if self.legs.get(&leg).is_none_or(|leg| leg.agreed_codecs().is_none()) {
+        if self.legs.get(&leg).is_none_or(|leg| leg.agreed().is_none()) {
             return false;
         }
         if let Some(state) = self.calls.get_mut(&call) {

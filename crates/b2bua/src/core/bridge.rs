@@ -332,6 +332,7 @@ impl SipLeg {
         noise_removal: Option<NoiseRemoval>,
         kept: Digits,
     ) -> Option<StreamConfig> {
+        let path = self.path();
         let negotiation = self.negotiation()?;
         let agreed = negotiation.agreed()?;
         // N4: who holds us plays music.
@@ -362,7 +363,7 @@ impl SipLeg {
             rtp_timeout: config.media.rtp_timeout.filter(|_| receive && self.is_up()),
             symmetric: true,
             srtp: keying(&agreed.protection),
-            path: self.path(&agreed),
+            path,
             noise_removal: noise_removal
                 .map(|noise| NoiseRemoval { enabled: noise.enabled && !plays_music, ..noise }),
             voip_metrics: agreed.voip_metrics,

@@ -13,21 +13,23 @@ use crate::sip_leg::SipLeg;
 
 /// Read as the map that it is; a leg never changes its party.
 #[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(from = "BTreeMap<LegId, SipLeg>")]
+#[serde(from = "BTreeMap<LegId, Box<SipLeg>>")]
 pub(super) struct Legs {
-    all: BTreeMap<LegId, SipLeg>,
+    /// Boxed: a node of the map holds eleven, which move with each that comes and goes.
+    all: BTreeMap<LegId, Box<SipLeg>>,
     /// Extension (index into the configuration) and leg.
     of_extensions: BTreeSet<(usize, LegId)>,
 }
 
 impl Legs {
-    pub(super) fn insert(&mut self, id: LegId, leg: SipLeg) {
+    pub(super) fn insert(&mut self, id: LegId, leg: impl Into<Box<SipLeg>>) {
+        let leg = leg.into();
         let extension = leg.party().extension();
         self.of_extensions.extend(extension.map(|extension| (extension, id)));
         self.all.insert(id, leg);
     }
 
-    pub(super) fn remove(&mut self, id: &LegId) -> Option<SipLeg> {
+    pub(super) fn remove(&mut self, id: &LegId) -> Option<Box<SipLeg>> {
         let leg = self.all.remove(id)?;
         if let Some(extension) = leg.party().extension() {
             self.of_extensions.remove(&(extension, *id));
@@ -35,11 +37,15 @@ impl Legs {
         Some(leg)
     }
 
-    pub(super) fn get_mut(&mut self, id: &LegId) -> Option<&mut SipLeg> {
-        self.all.get_mut(id)
+    pub(super) fn get(&self, id: &LegId) -> Option<&SipLeg> {
+        self.all.get(id).map(Box::as_ref)
     }
 
-    pub(super) fn values_mut(&mut self) -> btree_map::ValuesMut<'_, LegId, SipLeg> {
+    pub(super) fn get_mut(&mut self, id: &LegId) -> Option<&mut SipLeg> {
+        self.all.get_mut(id).map(Box::as_mut)
+    }
+
+    pub(super) fn values_mut(&mut self) -> btree_map::ValuesMut<'_, LegId, Box<SipLeg>> {
         self.all.values_mut()
     }
 
@@ -51,15 +57,15 @@ impl Legs {
 }
 
 impl Deref for Legs {
-    type Target = BTreeMap<LegId, SipLeg>;
+    type Target = BTreeMap<LegId, Box<SipLeg>>;
 
     fn deref(&self) -> &Self::Target {
         &self.all
     }
 }
 
-impl From<BTreeMap<LegId, SipLeg>> for Legs {
-    fn from(all: BTreeMap<LegId, SipLeg>) -> Self {
+impl From<BTreeMap<LegId, Box<SipLeg>>> for Legs {
+    fn from(all: BTreeMap<LegId, Box<SipLeg>>) -> Self {
         let mut legs = Self::default();
         all.into_iter().for_each(|(id, leg)| legs.insert(id, leg));
         legs

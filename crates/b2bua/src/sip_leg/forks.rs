@@ -66,12 +66,12 @@ impl SipLeg {
             sip::dialog::Reliable::Repeated | sip::dialog::Reliable::OutOfOrder => return false,
         };
         let session = Self::sdp(&response.headers, &response.body).ok().flatten();
-        let before = fork.negotiation.agreed();
+        let before = fork.negotiation.agreed().cloned();
         let taken = session.is_some_and(|session| {
             !fork.settled && fork.negotiation.receive_answer(session).is_ok()
         });
         let media =
-            taken && (fork.negotiation.agreed() != before || placing.heard.as_deref() != Some(tag));
+            taken && (fork.negotiation.agreed() != before.as_ref() || placing.heard.as_deref() != Some(tag));
         fork.settled |= taken && prack.is_some();
         if let Some(rack) = prack {
             self.send_prack(tag, &rack, cx);

@@ -21,6 +21,7 @@ mod placing;
 mod security;
 mod up;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -31,7 +32,7 @@ use call::{CallId, Cause, LegEvent, LegId, Side};
 use media::codec::OpusFormat;
 use media::command::{Found, KeyForm, Keys, StreamConfig};
 use media::dtmf::{DtmfEvent, Form, Intake, Signal};
-use sdp::{Codec, Direction, LocalAudio, Negotiation, Policy, Security};
+use sdp::{Agreed, Codec, Direction, LocalAudio, Negotiation, Policy, Security};
 use serde::{Deserialize, Serialize};
 use sip::dialog::SessionTimer;
 use sip::event::Refer;
@@ -205,7 +206,7 @@ pub(crate) struct SipLeg {
     driven: Driven,
     final_status: u16,
     /// Codec used last, for the record.
-    codec: Option<Box<str>>,
+    codec: Option<Cow<'static, str>>,
     /// How its audio is protected, as of then.
     protection: Option<LegProtection>,
     /// Whether its sockets could not be bound.
@@ -354,7 +355,7 @@ impl SipLeg {
     /// Whether its audio is agreed on, or will be by what is on its way to us: the PRACK or the ACK
     /// that carries the answer to an offer of ours.
     pub(crate) fn is_opening(&self) -> bool {
-        self.agreed_codecs().is_some() || self.negotiation.state() == sdp::State::LocalOffer
+        self.agreed().is_some() || self.negotiation.state() == sdp::State::LocalOffer
     }
 
     /// Where the far end's signalling comes from.
@@ -388,8 +389,12 @@ impl SipLeg {
 
     /// The codecs both ends have agreed to, once they have.
     pub(crate) fn agreed_codecs(&self) -> Option<Vec<Codec>> {
-        let agreed = self.negotiation()?.agreed()?;
-        Some(agreed.payload_map.into_iter().map(|(codec, ..)| codec).collect())
+        Some(self.agreed()?.payload_map.iter().map(|(codec, ..)| codec.clone()).collect())
+    }
+
+    /// What both ends have agreed on, once they have.
+    pub(crate) fn agreed(&self) -> Option<&Agreed> {
+        self.negotiation()?.agreed()
     }
 
     /// Whether a re-offer of the far end waits until the partner has been asked.
@@ -428,7 +433,7 @@ impl SipLeg {
             DtmfForm::Rfc4733 | DtmfForm::Info | DtmfForm::InfoPlain => false,
         };
         let has_events =
-            self.agreed_codecs().is_some_and(|it| it.iter().any(Codec::is_telephone_event));
+            self.agreed().is_some_and(|agreed| agreed.telephone_event.is_some());
         let in_band = may_be_tones && !has_events && !self.intake.knows_better_than(Form::InBand);
         Keys { form, in_band, ..Keys::default() }
     }
@@ -446,9 +451,12 @@ impl SipLeg {
         if self.configured.as_ref() == Some(&new) {
             return None;
         }
-        if let Some(agreed) = self.negotiation().and_then(Negotiation::agreed) {
-            self.note_protection(&agreed.protection);
-            self.codec = Some(agreed.codec.name);
+        let agreed = self.agreed();
+        let agreed =
+            agreed.map(|agreed| (security::told(&agreed.protection), agreed.codec.name.clone()));
+        if let Some((protection, codec)) = agreed {
+            self.note_protection(protection);
+            self.codec = Some(codec);
         }
         self.configured = Some(new.clone());
         Some(new)

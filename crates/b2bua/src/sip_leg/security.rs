@@ -19,7 +19,7 @@ use media::ice::Credentials;
 use media::path::Event;
 use media::srtp::{Keying, MasterKey, Profile};
 use sdp::{
-    Agreed, Asked, DtlsPeer, DtlsRole, Fingerprint, Hash, IceAgreed, Negotiation, Policy,
+    Asked, DtlsPeer, DtlsRole, Fingerprint, Hash, IceAgreed, Negotiation, Policy,
     Protection, Suite,
 };
 use sip::transport::Transport;
@@ -81,12 +81,7 @@ impl SipLeg {
     }
 
     /// Remembers how its audio is protected, and says so where keys were offered in vain.
-    pub(super) fn note_protection(&mut self, agreed: &Protection) {
-        let protection = match agreed {
-            Protection::Plain => LegProtection::None,
-            Protection::Sdes { .. } => LegProtection::Sdes,
-            Protection::Dtls(_) => LegProtection::Dtls,
-        };
+    pub(super) fn note_protection(&mut self, protection: LegProtection) {
         let is_new = self.protection.replace(protection) != Some(protection);
         if is_new && self.negotiation().is_some_and(Negotiation::is_downgraded) {
             let (call, leg) = (self.call, self.id);
@@ -96,7 +91,8 @@ impl SipLeg {
 
     /// How its peer is found and its keys are made. Another association has other keys: those of
     /// the former one are forgotten.
-    pub(crate) fn path(&mut self, agreed: &Agreed) -> Option<PathConfig> {
+    pub(crate) fn path(&mut self) -> Option<PathConfig> {
+        let agreed = self.agreed()?;
         let ice = agreed.ice.as_ref().map(credentials);
         let dtls = match &agreed.protection {
             Protection::Dtls(peer) => Some(association(peer)),
@@ -110,6 +106,15 @@ impl SipLeg {
             self.found.keys = None;
         }
         Some(PathConfig { ice, dtls, found: self.found.clone() })
+    }
+}
+
+/// How audio is protected, as calls tell it.
+pub(super) fn told(protection: &Protection) -> LegProtection {
+    match protection {
+        Protection::Plain => LegProtection::None,
+        Protection::Sdes { .. } => LegProtection::Sdes,
+        Protection::Dtls(_) => LegProtection::Dtls,
     }
 }
 

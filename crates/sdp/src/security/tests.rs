@@ -55,14 +55,14 @@ fn offer(leg: &mut Negotiation) -> Session {
 }
 
 fn our_key(leg: &Negotiation) -> (Suite, Vec<u8>, Vec<u8>) {
-    let Protection::Sdes { suite, ours, theirs } = leg.agreed().unwrap().protection else {
+    let Protection::Sdes { suite, ours, theirs } = leg.agreed().cloned().unwrap().protection else {
         panic!("not SDES")
     };
     (suite, ours.reveal().to_vec(), theirs.reveal().to_vec())
 }
 
 fn peer(leg: &Negotiation) -> DtlsPeer {
-    match leg.agreed().unwrap().protection {
+    match leg.agreed().cloned().unwrap().protection {
         Protection::Dtls(peer) => peer,
         other @ (Protection::Plain | Protection::Sdes { .. }) => panic!("{other:?}"),
     }
@@ -128,7 +128,7 @@ fn a_browser_gets_the_answer_it_expects() {
     let mut leg = leg(dtls(), true, 1);
     leg.receive_offer(session).unwrap();
     let body = leg.answer(&standard_codecs(&CODECS), SendRecv).unwrap();
-    let ice = leg.agreed().unwrap().ice.unwrap();
+    let ice = leg.agreed().cloned().unwrap().ice.unwrap();
     let (ufrag, password) = (&ice.local.ufrag, ice.local.password.reveal());
     let expected = format!(
         "v=0\r\no=- 77 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
@@ -148,7 +148,7 @@ fn a_browser_gets_the_answer_it_expects() {
     assert_eq!(std::str::from_utf8(&body).unwrap(), expected);
     assert_eq!((ufrag.len(), password.len()), (8, 26));
     assert_eq!(&*ice.remote.ufrag, "EsAw");
-    let agreed = leg.agreed().unwrap();
+    let agreed = leg.agreed().cloned().unwrap();
     assert!(agreed.rtcp_mux);
     assert_eq!(peer(&leg).role, DtlsRole::Client);
     assert_eq!(peer(&leg).fingerprints.len(), 1);
@@ -185,7 +185,7 @@ fn a_browser_gets_the_offer_it_expects() {
     );
     let answer = answer.trim_start_matches("a=group:BUNDLE 0\r\n");
     leg.receive_answer(parse(answer.as_bytes()).unwrap()).unwrap();
-    let agreed = leg.agreed().unwrap();
+    let agreed = leg.agreed().cloned().unwrap();
     assert_eq!(peer(&leg).role, DtlsRole::Server);
     assert!(agreed.rtcp_mux && agreed.ice.is_some());
     // Nothing has changed: a re-offer has the same credentials and fingerprint.
@@ -278,7 +278,7 @@ fn nobody_falls_back_silently() {
             Ok(_) => {
                 let media = answer(&mut leg).media.remove(0);
                 assert_eq!(media.protocol.as_str(), protocol);
-                Ok(match leg.agreed().unwrap().protection {
+                Ok(match leg.agreed().cloned().unwrap().protection {
                     Protection::Plain => "plain",
                     Protection::Sdes { .. } => "sdes",
                     Protection::Dtls(_) => "dtls",
@@ -322,7 +322,7 @@ fn an_answer_must_have_what_we_offered() {
         let case = format!("{policy:?} {protocol} {lines}");
         assert_eq!(found, expected.map(crate::AnswerError::Stream), "{case}");
         if expected.is_none() && protocol != "RTP/AVP" {
-            assert_ne!(leg.agreed().unwrap().protection, Protection::Plain, "{case}");
+            assert_ne!(leg.agreed().cloned().unwrap().protection, Protection::Plain, "{case}");
         }
         if expected.is_some() {
             assert_eq!(leg.agreed(), None);
@@ -422,7 +422,7 @@ fn an_ice_restart_is_answered_by_one_and_keeps_the_association() {
     let ask = |leg: &mut Negotiation, text: &str| {
         leg.receive_offer(parse(text.as_bytes()).unwrap()).unwrap();
         answer(leg);
-        (leg.agreed().unwrap().ice.unwrap(), peer(leg))
+        (leg.agreed().cloned().unwrap().ice.unwrap(), peer(leg))
     };
     let (ice, first) = ask(&mut leg, CHROMIUM);
     // Hold and resume change nothing of it.
@@ -461,7 +461,7 @@ fn teams_speaks_ice_with_keys_in_the_description() {
     assert_eq!(media.attributes_named("candidate").count(), 1);
     assert!(media.attribute("crypto").unwrap().ends_with("|2^31"));
     assert!(media.attribute("fingerprint").is_none() && media.attribute("mid").is_none());
-    assert_eq!(&*first.agreed().unwrap().ice.unwrap().remote.ufrag, "9r3c");
+    assert_eq!(&*first.agreed().cloned().unwrap().ice.unwrap().remote.ufrag, "9r3c");
     // Two lite agents do not check: the addresses of the descriptions hold.
     let lite = lines.replace("a=rtcp-mux", "a=rtcp-mux\r\na=x");
     let mut session = phone("RTP/SAVP", &lite);
@@ -469,13 +469,13 @@ fn teams_speaks_ice_with_keys_in_the_description() {
     let mut other = leg(policy.clone(), true, 9);
     other.receive_offer(session).unwrap();
     assert!(answer(&mut other).media[0].attribute("ice-ufrag").is_some());
-    assert_eq!(other.agreed().unwrap().ice, None);
+    assert_eq!(other.agreed().cloned().unwrap().ice, None);
     // Without ICE at our end it is not spoken of.
     let mut without = leg(policy, false, 9);
     without.receive_offer(phone("RTP/SAVP", &lines)).unwrap();
     let answered = answer(&mut without);
     assert!(answered.media[0].attribute("ice-ufrag").is_none());
-    assert_eq!((without.agreed().unwrap().ice, answered.attribute("ice-lite")), (None, None));
+    assert_eq!((without.agreed().cloned().unwrap().ice, answered.attribute("ice-lite")), (None, None));
 }
 
 /// A leg that is protected is not talked out of it by a re-INVITE.
@@ -507,7 +507,7 @@ fn ice_without_multiplexing_is_not_spoken_of() {
     let answered = answer(&mut leg);
     assert_eq!(answered.attribute("ice-lite"), None);
     assert_eq!(answered.media[0].attribute("ice-ufrag"), None);
-    let agreed = leg.agreed().unwrap();
+    let agreed = leg.agreed().cloned().unwrap();
     assert_eq!((agreed.ice, agreed.rtcp_mux), (None, false));
     peer(&leg);
 }
@@ -536,7 +536,7 @@ fn dtls_without_ice_and_without_multiplexing_is_possible() {
     let mut leg = leg(dtls(), false, 1);
     leg.receive_offer(phone("UDP/TLS/RTP/SAVP", &lines)).unwrap();
     answer(&mut leg);
-    let agreed = leg.agreed().unwrap();
+    let agreed = leg.agreed().cloned().unwrap();
     assert_eq!((agreed.ice, agreed.rtcp_mux), (None, false));
     assert_eq!(peer(&leg).role, DtlsRole::Client);
     // What stands above the streams holds for each that has none of its own.
@@ -605,7 +605,7 @@ proptest! {
             }
             let answered = answer(b);
             prop_assert!(a.receive_answer(answered).is_ok());
-            let (ours, theirs) = (a.agreed().unwrap(), b.agreed().unwrap());
+            let (ours, theirs) = (a.agreed().cloned().unwrap(), b.agreed().cloned().unwrap());
             match (ours.protection, theirs.protection) {
                 (Protection::Plain, Protection::Plain) => {
                     prop_assert!(!protected(a) && !protected(b));

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use base::{Time, Timers};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 /// Source addresses remembered; when full, the one to be forgotten next goes.
@@ -105,11 +106,11 @@ pub struct Guard {
     config: GuardConfig,
     addresses: BTreeMap<Network, Address>,
     address_end: Timers<Network>,
-    accounts: BTreeMap<Box<str>, (u64, Account)>,
-    account_names: BTreeMap<u64, Box<str>>,
+    accounts: BTreeMap<CompactString, (u64, Account)>,
+    account_names: BTreeMap<u64, CompactString>,
     account_end: Timers<u64>,
     next_account: u64,
-    trusted: BTreeMap<Box<str>, VecDeque<Network>>,
+    trusted: BTreeMap<CompactString, VecDeque<Network>>,
 }
 
 impl Guard {

@@ -12,10 +12,10 @@ mod qualify;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Time, Timers, WallTime};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use self::asked::{Asked, Refusal, Wanted};
@@ -55,7 +55,7 @@ pub struct RegistrarConfig {
 pub struct Registrar {
     config: RegistrarConfig,
     /// Preferred first: by `q`, then the one that registered last.
-    by_aor: BTreeMap<Arc<str>, Vec<BindingId>>,
+    by_aor: BTreeMap<CompactString, Vec<BindingId>>,
     bindings: BTreeMap<BindingId, Box<Binding>>,
     /// Of connections only: a datagram socket does not close.
     by_flow: BTreeMap<FlowId, Vec<BindingId>>,
@@ -315,7 +315,7 @@ impl Registrar {
             self.by_flow.entry(flow).or_default().push(id);
         }
         let q_of = |id: &BindingId| self.bindings.get(id).map_or(0, |b| b.q);
-        let ids = self.by_aor.entry(binding.aor.clone()).or_default();
+        let ids = self.by_aor.entry(CompactString::new(&binding.aor)).or_default();
         let place = ids.iter().position(|other| q_of(other) <= binding.q).unwrap_or(ids.len());
         ids.insert(place, id);
         self.bindings.insert(id, Box::new(binding));
@@ -325,7 +325,7 @@ impl Registrar {
     fn remove(&mut self, id: BindingId) -> Option<Box<Binding>> {
         let binding = self.bindings.remove(&id)?;
         self.expiry.disarm(id);
-        forget(&mut self.by_aor, &binding.aor, id);
+        forget(&mut self.by_aor, &*binding.aor, id);
         if let Some(flow) = connection(&binding) {
             forget(&mut self.by_flow, &flow, id);
         }

@@ -146,7 +146,7 @@ fn check(registrar: &Registrar, now: Time) {
     for binding in registrar.bindings() {
         assert!(binding.expires_at > now);
         assert_eq!(registrar.expiry.deadline(binding.id), Some(binding.expires_at));
-        assert!(registrar.by_aor[&binding.aor].contains(&binding.id));
+        assert!(registrar.by_aor[&*binding.aor].contains(&binding.id));
     }
     let on_flows: Vec<_> = registrar.by_flow.values().flatten().collect();
     let connected = registrar.bindings().filter(|b| connection(b).is_some());
