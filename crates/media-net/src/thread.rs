@@ -376,13 +376,19 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             }
         }
         self.give_up();
-        self.set_ticking(now);
+        self.set_ticking();
         std::ops::ControlFlow::Continue(())
     }
 
-    /// Takes all orders, or all before a stream that is still on its way: false then.
+    /// Takes all orders, or all before a stream that is still on its way, or those before a tick that
+    /// is due: false then. To open a stream takes up to a quarter of a millisecond, and many may be
+    /// ordered at once; those who are mixed already do not wait for them.
     fn take_orders(&mut self, now: Time) -> bool {
-        loop {
+        for taken in 0_u64.. {
+            if taken > 0 && self.ticking && self.now() >= self.tick_due {
+                self.setup.waker.wake();
+                return false;
+            }
             if let Some((bridge, arrivals)) = &self.awaited {
                 let (bridge, arrived) = (*bridge, arrivals.try_recv());
                 match arrived {
@@ -414,6 +420,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return true,
             }
         }
+        true
     }
 
     /// Takes a stream and its sockets out of this worker. What comes meanwhile waits in the sockets.
@@ -596,13 +603,15 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         }
     }
 
-    fn set_ticking(&mut self, now: Time) {
+    fn set_ticking(&mut self) {
         let wanted = !self.worker.is_idle();
         if wanted == self.ticking {
             return;
         }
         self.ticking = wanted;
-        self.tick_due = now + TICK;
+        // The ticks run from here, not from when the orders came: to open many streams takes
+        // milliseconds, by which every tick after them would seem late.
+        self.tick_due = self.now() + TICK;
         if let Err(error) = self.ticker.set(if wanted { TICK } else { Duration::ZERO }) {
             tracing::error!(%error, "no ticks");
         }

@@ -70,8 +70,9 @@ impl SipLeg {
         let taken = session.is_some_and(|session| {
             !fork.settled && fork.negotiation.receive_answer(session).is_ok()
         });
-        let media =
-            taken && (fork.negotiation.agreed() != before.as_ref() || placing.heard.as_deref() != Some(tag));
+        let media = taken
+            && (fork.negotiation.agreed() != before.as_ref()
+                || placing.heard.as_deref() != Some(tag));
         fork.settled |= taken && prack.is_some();
         if let Some(rack) = prack {
             self.send_prack(tag, &rack, cx);

@@ -432,8 +432,7 @@ impl SipLeg {
             DtmfForm::Auto | DtmfForm::InBand => config.media.dtmf_in_band,
             DtmfForm::Rfc4733 | DtmfForm::Info | DtmfForm::InfoPlain => false,
         };
-        let has_events =
-            self.agreed().is_some_and(|agreed| agreed.telephone_event.is_some());
+        let has_events = self.agreed().is_some_and(|agreed| agreed.telephone_event.is_some());
         let in_band = may_be_tones && !has_events && !self.intake.knows_better_than(Form::InBand);
         Keys { form, in_band, ..Keys::default() }
     }

@@ -19,8 +19,7 @@ use media::ice::Credentials;
 use media::path::Event;
 use media::srtp::{Keying, MasterKey, Profile};
 use sdp::{
-    Asked, DtlsPeer, DtlsRole, Fingerprint, Hash, IceAgreed, Negotiation, Policy,
-    Protection, Suite,
+    Asked, DtlsPeer, DtlsRole, Fingerprint, Hash, IceAgreed, Negotiation, Policy, Protection, Suite,
 };
 use sip::transport::Transport;
 

@@ -475,7 +475,10 @@ fn teams_speaks_ice_with_keys_in_the_description() {
     without.receive_offer(phone("RTP/SAVP", &lines)).unwrap();
     let answered = answer(&mut without);
     assert!(answered.media[0].attribute("ice-ufrag").is_none());
-    assert_eq!((without.agreed().cloned().unwrap().ice, answered.attribute("ice-lite")), (None, None));
+    assert_eq!(
+        (without.agreed().cloned().unwrap().ice, answered.attribute("ice-lite")),
+        (None, None)
+    );
 }
 
 /// A leg that is protected is not talked out of it by a re-INVITE.
