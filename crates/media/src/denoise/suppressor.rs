@@ -3,12 +3,12 @@
 //! ```text
 //! pcm ─▶ high pass ─▶ history ─┬─▶ newest spectrum ──┬─▶ estimator ─▶ features ─▶ network
 //!                              │   a period before ──┘                     gains of bands
-//!                              └─▶ spectrum 5 ms ago ─▶ comb ─▶ estimator ─────┤
+//!                              └─▶ spectrum 5–6 ms ago ─▶ comb ─▶ estimator ───┤
 //!                                                     gains of lines ─▶ × ◀────┘
 //!                                                               pcm ◀─ overlap
 //! ```
-//! The network is RNNoise's; the estimator is the light suppressor around it. What is heard is 5 ms
-//! behind what the network hears: it answers late to the beginning of a word.
+//! The network is RNNoise's; the estimator is the light suppressor around it. What is heard is 5 or
+//! 6 ms behind what the network hears: it answers late to the beginning of a word.
 
 use realfft::num_complex::Complex32;
 
@@ -23,9 +23,10 @@ use super::tones::{Lines, Signal, Tones};
 use super::vector::{self, Machine, Work};
 use super::voice::{comb, compare, powers};
 
-/// How far the network hears ahead of what is heard, in samples of its rate: 5 ms. 7 ms gave
-/// nothing more.
+/// How far the network hears ahead of what is heard, in samples of its rate: 5 ms, and where words are
+/// eased in 6. 7 ms gave nothing more.
 const AHEAD: usize = NETWORK_HZ / 200;
+const AHEAD_EASED: usize = NETWORK_HZ * 6 / 1000;
 /// The network's gains are taken to this power: with less noise before it, it takes less out. Where
 /// a word begins they are too small.
 const EMPHASIS: f32 = 1.2;
@@ -33,6 +34,12 @@ const EMPHASIS_AT_ONSET: f32 = 0.5;
 /// Words are eased in at up to 16 kHz, a third of the network's rate. At higher rates steady noise sounds
 /// too much like words to the network.
 const EASED_FACTOR_MIN: usize = 3;
+/// How far the network hears ahead, in samples of the stream.
+const fn ahead(factor: usize) -> usize {
+    let samples = if factor >= EASED_FACTOR_MIN { AHEAD_EASED } else { AHEAD };
+    samples / factor
+}
+
 /// Probability of a voice, of the network, below which all goes down, and by how much at most: what
 /// is left in pauses is neither steady nor in one band.
 const VOICE: f32 = 0.2;
@@ -77,7 +84,7 @@ impl Suppressor {
     pub(super) fn new(rate_hz: u32) -> Option<Self> {
         let spectrum = Spectrum::of(rate_hz)?;
         let longest = lag(PERIOD_MAX, spectrum.factor);
-        let ahead = AHEAD / spectrum.factor;
+        let ahead = ahead(spectrum.factor);
         let estimator = Estimator::new(spectrum.lines());
         let around = Around::Chain { estimator, voice: 0.0, onset: Onset::new() };
         Some(Self {
@@ -108,7 +115,7 @@ impl Suppressor {
 
     fn ahead(&self) -> usize {
         match self.around {
-            Around::Chain { .. } => AHEAD / self.spectrum.factor,
+            Around::Chain { .. } => ahead(self.spectrum.factor),
             #[cfg(test)]
             Around::Plain { .. } => 0,
         }

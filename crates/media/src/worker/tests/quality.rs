@@ -205,7 +205,7 @@ fn what_comes_too_late_to_be_played_counts_as_lost_and_is_told_apart() {
         assert!(metrics.discard_rate.abs_diff(discard_rate) <= 1, "{metrics:?}");
         assert_eq!((metrics.loss_rate, metrics.buffer_ms), (0, [0; 3]), "{metrics:?}");
         let is_cleaned = noise_removal.is_some();
-        let expected = if is_cleaned { (15, 0b1000_0000) } else { (0, 0) };
+        let expected = if is_cleaned { (16, 0b1000_0000) } else { (0, 0) };
         assert_eq!((metrics.end_system_ms, metrics.rx_config), expected);
         let stats = world.close(a);
         let summary = stats.summary.unwrap();

@@ -10,7 +10,7 @@ use crate::speech::voice;
 
 const L16: Payload = payload(Codec::L16, 5, 97, 8000);
 /// Samples by which noise removal is late.
-const LATE: usize = 120;
+const LATE: usize = 128;
 const PACKETS: usize = 300;
 
 const fn removal(enabled: bool, attenuation_limit_db: u8) -> Option<NoiseRemoval> {
@@ -67,7 +67,7 @@ fn power(pcm: &[i16]) -> f64 {
 #[test]
 fn the_way_changes_without_a_sample_too_much_or_too_few() {
     const OFF: Option<NoiseRemoval> = removal(false, 30);
-    // 15 ms are 15 periods: late or not, it is the same tone.
+    // 16 ms are 16 periods: late or not, it is the same tone.
     let tone: Vec<_> =
         (0..PACKETS * 160).map(|n| (8000.0 * (TAU * n as f64 / 8.0).sin()) as i16).collect();
     let changes: &[Change] = &[
