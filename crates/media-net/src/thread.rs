@@ -33,6 +33,9 @@ use pacing::Pacing;
 
 const WAKE: u64 = u64::MAX;
 const TICKED: u64 = u64::MAX - 1;
+/// Orders carried out before a tick that is due has its turn: a worker that is late all the time must
+/// not fall behind with what it is told, too.
+const ORDERS_MIN: u64 = 8;
 /// Ticks made up for when they are late; after a longer stall they are left out.
 const CATCH_UP: u64 = 3;
 /// After a stall as long as this, what has piled up in the sockets is too old to be played: passed
@@ -385,7 +388,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     /// ordered at once; those who are mixed already do not wait for them.
     fn take_orders(&mut self, now: Time) -> bool {
         for taken in 0_u64.. {
-            if taken > 0 && self.ticking && self.now() >= self.tick_due {
+            if taken >= ORDERS_MIN && self.ticking && self.now() >= self.tick_due {
                 self.setup.waker.wake();
                 return false;
             }
