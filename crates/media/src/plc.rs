@@ -16,7 +16,7 @@ use crate::dot::dot;
 const LAG_MS: (usize, usize) = (2, 16);
 /// Speech that is compared with itself, milliseconds: where the history is long enough, and at
 /// least.
-const TEMPLATE_MS: (usize, usize) = (9, 5);
+const TEMPLATE_MS: (usize, usize) = (8, 5);
 /// Speech that the prediction is made from, milliseconds.
 const FRAME_MS: usize = 15;
 /// App. I.2.7: nothing is taken away during the first 10 ms.
@@ -30,6 +30,8 @@ const NOISE: f32 = 0.1;
 const VOICE: f32 = 0.4;
 /// Rate at which the pitch is looked for first, hertz.
 const COARSE_RATE: usize = 4000;
+/// Noise in what stands between two packets: a good part of it is said by none of the two sides.
+const BRIDGE_HISS: f32 = 0.3;
 const ORDER_MAX: usize = 24;
 /// Bandwidth expansion: the filter rings on for some milliseconds, not for ever.
 const DAMPING: f32 = 0.99;
@@ -58,6 +60,10 @@ pub struct Plc {
     /// Samples made since the last real one.
     made: usize,
     chance: u32,
+    /// How much of the noise in the residual is made up.
+    hiss: f32,
+    /// What leads to the packet behind a gap, the nearest to it first.
+    behind: Box<[f32]>,
 }
 
 impl Plc {
@@ -81,6 +87,8 @@ impl Plc {
             voicing: 0.0,
             made: 0,
             chance: 1,
+            hiss: 1.0,
+            behind: vec![0.0; rate * SILENT_MS / 1000].into(),
         }
     }
 
@@ -109,16 +117,26 @@ impl Plc {
     /// Fills `out`, which is all that is missing between `history` and `fresh`, the samples of the
     /// next packet. The loss is over then: `fresh` follows as it is.
     pub fn bridge(&mut self, history: &[i16], fresh: &[i16], out: &mut [i16]) {
+        self.hiss = BRIDGE_HISS;
         self.conceal(history, out);
         // The same in reverse, from the other end of time.
         self.analyse(fresh.iter());
         self.made = 0;
+        let mut behind = std::mem::take(&mut self.behind);
+        let reached = behind.len().min(out.len());
+        behind[..reached].fill_with(|| self.next());
+        let likeness = likeness(out.iter().rev(), &behind[..reached]);
         let len = out.len() as f32;
         for (n, sample) in out.iter_mut().rev().enumerate() {
             let share = 1.0 - (n as f32 + 0.5) / len;
             let forward = f32::from(*sample);
-            *sample = (forward + (self.next() - forward) * share) as i16;
+            let backward = behind.get(n).copied().unwrap_or(0.0);
+            // The less both sides are alike the less is known of the middle.
+            let doubt = 2.0 * share * (1.0 - share) * (1.0 - likeness);
+            *sample = ((forward + (backward - forward) * share) * (1.0 - doubt).powf(0.25)) as i16;
         }
+        self.behind = behind;
+        self.hiss = 1.0;
         self.made = 0;
     }
 
@@ -154,7 +172,7 @@ impl Plc {
         let fade = 1.0 - self.made.saturating_sub(steady) as f32 / (silent - steady) as f32;
         let len = self.residual.len();
         let voice = self.residual[len - self.lag + self.made % self.lag];
-        let noise = self.noise();
+        let noise = self.hiss * self.noise();
         let excitation = voice * self.voicing + noise * (1.0 - self.voicing * self.voicing).sqrt();
         let predicted = dot(&self.memory, &self.prediction);
         let value = (excitation + predicted).clamp(-32_768.0, 32_767.0);
@@ -244,6 +262,16 @@ impl Plc {
     fn samples(&self, ms: usize) -> usize {
         ms * self.rate / 1000
     }
+}
+
+/// The correlation of two sounds, 0 for those that contradict each other.
+fn likeness<'a>(one: impl Iterator<Item = &'a i16>, other: &[f32]) -> f32 {
+    let (mut product, mut powers) = (0.0, (1.0, 1.0));
+    for (a, b) in one.map(|a| f32::from(*a)).zip(other) {
+        product += a * b;
+        powers = (powers.0 + a * a, powers.1 + b * b);
+    }
+    (product / (powers.0 * powers.1).sqrt()).max(0.0)
 }
 
 /// Of `lags`, the one at which the last `len` samples correlate best with earlier ones, and the
