@@ -455,6 +455,7 @@ impl Core {
             to: to.clone(),
             destinations,
             auto_answer: false,
+            referred_by: None,
         };
         let caller = Counted { party: caller, leg: Some(leg) };
         let state = CallState { announcing, ..CallState::new(call, now, from, to, caller, reach) };

@@ -215,6 +215,7 @@ impl Core {
             to: name.number.clone(),
             destinations: found.destinations,
             auto_answer: false,
+            referred_by: None,
         };
         (callee, (reach, name))
     }

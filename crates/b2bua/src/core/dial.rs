@@ -184,6 +184,7 @@ impl Core {
         let id = LegId(self.next_leg);
         let reach = state.reach(attempt).ok_or(Cause::INTERNAL)?;
         let (from, to, auto_answer) = (reach.from.clone(), reach.to.clone(), reach.auto_answer);
+        let referred_by = reach.referred_by.clone();
         let dialling = state.call.attempts().iter().find(|one| one.id == attempt);
         let caller = dialling.and_then(|one| self.legs.get(&one.caller?));
         let outgoing = Outgoing {
@@ -192,6 +193,7 @@ impl Core {
             from,
             to,
             auto_answer,
+            referred_by,
             way,
             codecs,
             inherited: caller

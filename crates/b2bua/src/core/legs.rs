@@ -107,6 +107,7 @@ mod tests {
             way,
             codecs: Vec::new(),
             auto_answer: false,
+            referred_by: None,
             inherited: Inherited::default(),
         };
         let mut rng = Rng::new([7; 32]);

@@ -47,6 +47,7 @@ impl Core {
             to: from.number.clone(),
             destinations: vec![Destination::Extension(at)],
             auto_answer: true,
+            referred_by: None,
         };
         let number = target.number.clone();
         let caller = Counted { party: own.clone(), leg: None };
@@ -58,6 +59,7 @@ impl Core {
             to: number,
             destinations: found.destinations,
             auto_answer: false,
+            referred_by: None,
         });
         let callee = state.call.participants().last().map(|one| one.id);
         state.names.extend(callee.map(|callee| (callee, target)));
@@ -153,8 +155,15 @@ impl Core {
                 let to = config.extensions[extension].number.clone();
                 let destinations = vec![Destination::Extension(extension)];
                 let by = party.clone();
-                let reach = Reach { attempt, by, from, to, destinations, auto_answer: true };
-                state.reaches.push(reach);
+                state.reaches.push(Reach {
+                    attempt,
+                    by,
+                    from,
+                    to,
+                    destinations,
+                    auto_answer: true,
+                    referred_by: None,
+                });
             }
         });
         let session = session?.to_string();

@@ -8,11 +8,11 @@ use base::Time;
 use call::control::{Refusal, Verb};
 use call::{CallId, Command, LegId, ParticipantId, What};
 use sip::event::{Package, Refer};
-use sip::message::{Name, Replaces, Request, Scheme, StatusCode, Uri};
+use sip::message::{Name, NameAddr, Replaces, Request, Scheme, StatusCode, Uri};
 use sip::transport::Source;
 
 use super::Core;
-use super::reach::Found;
+use super::reach::{Found, Reach};
 use crate::api::{CommandResult, DestinationType, Refused, Reply, To};
 use crate::io::Output;
 use crate::party::{self, Party};
@@ -54,7 +54,10 @@ impl Core {
                 self.referral_progress(now, leg, StatusCode::OK, out);
                 self.join_and_leave(now, call, other, by, out).map(|()| true)
             }
-            Wish::Blind(found) => self.transfer_by_phone(now, call, by, *found, out).map(|_| false),
+            Wish::Blind(found) => {
+                let referrer = self.referrer(leg, refer);
+                self.transfer_by_phone(now, call, by, (*found, referrer), out).map(|_| false)
+            }
         };
         match done {
             // Told by what happens.
@@ -76,7 +79,8 @@ impl Core {
         };
         if let Some(replaces) = &refer.replaces {
             // Our tags in it are those of the phone's other dialog with us.
-            let other = self.dialog_of(replaces).ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
+            let other = self.dialog_of(replaces).filter(|other| !self.is_leaving(*other));
+            let other = other.ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
             let (there, _) = self.place_of(other).ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
             let is_own = self.legs.get(&other).is_some_and(|leg| *leg.party() == party);
             if !is_own || other == leg {
@@ -101,18 +105,36 @@ impl Core {
         Ok(Wish::Blind(Box::new(found)))
     }
 
+    /// Who is said to transfer a call (RFC 3892 §2.2): whom the phone names, else its own user. Whoever
+    /// is of this house or has a telephone number only is its user, whatever it says (ATTACKS 12).
+    fn referrer(&self, leg: LegId, refer: &Refer) -> Option<NameAddr> {
+        let config = &*self.config;
+        let user = &config.extensions[self.legs.get(&leg)?.party().extension()?];
+        let own = [Some(&user.number), user.caller_id.as_ref()];
+        let is_true = |said: &NameAddr| {
+            let is_ours = said.uri.scheme == Scheme::Tel || party::is_our_host(config, &said.uri);
+            let named = said.uri.user_unescaped().unwrap_or_default();
+            !is_ours || own.into_iter().flatten().any(|own| **own == *named)
+        };
+        refer.referred_by.clone().filter(is_true).or_else(|| {
+            let address = Uri::sip(&user.number, party::host(&config.realm), None);
+            Some(NameAddr::new(address).with_display(&user.display_name))
+        })
+    }
+
     fn transfer_by_phone(
         &mut self,
         now: Time,
         call: CallId,
         by: ParticipantId,
-        found: Found,
+        (found, referred_by): (Found, Option<NameAddr>),
         out: &mut Vec<Output>,
     ) -> CommandResult {
         let state = self.calls.get(&call).ok_or(Refusal::NotFound)?;
         let other = state.other_than(by).unwrap_or(by);
         let from = state.identity(other, &self.config);
-        let (callee, reach) = self.prepared(call, by, found, from);
+        let (callee, (reach, name)) = self.prepared(call, by, found, from);
+        let reach = (Reach { referred_by, ..reach }, name);
         let on_failure = self.config.interactions.on_transfer_failure;
         let command = Command::Transfer { callee, on_failure, stays: true };
         self.command_call(now, call, by, command, Some(reach), out)
@@ -181,7 +203,11 @@ impl Core {
         Some((call, self.calls.get(&call)?.call.leg(leg)?.of))
     }
 
-    /// The leg whose dialog a Replaces means, RFC 3891 §3.
+    fn is_leaving(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|leg| leg.is_leaving())
+    }
+
+    /// The leg whose dialog a Replaces means, RFC 3891 §3; one that has not quite gone is found too.
     fn dialog_of(&self, replaces: &Replaces) -> Option<LegId> {
         let key = (replaces.call_id.clone(), replaces.to_tag.clone());
         let leg = *self.dialogs.get(&key)?;
@@ -209,7 +235,8 @@ impl Core {
         }
         let replaces = Replaces::parse(value).map_err(|_| StatusCode::BAD_REQUEST)?;
         let leg = self.dialog_of(&replaces).ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
-        let (call, _) = self.place_of(leg).ok_or(StatusCode::DECLINE)?;
+        let place = self.place_of(leg).filter(|_| !self.is_leaving(leg));
+        let (call, _) = place.ok_or(StatusCode::DECLINE)?; // it is over
         let this = self.legs.get(&leg).ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
         let is_same = this.party() == caller;
         if this.is_up() {

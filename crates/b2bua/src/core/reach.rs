@@ -4,7 +4,7 @@
 use base::Time;
 use call::{AttemptId, Call, CallId, LegId, Limits, ParticipantId, Policy, Purpose, Role, Setup};
 use serde::{Deserialize, Serialize};
-use sip::message::StatusCode;
+use sip::message::{NameAddr, StatusCode};
 
 use super::announce::Announcing;
 use super::dial::Destination;
@@ -29,6 +29,8 @@ pub(super) struct Reach {
     pub(super) destinations: Vec<Destination>,
     /// Whether the phone is asked to answer by itself.
     pub(super) auto_answer: bool,
+    /// Who has the call transferred by a phone, as the one it goes to is told (RFC 3892).
+    pub(super) referred_by: Option<NameAddr>,
 }
 
 /// A target that was found.
@@ -211,6 +213,7 @@ impl Core {
             to: self.config.extensions[at].number.clone(),
             destinations: vec![Destination::Extension(at)],
             auto_answer: dialling.purpose == Purpose::Retrieve,
+            referred_by: None,
         });
     }
 }

@@ -20,6 +20,18 @@ pub(super) enum Leaving {
     Bye { request: Request, dialog: Box<Dialog>, auth: ClientAuth, challenged: bool },
 }
 
+impl Leaving {
+    /// Whether the far end's tag of the dialog that is over, or of one of its early dialogs, is this one.
+    pub(super) fn has_remote_tag(&self, tag: &str) -> bool {
+        match self {
+            Self::Cancelling { early, .. } => {
+                early.iter().any(|dialog| *dialog.id().remote_tag == *tag)
+            }
+            Self::Bye { dialog, .. } => *dialog.id().remote_tag == *tag,
+        }
+    }
+}
+
 impl SipLeg {
     /// Ends the leg, whatever its state.
     pub(crate) fn release(&mut self, cause: Cause, elsewhere: bool, cx: &mut Cx<'_>) {

@@ -166,6 +166,8 @@ pub(crate) struct Outgoing {
     pub(crate) codecs: Vec<Codec>,
     /// Whether the phone is asked to answer by itself: its user has asked for the call.
     pub(crate) auto_answer: bool,
+    /// Who refers a transferred call; for our own phones only.
+    pub(crate) referred_by: Option<NameAddr>,
     pub(crate) inherited: Inherited,
 }
 
@@ -323,8 +325,14 @@ impl SipLeg {
             State::Up(up) => *up.dialog.id().remote_tag == *tag,
             State::Early(early) => *early.dialog.id().remote_tag == *tag,
             State::Placing(placing) => placing.forks.contains_key(tag),
-            State::Leaving(_) | State::Moving | State::Gone => false,
+            State::Leaving(leaving) => leaving.has_remote_tag(tag),
+            State::Moving | State::Gone => false,
         }
+    }
+
+    /// Whether it is on its way out: its dialog is over.
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Leaving(_))
     }
 
     pub(crate) fn has_media(&self) -> bool {

@@ -471,7 +471,12 @@ fn first_invite(outgoing: &Outgoing, tag: &str, call_id: &str, config: &Config) 
     if outgoing.auto_answer {
         sip::event::auto_answer(headers, &config.realm); // S11
     }
-    let said = [Name::PAssertedIdentity, Name::Privacy].map(|name| (name, headers.has(name)));
+    if let (Some(referrer), None) = (&outgoing.referred_by, trunk) {
+        // RFC 3892 §2.2. Who works here is no trunk's business, as are our own numbers.
+        headers.push(Name::ReferredBy, referrer.to_string());
+    }
+    let said = [Name::PAssertedIdentity, Name::Privacy, Name::ReferredBy]
+        .map(|name| (name, headers.has(name)));
     let is_said = |name: &str| said.contains(&(Name::parse(name), true));
     for (name, value) in outgoing.inherited.headers.iter().filter(|(name, _)| !is_said(name)) {
         headers.push_named(name, value.as_str());

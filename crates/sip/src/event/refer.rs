@@ -13,15 +13,16 @@ pub struct Refer {
     /// The dialog that the new call takes the place of: an attended transfer. Seen from the target
     /// of the Refer-To, i.e. its tags are the wrong way round for the transferor.
     pub replaces: Option<Replaces>,
-    /// Who refers, to be passed on (RFC 3892).
-    pub referred_by: Option<String>,
+    /// Who refers (RFC 3892), as it may be passed on: a name and an address, to be printed anew.
+    /// `None` also where it cannot be read.
+    pub referred_by: Option<NameAddr>,
     /// Whether progress is to be told by NOTIFY; `Refer-Sub: false` asks for none (RFC 4488 §4).
     pub subscribes: bool,
     /// CSeq number of the REFER: the id of its subscription (RFC 3515 §2.4.6).
     pub id: u32,
 }
 
-/// Longest Referred-By that is passed on.
+/// Longest Referred-By that is passed on, in bytes.
 const REFERRED_BY_MAX: usize = 512;
 
 impl Refer {
@@ -50,12 +51,10 @@ impl Refer {
         let replaces = replaces.transpose().map_err(|_| StatusCode::BAD_REQUEST)?;
         // RFC 3261 §19.1.5: no other header of a stranger's URI gets into a request of ours.
         target.headers = UriHeaders::default();
-        let referred_by = request.headers.get(Name::ReferredBy);
-        let referred_by = referred_by.filter(|value| value.len() <= REFERRED_BY_MAX);
         Ok(Self {
             target,
             replaces,
-            referred_by: referred_by.map(str::to_owned),
+            referred_by: referrer(request),
             subscribes: !request
                 .headers
                 .get(Name::ReferSub)
@@ -63,6 +62,24 @@ impl Refer {
             id: request.headers.cseq().map_err(|_| StatusCode::BAD_REQUEST)?.seq,
         })
     }
+}
+
+/// Who refers, without what leads elsewhere (RFC 3261 §19.1.5) or means a part of the body that
+/// stays here (`cid`, RFC 3892 §4).
+fn referrer(request: &Request) -> Option<NameAddr> {
+    let mut values = request.headers.list(Name::ReferredBy);
+    let (Some(only), None) = (values.next(), values.next()) else { return None };
+    let NameAddr { display, mut uri, params: _ } = only.parse().ok()?;
+    match uri.scheme {
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
+        Scheme::Other(_) => return None,
+    }
+    uri.headers = UriHeaders::default();
+    uri.password = None;
+    let display = display.unwrap_or_default();
+    let display: String = display.chars().filter(|c| !c.is_control()).collect();
+    let referrer = NameAddr::new(uri).with_display(&display);
+    (referrer.to_string().len() <= REFERRED_BY_MAX).then_some(referrer)
 }
 
 #[cfg(test)]
@@ -87,8 +104,9 @@ mod tests {
         let read = Refer::read(&refer("Refer-To: \"Bob\" <sip:1003@pbx.example>")).unwrap();
         assert_eq!(read.target.to_string(), "sip:1003@pbx.example");
         assert_eq!((read.replaces, read.subscribes, read.id), (None, true, 93_809_823));
-        let read = Refer::read(&refer("r: tel:+4930123\r\nReferred-By: <sip:1001@pbx.example>"));
-        assert_eq!(read.unwrap().referred_by.as_deref(), Some("<sip:1001@pbx.example>"));
+        let read = Refer::read(&refer("r: tel:+4930123\r\nb: sip:1001@pbx.example")).unwrap();
+        assert_eq!(read.target.to_string(), "tel:+4930123");
+        assert_eq!(read.referred_by.unwrap().to_string(), "<sip:1001@pbx.example>");
         let read = Refer::read(&refer("Refer-To: sip:1003@a;method=invite\r\nRefer-Sub: False"));
         assert!(!read.unwrap().subscribes);
     }
@@ -101,6 +119,32 @@ mod tests {
         let replaces = read.replaces.unwrap();
         assert_eq!((&*replaces.call_id, &*replaces.to_tag), ("77@host", "1"));
         assert_eq!(read.target.to_string(), "sip:1003@pbx.example", "no header of it is followed");
+    }
+
+    /// RFC 3892 §3.
+    #[test]
+    fn who_refers_is_known_by_name_and_address_only() {
+        let long = format!("<sip:{}@a>", "1".repeat(REFERRED_BY_MAX));
+        for (said, kept) in [
+            ("<sip:1001@a;user=phone>", Some("<sip:1001@a;user=phone>")),
+            ("sips:1001@a;x=y", Some("<sips:1001@a>")),
+            ("<tel:+4930123>", Some("<tel:+4930123>")),
+            ("Agent <sip:1001@a>;cid=\"2UWQFN309shb3@a\"", Some("\"Agent\" <sip:1001@a>")),
+            ("\"A\x01g\x7fe\\\"nt\" <sip:1001@a>", Some("\"Age\\\"nt\" <sip:1001@a>")),
+            ("<sip:1001:secret@a?Route=%3Csip:b%3E>", Some("<sip:1001@a>")),
+            ("<sip:1001%0d%0aRoute@a>", Some("<sip:1001%0d%0aRoute@a>")),
+            ("<http://evil.example/x>", None),
+            ("<javascript:alert(1)>", None),
+            ("<sip:1001@a>, <sip:1002@a>", None),
+            ("<sip:1001@a>\r\nReferred-By: <sip:1002@a>", None),
+            ("<sip:1001@a", None),
+            ("", None),
+            (&long, None),
+        ] {
+            let read = Refer::read(&refer(&format!("Refer-To: sip:b@c\r\nReferred-By: {said}")));
+            let referrer = read.unwrap().referred_by.map(|referrer| referrer.to_string());
+            assert_eq!(referrer.as_deref(), kept, "{said}");
+        }
     }
 
     #[test]
