@@ -6,8 +6,10 @@ mod world;
 use std::time::Duration;
 
 use b2bua::config::{Config, TrunkCredentials};
+use b2bua::io::Input;
 use base::Redacted;
 use sip::message::Name;
+use sip::transport::{Target, Transport};
 
 use world::{PHONE, TRUNK, World, in_dialog, invite, of_callee, parse, reply, sdp};
 
@@ -353,5 +355,154 @@ fn who_meets_a_limit_is_told_which_and_when_to_try_again() {
         world.receive(TRUNK, &invite("+4930100", &sdp(4000, "")));
         told(&world.sent_to(TRUNK), limit);
         assert!(world.sent_to(PHONE).is_empty());
+    }
+}
+
+const NAME: &str = "carrier.example";
+/// Gateways of the trunk that is known by name.
+const FIRST: &str = "192.0.2.11:5060";
+const SECOND: &str = "192.0.2.12:5080";
+const THIRD: &str = "192.0.2.13:5060";
+
+/// A trunk known by name, not looked up yet.
+fn by_name() -> World {
+    let world = world(|config| config.trunks[0].targets = vec![format!("sip:{NAME}")]);
+    assert_eq!(world.asked.len(), 1, "at the start");
+    world
+}
+
+/// Answers the look-up that has waited longest.
+fn lead(world: &mut World, to: &[(Transport, &str)]) {
+    let (query, host) = world.asked.remove(0);
+    assert_eq!(host.to_string(), NAME);
+    let target = |(transport, addr): &(Transport, &str)| Target {
+        transport: *transport,
+        addr: addr.parse().unwrap(),
+        flow: None,
+        tls_name: None,
+    };
+    world.input(Input::Resolved { query, targets: to.iter().map(target).collect() });
+}
+
+const BOTH: [(Transport, &str); 2] = [(Transport::Udp, FIRST), (Transport::Udp, SECOND)];
+
+fn invited(world: &mut World, at: &str) -> Option<String> {
+    world.sent_to(at).into_iter().find(|text| text.starts_with("INVITE "))
+}
+
+fn field(text: &str, name: Name) -> String {
+    parse(text).headers.get(name).unwrap().to_owned()
+}
+
+/// INTEROP 14: RFC 3263 §4.3.
+#[test]
+fn a_trunk_by_name_is_reached_at_the_next_address_when_one_is_out_of_service() {
+    for refusal in [
+        None,
+        Some("503 Service Unavailable"),
+        Some("408 Request Timeout"),
+        Some("430 Flow Failed"),
+    ] {
+        let mut world = by_name();
+        lead(&mut world, &BOTH);
+        let first = world.dial("out", "0171555", FIRST).unwrap();
+        assert!(first.starts_with("INVITE sip:171555@carrier.example SIP/2.0\r\n"), "{first}");
+        assert_eq!(world.sent_to(SECOND), [""; 0]);
+        match refusal {
+            Some(refusal) => world.receive(FIRST, &answer(&first, refusal, "", "")),
+            None => world.run_for(Duration::from_secs(5)),
+        }
+        let second = invited(&mut world, SECOND).unwrap();
+        assert_eq!(second.lines().next(), first.lines().next());
+        // A new transaction of the same request.
+        assert_ne!(field(&second, Name::Via), field(&first, Name::Via));
+        for name in [Name::CallId, Name::From, Name::To] {
+            assert_eq!(field(&second, name.clone()), field(&first, name));
+        }
+        let contact = format!("Contact: <sip:gw@{SECOND}>\r\n");
+        world.receive(SECOND, &answer(&second, "200 OK", &contact, &sdp(4000, "")));
+        assert_eq!(statuses(&world.sent_to(PHONE)), [100, 200], "{refusal:?}");
+        assert!(world.sent_to(SECOND)[0].starts_with("ACK "));
+        assert!(world.asked.is_empty() && world.sent_to(BACKUP).is_empty(), "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_refusal_by_one_address_of_a_trunk_is_that_of_the_trunk() {
+    let mut world = by_name();
+    lead(&mut world, &BOTH);
+    let first = world.dial("out", "0171555", FIRST).unwrap();
+    world.receive(FIRST, &answer(&first, "486 Busy Here", "", ""));
+    assert_eq!(statuses(&world.sent_to(PHONE)), [100, 486]);
+    assert!(world.sent_to(SECOND).is_empty() && world.sent_to(BACKUP).is_empty());
+}
+
+#[test]
+fn the_next_trunk_is_tried_when_no_address_of_a_name_is_in_service() {
+    let mut world = by_name();
+    lead(&mut world, &BOTH);
+    let first = world.dial("out", "0171555", FIRST).unwrap();
+    world.receive(FIRST, &answer(&first, "503 Service Unavailable", "", ""));
+    let second = invited(&mut world, SECOND).unwrap();
+    assert!(invited(&mut world, BACKUP).is_none());
+    world.receive(SECOND, &answer(&second, "503 Service Unavailable", "", ""));
+    assert!(invited(&mut world, FIRST).is_none(), "each is asked once");
+    assert!(invited(&mut world, BACKUP).is_some());
+    assert_eq!(statuses(&world.sent_to(PHONE)), [100]);
+}
+
+/// SRV records may name the transport.
+#[test]
+fn a_trunk_by_name_is_called_over_the_transport_that_its_records_say() {
+    let mut world = by_name();
+    lead(&mut world, &[(Transport::Tcp, SECOND), (Transport::Udp, FIRST)]);
+    let out = world.dial("out", "0171555", SECOND).unwrap();
+    assert!(field(&out, Name::Via).starts_with("SIP/2.0/TCP 127.0.0.1:5060;"), "{out}");
+    assert!(field(&out, Name::Contact).ends_with(";transport=tcp>"), "{out}");
+    assert!(out.starts_with("INVITE sip:171555@carrier.example SIP/2.0\r\n"), "{out}");
+}
+
+#[test]
+fn a_trunk_s_name_is_looked_up_again_and_its_last_addresses_are_kept_without_an_answer() {
+    let mut world = by_name();
+    let udp = |addr| (Transport::Udp, addr);
+    for (minute, (leads, called)) in (0..).zip([
+        (&[udp(FIRST)][..], FIRST),
+        (&[udp(THIRD), udp(FIRST)], THIRD),
+        (&[], THIRD),
+        (&[udp(SECOND)], SECOND),
+    ]) {
+        lead(&mut world, leads);
+        world.run_for(Duration::from_secs(40));
+        assert!(world.asked.is_empty(), "minute {minute}");
+        world.sent.clear();
+        let out = world.dial(&format!("out{minute}"), "0171555", called);
+        assert!(out.is_some(), "minute {minute}");
+        assert!(world.sent_to(BACKUP).is_empty(), "minute {minute}");
+        world.receive(called, &answer(&out.unwrap(), "486 Busy Here", "", ""));
+        world.run_for(Duration::from_secs(25));
+        assert_eq!(world.asked.len(), 1, "minute {minute}");
+    }
+}
+
+#[test]
+fn a_call_that_comes_before_its_trunk_is_looked_up_asks_by_itself() {
+    for (leads, statuses_told) in [(&BOTH[..], &[100][..]), (&[], &[100, 503])] {
+        let mut world = world(|config| {
+            config.trunks[0].targets = vec![format!("sip:{NAME}")];
+            config.routes[0].trunks = vec!["carrier".into()];
+        });
+        assert!(world.dial("out", "0171555", FIRST).is_none());
+        assert_eq!(world.asked.len(), 2, "the trunk, and the call");
+        world.asked.swap(0, 1);
+        lead(&mut world, leads);
+        let invite = invited(&mut world, FIRST);
+        assert_eq!(invite.is_some(), !leads.is_empty());
+        assert_eq!(statuses(&world.sent_to(PHONE)), statuses_told);
+        if let Some(invite) = invite {
+            assert!(invite.starts_with("INVITE sip:171555@carrier.example SIP/2.0\r\n"));
+            world.receive(FIRST, &answer(&invite, "503 Service Unavailable", "", ""));
+            assert!(invited(&mut world, SECOND).is_some(), "and knows the next address");
+        }
     }
 }
