@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use b2bua::config::{Config, TrunkCredentials};
+use b2bua::config::{Config, NumberRules, PlusRule, PrefixRule, TrunkCredentials};
 use b2bua::io::Input;
 use base::Redacted;
 use sip::message::Name;
@@ -504,5 +504,126 @@ fn a_call_that_comes_before_its_trunk_is_looked_up_asks_by_itself() {
             world.receive(FIRST, &answer(&invite, "503 Service Unavailable", "", ""));
             assert!(invited(&mut world, SECOND).is_some(), "and knows the next address");
         }
+    }
+}
+
+/// A description whose audio has these formats.
+fn formats(formats: &str) -> String {
+    sdp(4000, "").replace("RTP/AVP 8 0 101", &format!("RTP/AVP {formats}"))
+}
+
+/// The formats of the audio that a message of ours describes.
+fn formats_of(text: &str) -> Vec<u8> {
+    let line = text.lines().find(|line| line.starts_with("m=audio ")).unwrap();
+    line.split(' ').skip(3).map(|format| format.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_trunk_is_offered_its_own_codecs_only() {
+    for transcode in [true, false] {
+        let mut world = world(|config| {
+            config.media.transcode = transcode;
+            config.trunks[0].codecs = vec!["PCMA".into()];
+        });
+        let out = world.dial("out", "0171555", TRUNK).unwrap();
+        assert_eq!(formats_of(&out), [8, 101], "{transcode}");
+        // The next trunk has no list of its own.
+        world.receive(TRUNK, &answer(&out, "503 Service Unavailable", "", ""));
+        let next = formats_of(&invited(&mut world, BACKUP).unwrap());
+        assert!(next.starts_with(&[8, 0, 101]) && next.contains(&9) == transcode, "{next:?}");
+    }
+}
+
+/// The trunk's list holds for what it offers, whatever the phone could do.
+#[test]
+fn a_trunk_is_answered_with_its_own_codecs_only() {
+    for (transcode, offered, to_phone, phone_takes, answered) in [
+        (false, "0 8 101", Some(&[8, 101][..]), "8 101", Some(&[8, 101][..])),
+        (true, "0 8 101", Some(&[8, 101, 0, 9]), "0 101", Some(&[8, 101])),
+        (true, "8 101", Some(&[8, 101, 0, 9]), "9 101", Some(&[8, 101])),
+        (false, "0 101", None, "", None),
+        (true, "0 101", None, "", None),
+    ] {
+        let mut world = world(|config| {
+            config.media.transcode = transcode;
+            config.trunks[0].codecs = vec!["PCMA".into()];
+        });
+        let row = format!("{transcode} {offered}");
+        world.receive(TRUNK, &invite("+4930100", &formats(offered)));
+        let rung = world.sent_to(PHONE).pop();
+        assert_eq!(rung.as_deref().map(formats_of).as_deref(), to_phone, "{row}");
+        if let Some(rung) = rung {
+            world.receive(PHONE, &reply(&parse(&rung), "200 OK", &formats(phone_takes)));
+        }
+        let told = world.sent_to(TRUNK).pop().unwrap();
+        match answered {
+            Some(answered) => assert_eq!(formats_of(&told), answered, "{row}"),
+            None => assert!(told.starts_with("SIP/2.0 488 "), "{row}: {told}"),
+        }
+    }
+}
+
+/// An INVITE without an offer: ours has the trunk's codecs, too.
+#[test]
+fn a_trunk_that_leaves_the_offer_to_us_is_offered_its_own_codecs_only() {
+    let mut world = world(|config| config.trunks[0].codecs = vec!["PCMA".into()]);
+    world.receive(TRUNK, &invite("+4930100", ""));
+    let rung = world.sent_to(PHONE).pop().unwrap();
+    world.receive(PHONE, &reply(&parse(&rung), "200 OK", &formats("0 101")));
+    let told = world.sent_to(TRUNK).pop().unwrap();
+    assert!(told.starts_with("SIP/2.0 200 "), "{told}");
+    assert_eq!(formats_of(&told), [8, 101]);
+}
+
+/// A phone and a trunk without a common codec are joined by transcoding, where that is wanted.
+#[test]
+fn a_trunk_of_other_codecs_than_the_phone_s_is_reached_by_transcoding() {
+    for transcode in [true, false] {
+        let mut world = world(|config| {
+            config.media.transcode = transcode;
+            config.trunks[0].codecs = vec!["PCMA".into()];
+            config.routes[0].trunks = vec!["carrier".into()];
+            config.media.codecs = vec!["PCMU".into()];
+        });
+        let out = world.dial("out", "0171555", TRUNK);
+        assert_eq!(out.is_some(), transcode);
+        let Some(out) = out else {
+            assert_eq!(statuses(&world.sent_to(PHONE)).last(), Some(&488));
+            continue;
+        };
+        assert_eq!(formats_of(&out)[0], 8);
+        let contact = format!("Contact: <sip:gw@{TRUNK}>\r\n");
+        world.receive(TRUNK, &answer(&out, "200 OK", &contact, &formats("8 101")));
+        let told = world.sent_to(PHONE).pop().unwrap();
+        assert!(told.starts_with("SIP/2.0 200 "), "{told}");
+        assert_eq!(formats_of(&told), [0, 101]);
+    }
+}
+
+#[test]
+fn a_trunk_s_numbers_are_rewritten_on_the_way_in() {
+    let rule = |prefix: &str, replacement: &str| PrefixRule {
+        prefix: prefix.into(),
+        replacement: replacement.into(),
+    };
+    for (rules, plus, to, from, shown) in [
+        (vec![rule("0049", "+49")], PlusRule::Keep, "004930100", "0049171555", Some("+49171555")),
+        (vec![rule("0049", "+49")], PlusRule::Keep, "+4930100", "0033171555", Some("0033171555")),
+        (vec![rule("0", "49")], PlusRule::Add, "030100", "0171555", Some("+49171555")),
+        (vec![], PlusRule::Keep, "004930100", "0049171555", None),
+    ] {
+        let mut world = world(|config| {
+            config.trunks[0].inbound_numbers = NumberRules { rules, plus };
+        });
+        let text = invite(to, &sdp(4000, "")).replace("sip:+49171555@", &format!("sip:{from}@"));
+        world.receive(TRUNK, &text);
+        let Some(shown) = shown else {
+            assert_eq!(statuses(&world.sent_to(TRUNK)), [100, 404]);
+            continue;
+        };
+        let rung = world.sent_to(PHONE).remove(0);
+        let from = field(&rung, Name::From);
+        let expected = format!("\"Customer\" <sip:{shown}@hookflash.test>;tag=");
+        assert!(from.starts_with(&expected), "{from}");
     }
 }

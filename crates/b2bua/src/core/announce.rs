@@ -130,7 +130,8 @@ impl Core {
             self.config.media.ringback == Ringback::Local || state.announcing.stage == Stage::Said
         };
         // Without an offer there is no early media, and 180 is all that can be told.
-        let has_offered = self.legs.get(&caller).is_some_and(|leg| leg.offered().is_some());
+        let has_offered =
+            self.legs.get(&caller).is_some_and(|leg| leg.offered(&self.config).is_some());
         has_offered
             && self.calls.get(&call).is_some_and(is_ours)
             && self.codecs_of_ours(caller).is_some()
@@ -140,7 +141,7 @@ impl Core {
     pub(super) fn codecs_of_ours(&self, caller: LegId) -> Option<Vec<Codec>> {
         let leg = self.legs.get(&caller)?;
         let allowed = leg.party().codecs(&self.config);
-        let mut codecs = match leg.offered() {
+        let mut codecs = match leg.offered(&self.config) {
             Some(offered) => sdp::pass_through(&offered, allowed, Order::Offer),
             None => sdp::standard_codecs(allowed),
         };
@@ -185,8 +186,10 @@ impl Core {
             let is_caller = state.call.caller() == Some(leg);
             is_caller && state.announcing.refused.is_none() && state.call.times().answered.is_none()
         });
-        let is_early =
-            self.legs.get(&leg).is_some_and(|leg| leg.is_early() && leg.offered().is_some());
+        let is_early = self
+            .legs
+            .get(&leg)
+            .is_some_and(|leg| leg.is_early() && leg.offered(&self.config).is_some());
         // Who cancels is not told, nor is anybody while the node goes down.
         if !is_new || !is_early || self.is_draining() || cause == Cause::CANCELLED {
             return false;

@@ -70,11 +70,11 @@ impl Core {
         let caller = self.calls.get(&call).and_then(|state| state.call.counterpart(attempt));
         let caller = caller.and_then(|caller| self.legs.get(&caller));
         // One that hears us already has agreed on something: best that.
-        let offered = caller.and_then(|caller| caller.agreed_codecs().or_else(|| caller.offered()));
+        let config = &self.config;
+        let offered =
+            caller.and_then(|caller| caller.agreed_codecs().or_else(|| caller.offered(config)));
         match offered {
-            Some(offered) => {
-                self.with_others(sdp::pass_through(&offered, allowed, Order::Offer), allowed)
-            }
+            Some(offered) => self.with_others(&offered, allowed),
             None => sdp::standard_codecs(allowed),
         }
     }
@@ -90,14 +90,17 @@ impl Core {
     pub(super) fn codecs_for_caller(&self, call: CallId, caller: LegId) -> Option<Vec<Codec>> {
         let leg = self.legs.get(&caller)?;
         let (_, agreed) = self.partner_codecs(call, caller)?;
-        match leg.offered() {
+        match leg.offered(&self.config) {
             Some(offered) => {
                 let allowed = leg.party().codecs(&self.config);
                 let answer = self.answer(&offered, &agreed, allowed);
                 // A winner that drifted from what was promised is put right after the ACK.
                 Some(if has_audio(&answer) { answer } else { offered })
             }
-            None => Some(self.with_others(agreed, leg.party().codecs(&self.config))),
+            None => {
+                let others = self.with_others(&agreed, leg.party().codecs(&self.config));
+                Some(if has_audio(&others) { others } else { agreed })
+            }
         }
     }
 
@@ -106,7 +109,7 @@ impl Core {
     pub(super) fn offered(&mut self, now: Time, leg: LegId, can_wait: bool, out: &mut Vec<Output>) {
         let Some(this) = self.legs.get(&leg) else { return };
         let call = this.call();
-        let offered = this.offered().unwrap_or_default();
+        let offered = this.offered(&self.config).unwrap_or_default();
         let partner = self.partner_codecs(call, leg);
         let answer = match &partner {
             Some((_, agreed)) => self.answer(&offered, agreed, this.party().codecs(&self.config)),

@@ -31,10 +31,11 @@ impl Core {
         if has_audio(&codecs) { codecs } else { shared }
     }
 
-    /// What is offered to a leg when another brought `codecs`: those first, then what could be
-    /// transcoded to them.
-    pub(super) fn with_others(&self, mut codecs: Vec<Codec>, allowed: &[String]) -> Vec<Codec> {
-        if self.can_transcode(&codecs) {
+    /// What is offered to a leg when another brought `brought`: those of them that it may have, then
+    /// what could be transcoded to them.
+    pub(super) fn with_others(&self, brought: &[Codec], allowed: &[String]) -> Vec<Codec> {
+        let mut codecs = sdp::pass_through(brought, allowed, Order::Offer);
+        if self.can_transcode(brought) {
             let ours = sdp::standard_codecs(allowed);
             let ours = ours.into_iter().filter(|codec| !codec.is_audio() || is_transcodable(codec));
             for codec in ours {

@@ -391,7 +391,7 @@ impl Core {
     fn answer_ringing(&mut self, now: Time, new: LegId, out: &mut Vec<Output>) -> bool {
         let Some(leg) = self.legs.get(&new) else { return false };
         let allowed = leg.party().codecs(&self.config);
-        let codecs = match leg.offered() {
+        let codecs = match leg.offered(&self.config) {
             Some(offered) => sdp::pass_through(&offered, allowed, sdp::Order::Offer),
             None => sdp::standard_codecs(allowed),
         };

@@ -32,7 +32,7 @@ use call::{CallId, Cause, LegEvent, LegId, Side};
 use media::codec::OpusFormat;
 use media::command::{Found, KeyForm, Keys, StreamConfig};
 use media::dtmf::{DtmfEvent, Form, Intake, Signal};
-use sdp::{Agreed, Codec, Direction, LocalAudio, Negotiation, Policy, Security};
+use sdp::{Agreed, Codec, Direction, LocalAudio, Negotiation, Order, Policy, Security};
 use serde::{Deserialize, Serialize};
 use sip::dialog::SessionTimer;
 use sip::event::Refer;
@@ -386,11 +386,14 @@ impl SipLeg {
         }
     }
 
-    /// What the far end has offered, when it waits for our answer or had it.
-    pub(crate) fn offered(&self) -> Option<Vec<Codec>> {
+    /// What the far end has offered of what it may, when it waits for our answer or had it.
+    pub(crate) fn offered(&self, config: &Config) -> Option<Vec<Codec>> {
         match &self.state {
             State::Early(early) if early.is_offerless() => None,
-            State::Early(_) | State::Up(_) => Some(self.negotiation.remote()?.codecs.clone()),
+            State::Early(_) | State::Up(_) => {
+                let offered = &self.negotiation.remote()?.codecs;
+                Some(sdp::pass_through(offered, self.party.codecs(config), Order::Offer))
+            }
             State::Placing(_) | State::Leaving(_) | State::Moving | State::Gone => None,
         }
     }
