@@ -136,6 +136,38 @@ fn a_trunk_s_limits_are_kept_on_the_way_out() {
     }
 }
 
+/// ATTACKS 17.
+#[test]
+fn an_extension_s_calls_per_minute_are_counted() {
+    let mut world = world(|config| config.extensions[0].calls_per_minute_max = 3);
+    for call in 1..=3 {
+        assert_eq!(called_out(&mut world, call), (vec!["carrier"], vec![]), "call {call}");
+    }
+    assert_eq!(limits_told(&world), 0);
+    for (refused, call) in (1..).zip([4, 5]) {
+        let (asked, told) = called_out(&mut world, call);
+        assert_eq!(asked, Vec::<&str>::new());
+        is_refused(&told);
+        assert!(told[0].contains("text=\"extension calls_per_minute_max\"\r\n"), "{}", told[0]);
+        assert_eq!(limits_told(&world), refused);
+    }
+    let limit = Event::Limit { limit: "extension calls_per_minute_max" };
+    assert_eq!(world.events.iter().filter(|event| **event == limit).count(), 2);
+    // Who calls it is another matter.
+    assert_eq!(called_in(&mut world, 6), (vec![], 1));
+    // A third of a minute is worth one call, the whole of it all three.
+    world.run_for(Duration::from_secs(20));
+    world.sent.clear();
+    assert_eq!(called_out(&mut world, 7).0, ["carrier"]);
+    is_refused(&called_out(&mut world, 8).1);
+    world.run_for(Duration::from_secs(60));
+    world.sent.clear();
+    for call in 9..=11 {
+        assert_eq!(called_out(&mut world, call).0, ["carrier"], "call {call}");
+    }
+    is_refused(&called_out(&mut world, 12).1);
+}
+
 /// Calls in and out of a trunk are counted together.
 #[test]
 fn a_trunk_that_is_full_of_calls_in_takes_none_out() {

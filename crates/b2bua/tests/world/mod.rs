@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use b2bua::Core;
 use b2bua::config::Config;
-use b2bua::io::{Event, Input, Output, QueryId};
+use b2bua::io::{Event, Input, Output, QueryId, StoreWrite};
 use base::{Time, WallTime};
 use bytes::Bytes;
 use call::record::CallRecord;
@@ -27,6 +27,7 @@ pub(crate) struct World {
     pub(crate) media: Vec<MediaCommand>,
     pub(crate) records: Vec<CallRecord>,
     pub(crate) events: Vec<Event>,
+    pub(crate) stored: Vec<StoreWrite>,
     /// Look-ups that nobody has answered.
     pub(crate) asked: Vec<(QueryId, Host)>,
     /// The INVITE that the agent's phone got.
@@ -47,6 +48,7 @@ impl World {
             media: Vec::new(),
             records: Vec::new(),
             events: Vec::new(),
+            stored: Vec::new(),
             asked: Vec::new(),
             rung: String::new(),
         };
@@ -95,10 +97,8 @@ impl World {
                 Output::CallRecord(record) => self.records.push(*record),
                 Output::Event(event) => self.events.push(event),
                 Output::Resolve { query, host, .. } => self.asked.push((query, host)),
-                Output::CloseFlow(_)
-                | Output::Store(_)
-                | Output::Reply { .. }
-                | Output::Drained => {}
+                Output::Store(write) => self.stored.push(write),
+                Output::CloseFlow(_) | Output::Reply { .. } | Output::Drained => {}
             }
         }
         for stream in closed {
