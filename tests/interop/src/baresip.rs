@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::table::Ear;
-use crate::{Child, Server, eventually, password, tone};
+use crate::{Child, Ports, Server, eventually, password, tone};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// From one key to the next.
@@ -50,6 +50,16 @@ impl Baresip {
         Self::start_at(server, (server.tls(), ";transport=tls"), "", extension, &sine(hz))
     }
 
+    /// The same with parameters of its account.
+    pub fn start_by_tls_with(
+        server: &mut Server,
+        account: &str,
+        extension: &str,
+        hz: u32,
+    ) -> Self {
+        Self::start_at(server, (server.tls(), ";transport=tls"), account, extension, &sine(hz))
+    }
+
     fn start_at(
         server: &mut Server,
         (registrar, suffix): (SocketAddr, &'static str),
@@ -57,12 +67,44 @@ impl Baresip {
         extension: &str,
         source: &str,
     ) -> Self {
-        let dir = server.dir().join(format!("baresip-{extension}"));
+        let account = format!(
+            "<sip:{extension}@{registrar}{suffix}>;auth_user={extension};auth_pass={};\
+             regint=60;answermode=auto{more}",
+            password(extension)
+        );
+        let (dir, ca) =
+            (server.dir().join(format!("baresip-{extension}")), server.dir().join("ca.pem"));
+        let ports = [server.ports(2), server.port(), server.ports(10)];
+        let phone = Self::run(dir, ports, &ca, &account, source, (registrar, suffix));
+        let registered = format!("registration extension={extension} contacts=1");
+        let known = eventually(PATIENCE, || server.log().contains(&registered).then_some(()));
+        assert!(known.is_some(), "baresip does not register:\n{}", phone.screen());
+        phone
+    }
+
+    /// A phone whose account is the line that its owner was given, such as
+    /// `<sip:1001@127.0.0.1:5060>;auth_pass=…`, and nothing else; its files are in `dir`. Whether it
+    /// gets registered is for the caller to see.
+    pub fn start_given(account: &str, dir: PathBuf, ports: &mut Ports, hz: u32) -> Self {
+        let registrar = account.split(['@', '>']).nth(1).and_then(|at| at.parse().ok());
+        let registrar = registrar.unwrap_or_else(|| panic!("no registrar in {account}"));
+        let mut first = |len| *ports.take_range(len, 1).start();
+        let ports = [first(2), first(1), first(10)];
+        Self::run(dir, ports, Path::new(""), account, &sine(hz), (registrar, ""))
+    }
+
+    /// Starts it with its first ports for SIP (baresip listens for TLS at the next one), for control
+    /// and for audio.
+    fn run(
+        dir: PathBuf,
+        [sip, control, rtp]: [u16; 3],
+        ca: &Path,
+        account: &str,
+        source: &str,
+        (server, suffix): (SocketAddr, &'static str),
+    ) -> Self {
         fs::create_dir_all(&dir).unwrap();
-        let local = Ipv4Addr::LOCALHOST;
-        // baresip listens for TLS at the port after that for UDP and TCP.
-        let (sip, control, rtp) = (server.ports(2), server.port(), server.ports(10));
-        let (path, ca) = (dir.display(), server.dir().join("ca.pem"));
+        let (local, path) = (Ipv4Addr::LOCALHOST, dir.display());
         let trust =
             if ca.exists() { format!("sip_cafile {}", ca.display()) } else { String::new() };
         let config = format!(
@@ -77,12 +119,7 @@ impl Baresip {
             rtp + 9
         );
         fs::write(dir.join("config"), config).unwrap();
-        let account = format!(
-            "<sip:{extension}@{registrar}{suffix}>;auth_user={extension};auth_pass={};\
-             regint=60;answermode=auto{more}\n",
-            password(extension)
-        );
-        fs::write(dir.join("accounts"), account).unwrap();
+        fs::write(dir.join("accounts"), format!("{account}\n")).unwrap();
         fs::write(dir.join("contacts"), "").unwrap();
         let mut command = Command::new("baresip");
         command.arg("-f").arg(&dir).arg("-v");
@@ -91,12 +128,7 @@ impl Baresip {
         let control = eventually(PATIENCE, || TcpStream::connect(address).ok());
         let control = control.expect("baresip's control port");
         control.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let phone =
-            Self { process, dir, control, events: String::new(), server: registrar, suffix };
-        let registered = format!("registration extension={extension} contacts=1");
-        let known = eventually(PATIENCE, || server.log().contains(&registered).then_some(()));
-        assert!(known.is_some(), "baresip does not register:\n{}", phone.screen());
-        phone
+        Self { process, dir, control, events: String::new(), server, suffix }
     }
 
     /// Gives it a command, RFC-less but documented: netstrings of JSON.

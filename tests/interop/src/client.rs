@@ -387,8 +387,12 @@ impl Client {
     /// A request that is challenged once, made by `request` from its further header lines, and
     /// answered as `extension`; the answer to it is still to come.
     pub fn send_with_digest(&self, extension: &str, request: &dyn Fn(&[&str]) -> String) {
-        let challenged = self.ask(&request(&[]));
+        let unproven = request(&[]);
+        let challenged = self.ask(&unproven);
         assert_eq!(challenged.status(), 401, "{challenged}");
+        if challenged.method() == "INVITE" {
+            self.send(&acknowledgement(&Message::of(&unproven), &challenged));
+        }
         let challenge = challenged.challenge(Hash::Md5).expect("the challenge");
         let (method, uri) = (challenged.method().to_owned(), format!("sip:{}", self.server));
         let answer = Credentials::answer(challenge, &method, &uri, extension, password(extension));
@@ -456,6 +460,21 @@ impl Client {
              m=audio 9000 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n"
         )
     }
+}
+
+/// What ends the repetitions of a refusal (RFC 3261 §17.1.1.3).
+fn acknowledgement(invite: &Message, refusal: &Message) -> String {
+    let of = |message: &Message, name: &str| message.header(name).unwrap_or("").to_owned();
+    let target = invite.start().split(' ').nth(1).unwrap_or("");
+    format!(
+        "ACK {target} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
+         Call-ID: {}\r\nCSeq: {} ACK\r\nContent-Length: 0\r\n\r\n",
+        of(invite, "Via"),
+        of(invite, "From"),
+        of(refusal, "To"),
+        of(invite, "Call-ID"),
+        invite.seq(),
+    )
 }
 
 fn take_message(unread: &mut Vec<u8>) -> Option<Message> {

@@ -41,7 +41,7 @@ pub use ports::Ports;
 pub use record::Record;
 pub use scene::Scene;
 pub use seat::Seat;
-pub use server::{Ended, Server};
+pub use server::{Ended, Server, hookflash};
 pub use setup::{GATEWAY, PASSWORDS, Setup, TRUNK_PASSWORD, password};
 pub use sipp::{Sipp, scenarios};
 pub use table::Table;

@@ -53,10 +53,23 @@ impl Record {
         legs.filter_map(|leg| leg["codec"].as_str()).collect()
     }
 
+    /// How each leg's audio was protected: `none`, `sdes` or `dtls`; empty where there was none.
+    pub fn protections(&self) -> Vec<&str> {
+        let legs = self.0["legs"].as_array().unwrap().iter();
+        legs.map(|leg| leg["protection"].as_str().unwrap_or("")).collect()
+    }
+
     /// A number of each leg, such as `packetsReceived`.
     pub fn of_legs(&self, name: &str) -> Vec<u64> {
         let legs = self.0["legs"].as_array().unwrap().iter();
         legs.map(|leg| leg[name].as_u64().unwrap_or(0)).collect()
+    }
+
+    /// Everything about the leg of this extension or trunk.
+    #[track_caller]
+    pub fn leg(&self, party: &str) -> &Value {
+        let mut legs = self.0["legs"].as_array().unwrap().iter();
+        legs.find(|leg| leg["party"] == party).unwrap_or_else(|| panic!("no {party}: {self:?}"))
     }
 
     /// How long the call was such, in milliseconds: `talk`, `hold`, `consult`, `transfer`,

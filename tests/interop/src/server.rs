@@ -14,12 +14,16 @@ use crate::{Child, GATEWAY, PASSWORDS, Ports, Record, Setup, TRUNK_PASSWORD, eve
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
+/// Numbers that callers have or dial in many a test.
+const NUMBERS: [&str; 5] = ["+4930100", "+4930200", "+4930555", "030123456", "+4930123456"];
+
 /// A running `hookflash serve`.
 #[derive(Debug)]
 pub struct Server {
     process: Child,
     dir: PathBuf,
     ip: IpAddr,
+    log_numbers: bool,
     places: Places,
     ports: Ports,
     is_over: bool,
@@ -58,7 +62,8 @@ impl Server {
             command.env("HOOKFLASH_POISON_CALL", call.to_string());
         }
         let process = Child::start(command, "hookflash", &dir.join("log"));
-        let mut server = Self { process, dir, ip: setup.ip, places, ports, is_over: false };
+        let (ip, log_numbers) = (setup.ip, setup.log_numbers);
+        let mut server = Self { process, dir, ip, log_numbers, places, ports, is_over: false };
         let from = setup.namespace.map_or(setup.ip, |_| setup.peer(2).into());
         server.wait_until_ready(from);
         server
@@ -79,6 +84,11 @@ impl Server {
     /// Its address for SIP over UDP and TCP.
     pub fn sip(&self) -> SocketAddr {
         SocketAddr::new(self.ip, self.places.sip)
+    }
+
+    /// The same where it listens at another address, too.
+    pub fn sip_at(&self, ip: impl Into<IpAddr>) -> SocketAddr {
+        SocketAddr::new(ip.into(), self.places.sip)
     }
 
     /// Its address for SIP over TLS.
@@ -185,7 +195,8 @@ impl Server {
         self.places.rtp.clone()
     }
 
-    /// Ends the server by SIGTERM and checks how it leaves: with 0, no panic, no secret told.
+    /// Ends the server by SIGTERM and checks how it leaves: with 0, no panic, no secret and no number
+    /// told.
     pub fn stop(self) -> Ended {
         self.stop_and(|_| ())
     }
@@ -227,6 +238,8 @@ impl Server {
         for secret in secrets.chain([TRUNK_PASSWORD, GATEWAY.1, "Digest username", "response=\""]) {
             assert!(!log.contains(secret), "the log tells {secret:?}:\n{log}");
         }
+        let told = NUMBERS.iter().find(|number| log.contains(**number));
+        assert!(self.log_numbers || told.is_none(), "the log tells {told:?}:\n{log}");
         self.is_over = true;
         let records = Record::read(&self.dir.join("data/calls.jsonl"));
         after(&self.dir);
@@ -274,6 +287,15 @@ fn new_dir() -> PathBuf {
     let _ = std::fs::remove_dir_all(&dir); // of an older process with this id
     std::fs::create_dir_all(&dir).unwrap();
     dir
+}
+
+/// The command `hookflash`, with nothing of our own environment that it would heed.
+pub fn hookflash() -> Command {
+    let mut command = Command::new(binary());
+    for name in ["RUST_LOG", "HOOKFLASH_PASSWORD", "HOOKFLASH_TOKEN"] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// The binary beside this executable, or above this test's; built when it is not there.

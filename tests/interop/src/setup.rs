@@ -31,6 +31,8 @@ pub fn password(extension: &str) -> &'static str {
 pub struct Setup {
     /// Address of the server.
     pub ip: IpAddr,
+    /// Another one, at which it listens over UDP and TCP, too.
+    pub also: Option<IpAddr>,
     /// What the addresses of trunks begin with; each ends with a number of its own.
     pub peers: [u8; 3],
     /// The process in whose network namespace the server runs, if not in ours.
@@ -85,6 +87,8 @@ pub struct Setup {
     pub more: String,
     /// How much is logged.
     pub log: &'static str,
+    /// Whether the log shows telephone numbers in full.
+    pub log_numbers: bool,
     /// More of the server's environment.
     pub env: Vec<(String, String)>,
 }
@@ -131,6 +135,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             ip: Ipv4Addr::LOCALHOST.into(),
+            also: None,
             peers: [127, 0, 0],
             namespace: None,
             digest: r#"["MD5", "SHA-256"]"#,
@@ -158,6 +163,7 @@ impl Default for Setup {
             api: false,
             more: String::new(),
             log: "debug",
+            log_numbers: false,
             env: Vec::new(),
         }
     }
@@ -182,8 +188,8 @@ impl Setup {
     pub(crate) fn toml(&self, places: &Places) -> String {
         let mut text = format!(
             "[server]\nrealm = \"hookflash.test\"\ndata_dir = \"data\"\ndrain_limit_s = {}\n\
-             [log]\nlevel = \"{}\"\n\n",
-            self.drain_limit_s, self.log
+             [log]\nlevel = \"{}\"\nredact_numbers = {}\n\n",
+            self.drain_limit_s, self.log, !self.log_numbers
         );
         self.write_listeners(&mut text, places);
         let _ = write!(
@@ -222,13 +228,17 @@ impl Setup {
     }
 
     fn write_listeners(&self, text: &mut String, places: &Places) {
-        let mut listen = |transport: &str, port: u16| {
-            let address = SocketAddr::new(self.ip, port);
+        let mut listen_at = |ip: IpAddr, transport: &str, port: u16| {
+            let address = SocketAddr::new(ip, port);
             let _ = writeln!(
                 text,
                 "[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"\n"
             );
         };
+        for (ip, transport) in self.also.iter().flat_map(|ip| [(*ip, "udp"), (*ip, "tcp")]) {
+            listen_at(ip, transport, places.sip);
+        }
+        let mut listen = |transport: &str, port: u16| listen_at(self.ip, transport, port);
         listen("udp", places.sip);
         listen("tcp", places.sip);
         listen("ws", places.ws);

@@ -62,6 +62,27 @@ impl Talk {
     ) -> (Self, [SocketAddr; 2]) {
         customer.renew();
         customer.send(&customer.request_with("INVITE", number, "+4915", &[], offer));
+        Self::answered(customer, phone, answer)
+    }
+
+    /// A phone of `extension`, with its password, that calls another one with audio: the places as
+    /// with a customer.
+    pub fn of_phones(
+        caller: Client,
+        extension: &str,
+        phone: Client,
+        number: &str,
+        [one, two]: [&Audio; 2],
+    ) -> (Self, [SocketAddr; 2]) {
+        caller.renew();
+        caller.send_with_digest(extension, &|lines| {
+            caller.request_with("INVITE", number, extension, lines, &one.sdp())
+        });
+        Self::answered(caller, phone, &two.sdp())
+    }
+
+    /// The phone answers what was sent to it.
+    fn answered(customer: Client, phone: Client, answer: &str) -> (Self, [SocketAddr; 2]) {
         let invite = phone.receive_request("INVITE");
         let answer = phone.reply(&invite, "200 OK", &[], answer);
         phone.send(&answer);
