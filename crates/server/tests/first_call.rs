@@ -4,7 +4,7 @@
 
 use std::io::Read;
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -160,6 +160,81 @@ fn two_phones_talk_and_each_hears_the_other() {
         assert!(!log.contains(secret), "a password is in the log");
     }
     assert!(!log.contains("response=\""), "a digest is in the log");
+}
+
+/// A number of a report: that of the `n`th word of the line that begins with `name`.
+#[track_caller]
+fn figure(report: &str, name: &str, n: usize) -> f64 {
+    let line = report.lines().find(|line| line.split_whitespace().next() == Some(name));
+    let word = line.and_then(|line| line.split_whitespace().nth(n));
+    let number = word.and_then(|word| word.parse().ok());
+    number.unwrap_or_else(|| panic!("no number {n} of {name} in:\n{report}"))
+}
+
+/// Two seconds of 1000 Hz as files have it: 44.1 kHz, two channels, the second of them silent.
+fn write_tone(path: &Path) {
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 44_100,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(path, spec).unwrap();
+    for n in 0..2 * spec.sample_rate {
+        let phase = std::f64::consts::TAU * 1000.0 * f64::from(n) / f64::from(spec.sample_rate);
+        file.write_sample((16_384.0 * phase.sin()) as i16).unwrap();
+        file.write_sample(0_i16).unwrap();
+    }
+    file.finalize().unwrap();
+}
+
+/// Amplitude of a tone in samples at 8 kHz, of full scale (Goertzel).
+fn amplitude(samples: &[i16], hertz: f64) -> f64 {
+    let step = 2.0 * (std::f64::consts::TAU * hertz / 8000.0).cos();
+    let (mut one, mut two) = (0.0_f64, 0.0_f64);
+    for sample in samples {
+        (two, one) = (one, f64::from(*sample) / 32_768.0 + step * one - two);
+    }
+    let power = one * one + two * two - step * one * two;
+    2.0 * power.max(0.0).sqrt() / samples.len() as f64
+}
+
+#[test]
+fn a_file_is_played_to_the_far_end_and_what_is_heard_is_recorded() {
+    let server = Server::new("file", "");
+    let [play, record] = ["said.wav", "heard.wav"].map(|name| server.directory.join(name));
+    write_tone(&play);
+    let callee = server.answering(1, &["--calls", "1", "--tone", "700"]);
+    let files = ["--play", play.to_str().unwrap(), "--record", record.to_str().unwrap()];
+    // Without a duration the call is as long as the file.
+    let arguments = [&["--to", "1001"][..], &files].concat();
+    let caller = server.phone("call", 2, &arguments).wait_with_output().unwrap();
+    let callee = callee.wait_with_output().unwrap();
+    let (heard, heard_there) = (text(&caller), text(&callee));
+    assert_eq!(caller.status.code(), Some(0), "{heard}\n{}", server.log());
+    assert_eq!(callee.status.code(), Some(0), "{heard_there}");
+    for (report, hertz) in [(&heard, 700.0), (&heard_there, 1000.0)] {
+        assert!((figure(report, "frequency", 1) - hertz).abs() <= 1.0, "{report}");
+        let seconds = figure(report, "heard", 1);
+        assert!((1.5..=2.5).contains(&seconds), "{report}");
+        // Both tones have a quarter of full scale: the file's channels are averaged.
+        assert!((figure(report, "level", 1) + 15.05).abs() < 1.0, "{report}");
+        assert!((figure(report, "level", 4) + 12.04).abs() < 1.0, "{report}");
+        let packets = figure(report, "packets", 1);
+        assert!((packets * 0.02 - seconds).abs() < 0.05, "{report}");
+        assert_eq!(figure(report, "packets", 3), 0.0, "{report}");
+        assert!(report.contains("(0.00 %)"), "{report}");
+    }
+    assert!((75.0..=125.0).contains(&figure(&heard, "sent", 1)), "{heard}");
+    assert!(heard.contains(&format!("recorded  {}", record.display())), "{heard}");
+
+    let mut file = hound::WavReader::open(&record).unwrap();
+    assert_eq!((file.spec().channels, file.spec().sample_rate), (1, 8000));
+    let samples: Vec<i16> = file.samples().map(Result::unwrap).collect();
+    let seconds = samples.len() as f64 / 8000.0;
+    assert!((seconds - figure(&heard, "heard", 1)).abs() < 0.01, "{seconds} s of {heard}");
+    let (theirs, ours) = (amplitude(&samples, 700.0), amplitude(&samples, 1000.0));
+    assert!((theirs - 0.25).abs() < 0.03 && ours < 0.01, "{theirs} of theirs, {ours} of ours");
 }
 
 #[test]
