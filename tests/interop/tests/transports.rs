@@ -1,9 +1,14 @@
 //! The same calls over TCP and IPv6, and many at once.
 
-use std::net::{Ipv6Addr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
 
-use interop::client::{Client, Dialog};
-use interop::{PHONE, Scene, Server, Setup};
+use interop::audio::Audio;
+use interop::client::{Client, Dialog, Message, PATIENCE};
+use interop::digest::{Credentials, Hash};
+use interop::{CUSTOMER, PHONE, Scene, Server, Setup, Talk, certificates, password};
 
 const ENTRY: &str = "+4930100"; // leads to 1001
 
@@ -91,6 +96,127 @@ fn phones_call_each_other_over_ipv6() {
         .phone_with("phone-calls", "1001", "1002", &["-auth_uri", "hookflash.test"])
         .record();
     assert_eq!((record.status(), record.codecs()), (200, vec!["PCMU", "PCMU"]));
+}
+
+/// What the caller and the callee say.
+const MARKS: [u8; 2] = [0x11, 0x22];
+const PACKETS: usize = 40;
+
+/// Both say as much, and each hears the other and nobody else; a busy machine may lose a packet.
+#[track_caller]
+fn both_hear(audio: &mut [Audio; 2], places: [SocketAddr; 2]) {
+    for _ in 0..PACKETS {
+        for (audio, place) in audio.iter_mut().zip(places) {
+            audio.say(place);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let heard = [&audio[0], &audio[1]].map(|audio| audio.heard(Duration::from_millis(300)));
+    for (heard, other) in heard.iter().zip([MARKS[1], MARKS[0]]) {
+        assert!(heard.iter().all(|mark| *mark == other), "{other:#x}: {heard:?}");
+        assert!((PACKETS - 1..=PACKETS).contains(&heard.len()), "{} of {PACKETS}", heard.len());
+    }
+}
+
+#[test]
+fn phones_hear_each_other_over_ipv6() {
+    let ip = Ipv6Addr::LOCALHOST;
+    let setup = Setup { ip: ip.into(), ..Setup::default() }.with_untouched_audio();
+    let server = Server::start(&setup);
+    let mut phone = Client::at(ip, server.sip());
+    assert_eq!(phone.register("1002", 600).status(), 200);
+    let mut audio = MARKS.map(|mark| Audio::at(ip, mark));
+    let [one, two] = &audio;
+    let caller = Client::at(ip, server.sip());
+    let (talk, places) = Talk::of_phones(caller, "1001", phone, "1002", [one, two]);
+    assert!(places.iter().all(|place| place.ip() == ip), "{places:?}");
+    both_hear(&mut audio, places);
+    let ended = talk.ends_well(server);
+    assert_eq!(ended.records[0].legs(), [("1001", 200), ("1002", 200)]);
+    assert_eq!(ended.records[0].of_legs("packetsLost"), [0, 0]);
+}
+
+/// Each leg has audio of its own address family: nobody needs to know the other's.
+#[test]
+fn a_customer_with_ipv4_and_a_phone_with_ipv6_hear_each_other() {
+    let ip = Ipv6Addr::LOCALHOST;
+    let setup = Setup { also: Some(ip.into()), ..Setup::default() }.with_untouched_audio();
+    let server = Server::start(&setup);
+    let mut phone = Client::at(ip, server.sip_at(ip));
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    let mut audio = [Audio::at(CUSTOMER, MARKS[0]), Audio::at(ip, MARKS[1])];
+    let [one, two] = &audio;
+    let customer = Client::at(CUSTOMER, server.sip());
+    let (talk, places) = Talk::with_audio(customer, phone, "+4930100", [one, two]);
+    assert_eq!(places.map(|place| place.is_ipv4()), [true, false], "{places:?}");
+    both_hear(&mut audio, places);
+    let ended = talk.ends_well(server);
+    assert_eq!(ended.records[0].of_legs("packetsLost"), [0, 0]);
+}
+
+/// 1001 registers over IPv6; `ask` carries one message there and the answer back.
+#[track_caller]
+fn registers(server: &Server, transport: &str, ask: &mut dyn FnMut(&str) -> Message) {
+    let client = Client::at(Ipv6Addr::LOCALHOST, server.sip()); // writes the requests only
+    let request = |lines: &[&str]| {
+        client
+            .request_with("REGISTER", "", "1001", lines, "")
+            .replace("SIP/2.0/UDP", &format!("SIP/2.0/{transport}"))
+            .replace("To: <sip:", "To: <sip:1001@")
+    };
+    let challenged = ask(&request(&[]));
+    assert_eq!(challenged.status(), 401, "{challenged}");
+    let challenge = challenged.challenge(Hash::Md5).expect("the challenge");
+    let uri = format!("sip:{}", server.sip());
+    let answer = Credentials::answer(challenge, "REGISTER", &uri, "1001", password("1001"));
+    let registered = ask(&request(&[&format!("Authorization: {}", answer.header())]));
+    assert_eq!(registered.status(), 200, "{registered}");
+    assert_eq!(registered.headers("Contact").len(), 1, "{registered}");
+}
+
+#[test]
+fn phones_register_over_tls_and_ipv6() {
+    let setup = Setup { ip: Ipv6Addr::LOCALHOST.into(), tls: true, ..Setup::default() };
+    let server = Server::start_with(&setup, certificates::make);
+    registers(&server, "TLS", &mut |request| {
+        let shown = certificates::ask(&server, &[], request); // of the certificate first
+        Message::of(&shown[shown.find("SIP/2.0").unwrap_or(0)..])
+    });
+    server.stop();
+}
+
+#[test]
+fn phones_register_over_web_sockets_and_ipv6() {
+    let server = Server::start(&Setup { ip: Ipv6Addr::LOCALHOST.into(), ..Setup::default() });
+    let mut stream = TcpStream::connect(server.ws()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let handshake = format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: sip\r\n\r\n",
+        server.ws()
+    );
+    stream.write_all(handshake.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).unwrap();
+        head.push(octet[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    registers(&server, "WS", &mut |request| {
+        // RFC 6455 §5.2: a whole text, its length in two octets, masked by zeros.
+        let len = u16::try_from(request.len()).unwrap().to_be_bytes();
+        let head = [0x81, 0x80 | 126, len[0], len[1], 0, 0, 0, 0];
+        stream.write_all(&[&head, request.as_bytes()].concat()).unwrap();
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(head[1], 126, "a message between 126 and 65,535 octets");
+        let mut text = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
+        stream.read_exact(&mut text).unwrap();
+        Message::of(&String::from_utf8(text).unwrap())
+    });
+    server.stop();
 }
 
 /// Not a measurement (`make bench` is): many calls at once, none of them lost.
