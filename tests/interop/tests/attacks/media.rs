@@ -87,6 +87,49 @@ fn a_flood_of_strangers_is_neither_heard_nor_answered() {
     talk.ends_well(server);
 }
 
+/// Row 19, for a phone behind NAT: its description names an address of its own network, and it is
+/// found by what it sends from that of its signalling. Strangers are there first and do not go away;
+/// another process on its host is there once it has spoken, and at the ports of RTCP before.
+///
+/// Whoever sends from where the phone signals may be the phone (the row: "or the signalling
+/// source"): its first packet is what tells it from its neighbours.
+#[test]
+fn a_phone_behind_nat_is_heard_and_strangers_are_not() {
+    let server = Server::start(&Setup::default().with_untouched_audio());
+    let strangers = Strays::start(STRANGER, server.rtp(), RATE);
+    let neighbour = Strays::start(PHONE, server.rtp().filter(|port| port % 2 == 1), RATE / 4);
+    // Whoever has the phone's inner address in our network.
+    let namesake = Audio::at([127, 10, 0, 5], 0x55);
+    let mut phone = registered(&server);
+    let mut customer = Client::at(CUSTOMER, server.sip());
+    for _ in 0..3 {
+        let behind = Audio::claiming(PHONE, MARKS[1], namesake.local());
+        let mut audio = [Audio::at(CUSTOMER, MARKS[0]), behind];
+        let [one, two] = &audio;
+        let (talk, places) = Talk::with_audio(customer, phone, "+4930100", [one, two]);
+        let heard = converse(&mut audio, places, 15);
+        both_heard(&heard, 15, 2);
+        // What is said before the phone has spoken goes where it said it was.
+        let before = namesake.heard_by_now();
+        assert!(before.len() <= 2 && before.iter().all(|mark| *mark == MARKS[0]), "{before:?}");
+        let [one, two] = places.map(|place| place.port());
+        let beside = Strays::start(PHONE, [one, one + 1, two, two + 1], RATE);
+        let heard = converse(&mut audio, places, 100);
+        both_heard(&heard, 100, 1);
+        assert!(unanswered(beside) > 200);
+        assert_eq!(namesake.heard_by_now(), [0; 0], "sent where the phone is not");
+        talk.hang_up();
+        Talk { customer, phone, .. } = talk;
+    }
+    assert!(unanswered(strangers) > 500 && unanswered(neighbour) > 100);
+    let records = server.stop().records;
+    assert_eq!(records.len(), 3);
+    for record in records {
+        assert_eq!((record.status(), record.of_legs("packetsLost")), (200, vec![0, 0]));
+        assert!(record.leg("1001")["strays"].as_u64() > Some(100), "{record:?}");
+    }
+}
+
 /// Row 19: what strangers report is neither believed nor answered, from the phone's own host too,
 /// before the phone has said a word and afterwards.
 #[test]

@@ -1,11 +1,14 @@
 //! Rows 1, 2 and 4: what is read, and what it can make us do.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
 
+use interop::audio::{Audio, place};
 use interop::client::{Client, Dialog, Message, PATIENCE};
-use interop::{CUSTOMER, PHONE, Server, Setup};
+use interop::{CUSTOMER, PHONE, Server, Setup, Talk};
 
+use crate::media::{MARKS, registered};
 use crate::{SILENCE, STRANGER, is_well, server};
 
 /// Row 1, a sample: all of RFC 4475 is a table of the `b2bua` crate.
@@ -159,9 +162,9 @@ fn a_request_that_is_cut_off_is_refused() {
     server.stop();
 }
 
-/// Row 4: what is agreed never sends audio where nobody asked for it.
+/// Row 4: whatever a description says, its call ends with a status, and the next is served.
 #[test]
-fn a_description_that_leads_astray_sends_nothing_there() {
+fn a_description_that_leads_astray_is_answered() {
     let server = Server::start(&Setup { port_blocks: 3, ..Setup::default() });
     let customer = Client::at(CUSTOMER, server.sip());
     let mut phone = Client::at(PHONE, server.sip());
@@ -214,6 +217,86 @@ fn a_description_that_leads_astray_sends_nothing_there() {
     }
     is_well(&server);
     server.stop();
+}
+
+/// A customer's call whose audio shall go to `claimed`: the phone answers and says 20 packets, and it
+/// is hung up.
+#[track_caller]
+fn call_for(server: &Server, customer: &Client, phone: &Client, claimed: SocketAddr) {
+    let offer = Audio::claiming(CUSTOMER, MARKS[0], claimed).sdp();
+    let mut speaks = Audio::at(PHONE, MARKS[1]);
+    customer.renew();
+    customer.send(&customer.request_with("INVITE", "+4930100", "+4915", &[], &offer));
+    let invite = phone.receive_request("INVITE");
+    phone.send(&phone.reply(&invite, "200 OK", &[], &speaks.sdp()));
+    let answered = customer.receive_final();
+    assert_eq!(answered.status(), 200, "{claimed}: {answered}");
+    let of_customer = Dialog::of_caller(&answered);
+    customer.send(&customer.within(&of_customer, "ACK", answered.seq(), ""));
+    phone.receive_request("ACK");
+    let to = place(invite.body());
+    for _ in 0..20 {
+        speaks.say(to);
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(customer.ask(&customer.within(&of_customer, "BYE", 100, "")).status(), 200);
+    let bye = phone.receive_request("BYE");
+    phone.send(&phone.reply(&bye, "200 OK", &[], ""));
+    is_well(server);
+}
+
+/// Row 4: calls that are up, with a phone that speaks: not a packet goes to everybody, to nobody, to
+/// the services of a cloud, or to a port of our own.
+#[test]
+fn a_call_that_is_up_sends_no_audio_astray() {
+    let setup = Setup { port_blocks: 3, ..Setup::default() }.with_untouched_audio();
+    let server = Server::start(&setup);
+    // A call of other people, whose ports are open while others point at them.
+    let mut second = Client::at(PHONE, server.sip());
+    assert_eq!(second.register("1002", 600).status(), 200);
+    let others = [Audio::at(CUSTOMER, 0x33), Audio::at(PHONE, 0x44)];
+    let [one, two] = &others;
+    let caller = Client::at(CUSTOMER, server.sip());
+    let (talk, open) = Talk::with_audio(caller, second, "+4930200", [one, two]);
+
+    let phone = registered(&server);
+    let customer = Client::at(CUSTOMER, server.sip());
+    let astray = [
+        SocketAddr::from(([255, 255, 255, 255], 9000)),
+        SocketAddr::from(([224, 0, 0, 1], 9000)),
+        SocketAddr::from(([0, 0, 0, 0], 9000)),
+        SocketAddr::from(([169, 254, 169, 254], 80)),
+        SocketAddr::from(([240, 0, 0, 1], 9000)),
+        open[0],
+        open[1],
+        SocketAddr::new(open[1].ip(), open[1].port() + 1),
+    ];
+    for claimed in astray {
+        call_for(&server, &customer, &phone, claimed);
+    }
+    // Beside our ports, and where the customer is: there it goes.
+    let neighbours = [Audio::at(Ipv4Addr::LOCALHOST, 0), Audio::at(CUSTOMER, 0)];
+    for neighbour in &neighbours {
+        assert!(!server.rtp().contains(&neighbour.local().port()));
+        call_for(&server, &customer, &phone, neighbour.local());
+        let heard = neighbour.heard(SILENCE);
+        assert!(heard.len() >= 19 && heard.iter().all(|mark| *mark == MARKS[1]), "{heard:?}");
+    }
+    for other in &others {
+        assert_eq!(other.heard_by_now(), [0; 0], "a call of others is spoken into");
+    }
+    talk.hang_up();
+    let records = server.stop().records;
+    let legs: Vec<_> = records.iter().map(|record| record.leg("customer")).collect();
+    // In the order of their ends; the call of others was the last of them.
+    assert_eq!(legs.len(), astray.len() + neighbours.len() + 1, "{records:?}");
+    for (record, claimed) in records.iter().zip(astray) {
+        assert_eq!(record.leg("customer")["packetsSent"], 0, "{claimed}: {record:?}");
+        assert_eq!(record.leg("1001")["packetsReceived"], 20, "{claimed}: {record:?}");
+    }
+    for good in &legs[astray.len()..astray.len() + neighbours.len()] {
+        assert!(good["packetsSent"].as_u64() >= Some(19), "{good:?}");
+    }
 }
 
 /// Nothing listens where nothing was configured, and the address of a test is its own.
