@@ -368,7 +368,7 @@ impl Core {
             }
             Report::Call(event) => event,
         };
-        tracing::debug!(%call, %leg, ?event, "reports");
+        tracing::info_span!("leg", %call, %leg).in_scope(|| tracing::debug!(?event, "reports"));
         let one = self.calls.get(&call).and_then(|state| state.call.leg(leg));
         let (of, is_called) =
             (one.map(|leg| leg.of), one.is_some_and(|leg| leg.side == Side::Callee));
