@@ -24,7 +24,7 @@ use crate::sender::Sender;
 use crate::sound::{Ending, Playlist};
 use crate::srtp::{OVERHEAD_MAX, Srtp};
 use crate::tail::Tail;
-use crate::worker::{Channel, Early, Joining, Kept, Played, Quiet, Sink, Slot, Source, Watch};
+use crate::worker::{Channel, Early, Joining, Kept, Order, Played, Quiet, Sink, Slot, Source, Watch};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;
@@ -81,6 +81,8 @@ pub(crate) struct Stream {
     pub(crate) recording: Option<RecordingId>,
     /// Hears the peer, when what it says is needed as samples.
     pub(crate) ear: Option<Box<Ear>>,
+    /// Packets that wait for their turn at the ear.
+    pub(crate) order: Order,
     /// Speaks to the peer, when what it hears is made of samples.
     pub(crate) mouth: Option<Box<Mouth>>,
     /// How the peer sounds while it sends nothing.
@@ -199,6 +201,7 @@ impl Stream {
             early: None,
             recording: None,
             ear: None,
+            order: Order::default(),
             mouth: None,
             quiet: None,
             by_mouth: false,

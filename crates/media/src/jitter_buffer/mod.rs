@@ -145,6 +145,21 @@ impl JitterBuffer {
         Put::Waiting
     }
 
+    /// Takes note of when a packet arrived that is not stored.
+    pub(crate) fn miss(&mut self, now: Time, format: &Format, packet: &Incoming<'_>) {
+        let arrival = samples_at(now, self.rate);
+        let typical = self.lateness.bound();
+        if let Some(timeline) = &mut self.timeline {
+            let place = timeline.place(arrival, typical, format, packet);
+            self.lateness.record(arrival, arrival - place.time);
+        }
+    }
+
+    /// Packets that wait and have none missing before them.
+    pub(crate) fn in_order(&self) -> usize {
+        (self.next..self.end).take_while(|sequence| self.waiting(*sequence).is_some()).count()
+    }
+
     /// How late packets come.
     pub(crate) fn lateness(&self) -> &Lateness {
         &self.lateness

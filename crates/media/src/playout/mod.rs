@@ -177,6 +177,20 @@ impl Playout {
         put
     }
 
+    /// Takes note of a packet that came `now` and cannot be played any more.
+    pub fn miss(&mut self, now: Time, packet: &Incoming<'_>) {
+        self.buffer.miss(now, &self.format, packet);
+        self.stats.late += 1;
+        self.loss = (self.loss - LOSS_WEIGHT).max(0.0);
+    }
+
+    /// Whether a pull of `len` samples would find a packet missing.
+    pub fn is_short(&self, len: usize) -> bool {
+        let need = len as i64 * i64::from(self.format.sample_rate) / i64::from(self.resampler.to());
+        let here = self.buffer.in_order() as i64 * self.packet;
+        (self.line.pending() as i64) + here < need
+    }
+
     /// Takes a packet that was lost and of which a later one told, as if it had come `now`. It is
     /// left out where something is made up for it already.
     pub fn put_recovered(&mut self, now: Time, packet: &Incoming<'_>) {

@@ -7,6 +7,7 @@ mod dtmf;
 mod fault;
 mod kept;
 mod mix;
+mod order;
 mod parting;
 mod pass_on;
 mod path;
@@ -18,6 +19,7 @@ mod recording;
 pub use fault::{Moment, Remains};
 pub(crate) use kept::Kept;
 pub(crate) use mix::{Joining, Source};
+pub(crate) use order::Order;
 pub(crate) use play::Played;
 pub(crate) use quiet::Quiet;
 
@@ -41,6 +43,7 @@ use crate::sender::Origin;
 use crate::sound::Sounds;
 use crate::stream::{Numbers, Silence, Stream};
 use mix::Conference;
+use order::Waiting;
 pub(crate) use path::Early;
 use path::Paths;
 use play::Joiner;
@@ -124,6 +127,7 @@ pub struct Worker {
     dialling: Vec<usize>,
     /// Slots whose peers are silent and have told how that sounds.
     pausing: Vec<usize>,
+    waiting: Waiting,
     paths: Paths,
     /// At most one a call.
     recorders: BTreeMap<RecordingId, Recorder>,
@@ -156,6 +160,7 @@ impl Worker {
             sounding: Vec::new(),
             dialling: Vec::new(),
             pausing: Vec::new(),
+            waiting: Waiting::new(),
             paths: Paths::default(),
             recorders: BTreeMap::new(),
             faulty: Vec::new(),
@@ -241,7 +246,7 @@ impl Worker {
         match hear {
             // There what was said dies away in what it said it with, or it goes on.
             Hear::Music | Hear::Silence | Hear::Tone(_) if self.speaks_to(listener.0) => {}
-            Hear::Mix(_) => {}
+            Hear::Mix(_) => self.part_into_mix(listener.0),
             Hear::Music | Hear::Silence | Hear::Tone(_) => self.part(listener.0),
             Hear::Nothing | Hear::Stream(_) => self.die_away(listener.0),
         }
@@ -313,6 +318,7 @@ impl Worker {
         gone.hear = Hear::Nothing;
         gone.source = None;
         gone.ear = None;
+        gone.order = Order::default();
         gone.tail = None;
         gone.leave_seat();
         gone.recording = None;
@@ -353,6 +359,7 @@ impl Worker {
         self.sounding.retain(|sounding| *sounding != slot);
         self.dialling.retain(|dialling| *dialling != slot);
         self.pausing.retain(|pausing| *pausing != slot);
+        self.waiting.forget(slot);
         self.paths.forget(slot);
         let gone = self.streams.get_mut(slot).and_then(Option::take)?;
         self.free.push(slot);
@@ -411,13 +418,14 @@ impl Worker {
         if is_rtcp {
             self.rtcp(now, slot, channel, from, datagram, sink);
         } else if let Some(taken) = self.rtp(now, slot, from, datagram, sink) {
-            self.pass_on(now, slot, &taken, datagram, sink);
+            self.pass_on_in_order(now, slot, taken, datagram, sink);
         }
     }
 
     /// Plays to those who hear music, and once a second looks after every stream. Afterwards
     /// [`Self::give_up`] is to be asked.
     pub fn tick(&mut self, now: Time, sink: &mut impl Sink) {
+        self.tick_orders(now, sink);
         self.tick_players(now, sink);
         self.tick_mixes(now, sink);
         self.tick_keys(now, sink);
@@ -477,6 +485,7 @@ impl Worker {
             stream.reception.arrive(now, &packet.header, packet.payload.len(), clock_rate);
         let Arrival::New { run, extended, in_order } = arrival else { return None };
         stream.config.receive.then_some(Taken {
+            arrival: now,
             packet,
             origin: Origin { source: slot.0, run },
             extended,
@@ -609,6 +618,8 @@ impl Worker {
 
 /// A packet of the peer that counts.
 struct Taken {
+    /// When it came.
+    arrival: Time,
     packet: Packet,
     origin: Origin,
     extended: u64,

@@ -38,7 +38,7 @@ impl Worker {
         self.take_noise(now, source, taken, datagram, sink);
         let silence = self.end_noise(now, source, taken, sink);
         let heard = self.listen_in(now, source, taken, datagram, sink);
-        self.mix_in(now, source, taken, datagram, heard);
+        self.mix_in(source, taken, datagram, heard);
         let is_noise = taken.codec == Codec::ComfortNoise;
         if is_noise {
             self.lower_noise(source, &mut datagram[taken.packet.payload.clone()]);
@@ -224,6 +224,7 @@ impl Worker {
             ear.set_noise_removal(noise);
         }
         let from_rate = source.ear.as_ref().filter(|_| speaks).map(|ear| ear.rate());
+        source.order.is_needed = from_rate.is_some();
         for i in 0..source.hearers.len() {
             let Some(Some(source)) = self.streams.get(slot) else { return };
             let hearer = source.hearers[i];

@@ -111,7 +111,6 @@ impl Worker {
     /// Takes a packet of a peer whom somebody hears in a mix; `heard` is what its ear has made of it.
     pub(super) fn mix_in(
         &mut self,
-        now: Time,
         slot: Slot,
         taken: &Taken,
         datagram: &[u8],
@@ -124,6 +123,8 @@ impl Worker {
             .as_ref()
             .is_some_and(|ear| ear.is_processing() && (ear.knows(payload_type) || !taken.is_audio));
         let Some(said) = &mut speaker.said else { return };
+        // It may have waited for one before it since.
+        let now = taken.arrival;
         let packet = Incoming {
             run: taken.origin.run,
             sequence: taken.extended,
@@ -136,8 +137,11 @@ impl Worker {
                 said.put_cleaned(now, payload_type, &packet, &heard, &self.samples[..heard.len]);
                 true
             }
-            // What comes out of its order is late for noise removal.
-            None if is_cleaned && taken.is_audio && !taken.in_order => false,
+            // What comes behind those that were not waited for is late for noise removal.
+            None if is_cleaned && taken.is_audio && !taken.in_order => {
+                said.miss(now, &packet);
+                false
+            }
             None if is_cleaned && taken.is_audio => {
                 said.put_pause(now, &packet);
                 true
@@ -309,6 +313,14 @@ impl Conference {
         for coder in &mut self.coders {
             let Some(mix) = mix_of(coder, self.mixer.mixes()) else { continue };
             let (users, units) = (coder.users & mix.listeners, coder.packet_units());
+            for seat in seats(users) {
+                let Seated::Stream(slot) = self.seats[seat] else { continue };
+                let ending = stream(stage.streams, slot).and_then(|it| it.take_ending(stage.now));
+                // Whoever shares an encoder begun by others hears a trace of the difference.
+                if let Some(ending) = ending.filter(|_| coder.users.count_ones() == 1) {
+                    coder.go_on_after(&ending);
+                }
+            }
             coder.say(mix.samples(), |payload| {
                 for seat in seats(users) {
                     let Seated::Stream(slot) = self.seats[seat] else { continue };

@@ -208,6 +208,21 @@ impl Source {
         playout.put(now, &Incoming { payload: to_bytes(own, &mut bytes), ..*packet });
     }
 
+    /// Takes note of a packet that was not waited for, and is not heard.
+    pub(super) fn miss(&mut self, now: Time, packet: &Incoming<'_>) {
+        if let Some(line) = self.lines.get_mut(self.current) {
+            line.playout.miss(now, packet);
+        }
+    }
+
+    /// Whether something is missing of what the next frame is made of.
+    pub(in crate::worker) fn is_short(&self) -> bool {
+        self.lines.get(self.current).is_none_or(|line| {
+            let playout = &line.playout;
+            playout.is_short(playout.rate() as usize / FRAMES_PER_SECOND)
+        })
+    }
+
     /// Takes note of a packet in which nothing is heard.
     pub(super) fn put_pause(&mut self, now: Time, packet: &Incoming<'_>) {
         if let Some(line) = self.lines.get_mut(self.current) {

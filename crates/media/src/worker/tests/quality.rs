@@ -184,20 +184,28 @@ fn last_metrics(world: &World) -> VoipMetrics {
 #[test]
 fn what_comes_too_late_to_be_played_counts_as_lost_and_is_told_apart() {
     let noise = NoiseRemoval { enabled: true, settings: DenoiseSettings::default() };
-    // Relayed, the listener's own buffer has it in order; cleaned or coded anew it is too late.
-    let rows = [(PCMU, None, 0), (PCMA, None, 25), (PCMU, Some(noise), 25)];
-    for (agent, noise_removal, discard_rate) in rows {
+    // Relayed, the listener's own buffer has it in order; cleaned or coded anew it is too late, but
+    // for those that only one has overtaken: after the first of them they are waited for.
+    let rows = [
+        (PCMU, None, 1, 0),
+        (PCMU, None, 3, 0),
+        (PCMA, None, 1, 0),
+        (PCMA, None, 3, 25),
+        (PCMU, Some(noise), 1, 0),
+        (PCMU, Some(noise), 3, 25),
+    ];
+    for (agent, noise_removal, others, discard_rate) in rows {
         let (mut world, a, _) = World::call(&[PCMU], &[agent]);
         let voip_metrics = true;
         let config = config(CUSTOMER, &[PCMU]);
         world.configure(a, StreamConfig { noise_removal, voip_metrics, ..config });
         for n in 0..1500u16 {
             world.tick(20);
-            // One of ten overtakes the one before it.
-            let sent = match n % 10 {
-                3 => n + 1,
-                4 => n - 1,
-                _ => n,
+            // One of ten is overtaken by others.
+            let sent = match (n % 10).checked_sub(3) {
+                Some(at) if at < others => n + 1,
+                Some(at) if at == others => n - others,
+                Some(_) | None => n,
             };
             world.rtp(a, CUSTOMER, 0, sent);
         }
