@@ -162,7 +162,7 @@ pub struct QualitySnapshot {
     pub mos: f64,
     /// Packets of the peer that were lost, percent.
     pub loss_percent: f64,
-    /// Jitter that the peer sees of what we send, milliseconds; 0 while it has not said.
+    /// Jitter of what comes from it, milliseconds (RFC 3550 A.8).
     pub jitter_ms: f64,
     /// Round trip, milliseconds.
     pub round_trip_ms: Option<f64>,

@@ -152,7 +152,7 @@ struct CallState {
     /// What each listener was last told to hear.
     hearing: Vec<(StreamId, media::command::Hear)>,
     /// Whose noise removal was switched by hand (N3).
-    noise: Vec<(LegId, noise::Switched)>,
+    noise: Vec<(ParticipantId, noise::Switched)>,
     /// What its caller hears before it is answered.
     announcing: Announcing,
     /// Its recording.
@@ -274,6 +274,18 @@ impl Core {
     /// Calls being set up, up, or being taken down.
     pub fn calls_len(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Every leg there is, with the call it belongs to; [`Core::legs_of_calls`] is the same from the
+    /// other side.
+    pub fn calls_of_legs(&self) -> impl Iterator<Item = (LegId, CallId)> + '_ {
+        self.legs.iter().map(|(id, leg)| (*id, leg.call()))
+    }
+
+    /// Every leg that a call knows of.
+    pub fn legs_of_calls(&self) -> impl Iterator<Item = (LegId, CallId)> + '_ {
+        let calls = self.calls.iter();
+        calls.flat_map(|(id, state)| state.call.legs().iter().map(|leg| (leg.leg, *id)))
     }
 
     /// The registrations, for the shells that show them.

@@ -45,7 +45,7 @@ pub(super) fn removal(
     }
 }
 
-/// What was decided by hand for what one leg says (N3).
+/// What was decided by hand for what one participant says (N3), by whatever line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Switched {
     pub(super) enabled: bool,
@@ -54,9 +54,11 @@ pub(super) struct Switched {
 }
 
 impl CallState {
-    /// What was decided by hand for what `leg` says.
+    /// What was decided by hand for what is said on `leg`: it outlasts the line on which it was
+    /// decided (H6, F15).
     pub(super) fn switched(&self, leg: LegId) -> Option<Switched> {
-        self.noise.iter().find(|(of, _)| *of == leg).map(|(_, switched)| *switched)
+        let who = self.call.leg(leg)?.of;
+        self.noise.iter().find(|(of, _)| *of == who).map(|(_, switched)| *switched)
     }
 
     /// What the queue decides by which this call came: none so far.
@@ -77,16 +79,17 @@ impl CallState {
 }
 
 impl Core {
-    /// Somebody switches noise removal from what a leg says; a leg that is gone is left alone, and
-    /// so is everything when the policy is locked.
+    /// Somebody switches noise removal from what is said on a leg, and by its participant later on;
+    /// a leg that is gone is left alone, and so is everything when the policy is locked.
     pub(super) fn switch_noise_removal(&mut self, leg: LegId, switched: Switched) {
         if self.config.media.noise_removal.locked {
             return;
         }
         let Some(call) = self.legs.get(&leg).map(crate::sip_leg::SipLeg::call) else { return };
         let Some(state) = self.calls.get_mut(&call) else { return };
-        state.noise.retain(|(of, _)| *of != leg);
-        state.noise.push((leg, switched));
+        let Some(who) = state.call.leg(leg).map(|leg| leg.of) else { return };
+        state.noise.retain(|(of, _)| *of != who);
+        state.noise.push((who, switched));
         self.touch(call);
     }
 }

@@ -1,7 +1,7 @@
 //! An interaction as the API shows it, derived from what is there.
 
 use base::Time;
-use call::{CallId, Facing, Leg, Participant, ParticipantId, Role, SegmentKind};
+use call::{CallId, Facing, Leg, Participant, ParticipantId, Presence, Role, SegmentKind};
 
 use super::ending::millis;
 use super::{CallState, Core, noise};
@@ -100,7 +100,9 @@ impl Core {
     }
 
     fn show_noise(&self, state: &CallState, legs: &[&Leg]) -> NoiseSnapshot {
-        let removal = legs.first().and_then(|leg| {
+        // Of several lines the one that is furthest: one that leaves is told nothing any more.
+        let stays = legs.iter().filter(|leg| leg.presence != Presence::Leaving);
+        let removal = stays.max_by_key(|leg| leg.presence).and_then(|leg| {
             let switched = state.switched(leg.leg);
             let listener = state.listener(leg.leg);
             let (party, queue) = (Party::of_key(leg.party), state.queue_noise());
