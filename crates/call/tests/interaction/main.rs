@@ -6,6 +6,7 @@ mod consult;
 mod end;
 mod hold;
 mod merge;
+mod noise;
 mod phone;
 mod random;
 mod record;
