@@ -35,7 +35,7 @@ const WAKE: u64 = u64::MAX;
 const TICKED: u64 = u64::MAX - 1;
 /// Orders carried out before a tick that is due has its turn: a worker that is late all the time must
 /// not fall behind with what it is told, too.
-const ORDERS_MIN: u64 = 8;
+const ORDERS_MIN: usize = 8;
 /// Ticks made up for when they are late; after a longer stall they are left out.
 const CATCH_UP: u64 = 3;
 /// After a stall as long as this, what has piled up in the sockets is too old to be played: passed
@@ -387,11 +387,13 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     /// is due: false then. To open a stream takes up to a quarter of a millisecond, and many may be
     /// ordered at once; those who are mixed already do not wait for them.
     fn take_orders(&mut self, now: Time) -> bool {
-        for taken in 0_u64.. {
+        let mut taken = 0;
+        loop {
             if taken >= ORDERS_MIN && self.ticking && self.now() >= self.tick_due {
                 self.setup.waker.wake();
                 return false;
             }
+            taken += 1;
             if let Some((bridge, arrivals)) = &self.awaited {
                 let (bridge, arrived) = (*bridge, arrivals.try_recv());
                 match arrived {
@@ -423,7 +425,6 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return true,
             }
         }
-        true
     }
 
     /// Takes a stream and its sockets out of this worker. What comes meanwhile waits in the sockets.

@@ -110,7 +110,7 @@ enum Pending {
 
 /// A complete exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Exchanged")]
+#[serde(try_from = "Exchanged")]
 struct Exchange {
     local: Session,
     audio: usize,
@@ -130,9 +130,25 @@ struct Exchanged {
     offered_by_us: bool,
 }
 
-impl From<Exchanged> for Exchange {
-    fn from(Exchanged { local, audio, remote, offered_by_us }: Exchanged) -> Self {
-        let mut exchange = Self { local, audio, remote, offered_by_us, agreed: None };
+impl TryFrom<Exchanged> for Exchange {
+    type Error = String;
+
+    /// # Errors
+    /// When the audio is a stream that the description does not have.
+    fn try_from(kept: Exchanged) -> Result<Self, String> {
+        let streams = kept.local.media.len();
+        if kept.audio >= streams {
+            return Err(format!("stream {} of {streams}", kept.audio));
+        }
+        Ok(kept.complete())
+    }
+}
+
+impl Exchanged {
+    /// `audio` is a stream of ours.
+    fn complete(self) -> Exchange {
+        let Self { local, audio, remote, offered_by_us } = self;
+        let mut exchange = Exchange { local, audio, remote, offered_by_us, agreed: None };
         exchange.agreed = exchange.agree().map(Box::new);
         exchange
     }
@@ -210,7 +226,8 @@ impl Negotiation {
         self.numbers.learn(&codecs);
         let body = local.to_bytes();
         self.pending = None;
-        self.current = Some(Exchanged { local, audio, remote, offered_by_us: false }.into());
+        let exchanged = Exchanged { local, audio, remote, offered_by_us: false };
+        self.current = Some(exchanged.complete());
         Ok(body)
     }
 
@@ -289,7 +306,7 @@ impl Negotiation {
         let local = local.clone();
         self.pending = None;
         let exchanged = Exchanged { local, audio, remote, offered_by_us: true };
-        Ok(&self.current.insert(exchanged.into()).remote)
+        Ok(&self.current.insert(exchanged.complete()).remote)
     }
 
     /// Our offer was refused or went unanswered: the former exchange holds.

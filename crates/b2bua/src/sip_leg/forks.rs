@@ -66,10 +66,9 @@ impl SipLeg {
             sip::dialog::Reliable::Repeated | sip::dialog::Reliable::OutOfOrder => return false,
         };
         let session = Self::sdp(&response.headers, &response.body).ok().flatten();
-        let before = fork.negotiation.agreed().cloned();
-        let taken = session.is_some_and(|session| {
-            !fork.settled && fork.negotiation.receive_answer(session).is_ok()
-        });
+        let session = session.filter(|_| !fork.settled);
+        let before = session.as_ref().and_then(|_| fork.negotiation.agreed().cloned());
+        let taken = session.is_some_and(|session| fork.negotiation.receive_answer(session).is_ok());
         let media = taken
             && (fork.negotiation.agreed() != before.as_ref()
                 || placing.heard.as_deref() != Some(tag));

@@ -460,3 +460,11 @@ fn a_restored_negotiation_goes_on_as_the_original() {
         assert_eq!(restored.offer(&wanted, SendOnly), leg.offer(&wanted, SendOnly));
     }
 }
+
+#[test]
+fn a_spoilt_snapshot_is_an_error() {
+    let mut saved = serde_json::to_value(answered()).unwrap();
+    saved["current"]["audio"] = 7.into();
+    let read: Result<Negotiation, _> = serde_json::from_value(saved);
+    assert_eq!(read.unwrap_err().to_string(), "stream 7 of 1");
+}
