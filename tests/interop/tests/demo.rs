@@ -2,6 +2,7 @@
 //! needs to talk, and nobody but this machine reaches it.
 //!
 //! Its ports are fixed, so it has a network of its own.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails loudly")]
 
 use std::collections::BTreeSet;
 use std::fs;
