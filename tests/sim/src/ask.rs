@@ -4,7 +4,7 @@ use b2bua::api::{
     Act, Actor, Command, CommandResult, DestinationType, InteractionSnapshot, MonitorMode,
     NoiseDirection, OnFailure, Reply, RequestId, To,
 };
-use b2bua::io::Input;
+use b2bua::io::{Input, Output};
 use base::Rng;
 use call::control::Verb;
 
@@ -31,6 +31,23 @@ impl World {
         match self.ask(Actor::Admin, Command::Interactions) {
             Ok(Reply::Interactions(list)) => list,
             other => panic!("no list: {other:?}"),
+        }
+    }
+
+    /// Every interaction there is, without leaving a trace in this world.
+    pub(crate) fn look(&mut self) -> Vec<InteractionSnapshot> {
+        let (request, command) = (RequestId(0), Box::new(Command::Interactions));
+        let mut out = Vec::new();
+        self.core.handle(
+            self.now,
+            Input::Command { request, actor: Actor::Admin, command },
+            &mut out,
+        );
+        match out.pop() {
+            Some(Output::Reply { result: Ok(Reply::Interactions(list)), .. }) if out.is_empty() => {
+                list
+            }
+            other => panic!("seed {}: no list: {other:?} and {out:?}", self.seed),
         }
     }
 
@@ -187,7 +204,10 @@ fn act_of(
         Verb::NoiseSuppression => Act::NoiseSuppression {
             target: someone(rng),
             enabled: rng.chance(50),
-            direction: NoiseDirection::From,
+            direction: *pick(
+                rng,
+                &[NoiseDirection::From, NoiseDirection::To, NoiseDirection::Both],
+            ),
             level: None,
         },
         Verb::WrapUp | Verb::Pickup | Verb::Monitor | Verb::Whisper | Verb::Barge => return None,

@@ -1,5 +1,6 @@
 //! What must hold: after every step, whenever a call is settled, and when all is over.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::media::command::{Codec, Hear, Payload, StreamConfig, StreamId};
@@ -23,10 +24,12 @@ impl World {
     /// After every step.
     pub(crate) fn check_step(&mut self) {
         self.media.check();
+        self.check_owners();
+        self.check_heard();
         if self.now - self.last_check >= Duration::from_secs(1) {
             self.last_check = self.now;
             self.check_settled();
-            self.check_heard();
+            self.check_noise();
             self.revive_the_dead();
         }
         let poisoned = self.events.iter().any(|event| matches!(event, Event::Poisoned { .. }));
@@ -34,6 +37,50 @@ impl World {
             self.wrong.push("the core panicked".to_owned());
         }
         self.fail_if_wrong();
+    }
+
+    /// Invariant 1: a leg belongs to a call that knows it, a stream to a leg.
+    fn check_owners(&mut self) {
+        let mut known: Vec<_> = self.core.legs_of_calls().collect();
+        known.sort_unstable();
+        if !self.core.calls_of_legs().eq(known.iter().copied()) {
+            let legs: Vec<_> = self.core.calls_of_legs().collect();
+            self.wrong.push(format!("legs {legs:?}, but their calls know {known:?}"));
+        }
+        for stream in self.media.streams.keys() {
+            if known.binary_search_by_key(&stream.0, |(leg, _)| leg.0).is_err() {
+                self.wrong.push(format!("{stream} is open, but has no leg"));
+            }
+        }
+    }
+
+    /// N1–N4: noise is removed from what a stream's peer says as it is shown, but for what a peer
+    /// plays that holds.
+    fn check_noise(&mut self) {
+        let shown = self.look();
+        let dialogs = self.agents.iter().flat_map(|agent| agent.dialogs.values());
+        let up = dialogs.filter(|dialog| dialog.state == State::Up);
+        let up: Vec<_> = up.filter_map(|dialog| Some(dialog.theirs.as_ref()?.port)).collect();
+        for participant in shown.iter().flat_map(|one| &one.participants) {
+            let is_shown = participant.noise_suppression.enabled;
+            for leg in &participant.legs {
+                let id = StreamId(leg.id.parse().expect("the number of a leg"));
+                let Some(stream) = self.media.streams.get(&id) else { continue };
+                let Some(config) = &stream.config else { continue };
+                // That it holds is shown from the answer on, and one that leaves is told no more.
+                if stream.hears == Hear::Nothing || !up.contains(&stream.port) {
+                    continue;
+                }
+                let is_on = config.noise_removal.is_some_and(|removal| removal.enabled);
+                if is_on != (is_shown && !leg.holds) {
+                    let (party, heard) = (&participant.party, stream.hears);
+                    let removal = config.noise_removal;
+                    self.wrong.push(format!(
+                        "{id} of {party} has {removal:?} and hears {heard:?}, shown: {is_shown}, {leg:?}"
+                    ));
+                }
+            }
+        }
     }
 
     fn revive_the_dead(&mut self) {
@@ -62,7 +109,9 @@ impl World {
             return;
         }
         let (seed, now) = (self.seed, self.now);
-        panic!("seed {seed} at {now:?}:\n{}\n\n{}", wrong.join("\n"), self.tail(60));
+        let lines = std::env::var("SIM_TAIL").ok().and_then(|lines| lines.parse().ok());
+        let lines = lines.unwrap_or(60);
+        panic!("seed {seed} at {now:?}:\n{}\n\n{}", wrong.join("\n"), self.tail(lines));
     }
 
     /// Invariant 3, from the outside: what two peers of one call have agreed to is what their
@@ -88,6 +137,9 @@ impl World {
                 continue;
             };
             wrong.extend(fault_of_stream(dialog, theirs, id, config));
+            if dialog.holds() && config.noise_removal.is_some_and(|removal| removal.enabled) {
+                wrong.push(format!("{id} takes the music of {} for noise", dialog.call_id));
+            }
             let of_call = |other: &&crate::media::Stream| other.bridge == stream.bridge;
             if self.asks || self.media.streams.values().filter(of_call).nth(2).is_some() {
                 continue; // who hears whom is then not for two peers to say
@@ -114,26 +166,13 @@ impl World {
         self.wrong.extend(wrong);
     }
 
-    /// Invariant 3 for calls of many: what the core believes to have told is what each stream
-    /// does.
+    /// Invariant 3 from the inside: what the core believes to have told each stream is what it does.
     fn check_heard(&mut self) {
-        if !self.asks || !(self.now.as_nanos() / 1_000_000_000).is_multiple_of(10) {
-            return;
-        }
-        let saved = serde_json::to_value(&self.core).expect("the core can be saved");
-        let calls = saved["calls"].as_object().into_iter().flat_map(|calls| calls.values());
-        let mut told = std::collections::BTreeMap::new();
-        for call in calls {
-            for pair in call["hearing"].as_array().into_iter().flatten() {
-                told.insert(pair[0].to_string(), pair[1].clone());
-            }
-        }
+        let told: BTreeMap<_, _> = self.core.told().collect();
         for (id, stream) in &self.media.streams {
-            let does = serde_json::to_value(stream.hears).expect("a plan can be saved");
-            let nothing = serde_json::json!("Nothing");
-            let told = told.get(&id.0.to_string()).unwrap_or(&nothing);
-            if *told != does {
-                self.wrong.push(format!("{id} hears {does}, was told {told}"));
+            let told = told.get(id).copied().unwrap_or(Hear::Nothing);
+            if told != stream.hears {
+                self.wrong.push(format!("{id} hears {:?}, was told {told:?}", stream.hears));
             }
         }
     }
@@ -254,6 +293,7 @@ impl World {
             }
             wrong.extend(faults_of_record(record));
             wrong.extend(self.fault_of_end(record));
+            wrong.extend(self.fault_of_system_end(record));
             let answered = self.watch.answered.contains(&caller.sip_call_id);
             if answered && record.answered.is_none() && !self.asks {
                 wrong.push(format!("{} was answered, its record says no", caller.sip_call_id));
@@ -281,7 +321,7 @@ impl World {
             // A phone that consults by a second call of its own has a calling leg, too.
             EndedBy::Caller => said_by(Side::Caller),
             EndedBy::Callee => said_by(Side::Callee),
-            EndedBy::System => true,
+            EndedBy::System => true, // by a cause: `fault_of_system_end`
         };
         (!is_true).then(|| format!("record {}: nobody hung up: {record:?}", record.id))
     }

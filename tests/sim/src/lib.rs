@@ -8,6 +8,7 @@
 mod agent;
 mod ask;
 mod attacker;
+mod cause;
 mod check;
 mod description;
 mod digest;
@@ -27,6 +28,6 @@ pub use attacker::Attack;
 pub use digest::Hash;
 pub use net::Link;
 pub use operation::Operation;
-pub use random::{census, codes, random_calls, random_verbs, restored, restored_verbs};
+pub use random::{betrayed, census, codes, random_calls, random_verbs, restored, restored_verbs};
 pub use script::{Act, Answering, Codecs, Hold, Placing, Refresher, Reliable, Step};
 pub use world::{Trace, World};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use b2bua::config::{FeatureCodes, RecordingPolicy};
+use b2bua::config::{Config, FeatureCodes, RecordingPolicy};
 use base::Rng;
 
 use crate::net::Link;
@@ -42,6 +42,15 @@ fn again(seed: u64, shares: &[u64], verbs: bool) -> (Trace, Vec<Trace>) {
     (whole.trace(), shares.iter().map(again).collect())
 }
 
+/// Whose noise is removed, by settings that differ from world to world.
+fn set_noise(config: &mut Config, seed: u64) {
+    config.media.noise_removal.locked = seed.is_multiple_of(7);
+    config.media.noise_removal.from_agent = seed.is_multiple_of(5);
+    config.trunks[1].noise_removal.enabled = seed.is_multiple_of(2).then_some(false);
+    config.extensions[1].noise_removal.enabled = seed.is_multiple_of(3).then_some(false);
+    config.extensions[2].own_noise_removal.enabled = seed.is_multiple_of(4).then_some(true);
+}
+
 /// How many codes that were dialled at random in such a world did something, and how many were
 /// refused.
 pub fn codes(seed: u64) -> (usize, usize) {
@@ -65,7 +74,29 @@ pub fn census(seed: u64) -> BTreeMap<String, u64> {
     seen
 }
 
+/// A random world in which the server ends a call for nothing, as soon as one is up; whether one
+/// ever was.
+pub fn betrayed(seed: u64) -> bool {
+    let mut world = begun(seed, None, false);
+    world.run_for(PLAY / 4);
+    let mut is_betrayed = false;
+    for _ in 0..60 {
+        is_betrayed = is_betrayed || world.end_for_nothing();
+        world.run_for(Duration::from_secs(5));
+    }
+    world.finish();
+    is_betrayed
+}
+
 fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
+    let mut world = begun(seed, restore_at, verbs);
+    world.run_for(PLAY + Duration::from_secs(200));
+    world.finish();
+    world
+}
+
+/// A random world in which all is planned and nothing but registrations has happened.
+fn begun(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
     let mut rng = Rng::from_u64(seed ^ 0x5eed);
     let link = if rng.chance(30) { Link::GOOD } else { Link::BAD };
     let keeps_house = rng.chance(25);
@@ -80,6 +111,7 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
             automatic: !verbs || seed.is_multiple_of(6),
             ..RecordingPolicy::default()
         });
+        set_noise(config, seed);
         if keeps_house {
             for trunk in &mut config.trunks {
                 trunk.options_interval = Some(Duration::from_secs(60));
@@ -117,7 +149,5 @@ fn run(seed: u64, restore_at: Option<u64>, verbs: bool) -> World {
     for (after, operation) in operations {
         world.schedule(after, operation);
     }
-    world.run_for(PLAY + Duration::from_secs(200));
-    world.finish();
     world
 }

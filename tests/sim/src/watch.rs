@@ -37,6 +37,8 @@ pub(crate) struct Watch {
     pub(crate) begun: BTreeSet<String>,
     pub(crate) placed: BTreeSet<String>,
     pub(crate) answered: BTreeSet<String>,
+    /// Call-IDs in which an ACK did not come in time, or had no answer to our offer.
+    pub(crate) unacked: BTreeSet<String>,
     /// Call-IDs in which the peer hung up.
     pub(crate) hung_up: BTreeSet<String>,
     /// Call-IDs of calls whose record is written: nothing new may begin in them.
@@ -136,6 +138,9 @@ impl Watch {
                 }
                 if track.ours == Some((msg.cseq(), Carrier::Success)) {
                     track.ours = None;
+                    if !msg.has_sdp() {
+                        self.unacked.insert(key.0);
+                    }
                 }
             }
             "BYE" => {
@@ -241,6 +246,7 @@ impl Watch {
         let key = key(msg, msg.sender_tag(), msg.to_tag());
         let track = self.tracks.entry(key).or_default();
         let mut faults = Vec::new();
+        let mut is_unacked = false;
         // A 2xx that comes again when all is forgotten gets the same BYE again.
         let is_repeated = method == "BYE" && track.hung_up && cseq == track.last_cseq;
         if cseq <= track.last_cseq && !is_repeated {
@@ -252,6 +258,7 @@ impl Watch {
         }
         if method == "BYE" {
             let waits = track.accepted.values().any(|(at, acked)| !acked && now < *at + GIVE_UP);
+            is_unacked = track.accepted.values().any(|(at, acked)| !acked && now >= *at + GIVE_UP);
             if waits && !track.is_over && !self.gave_up {
                 faults.push("BYE before the ACK"); // INTEROP 2
             }
@@ -265,6 +272,9 @@ impl Watch {
                 faults.push("an offer while theirs is open");
             }
             track.ours = Some((cseq, Carrier::Request));
+        }
+        if is_unacked {
+            self.unacked.insert(msg.call_id().to_owned());
         }
         for fault in faults {
             self.blame(fault, msg);

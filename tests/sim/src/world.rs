@@ -15,6 +15,7 @@ use sip::transport::{FlowId, Source, Target, Transport};
 
 use crate::agent::{Agent, Profile, SERVER};
 use crate::attacker::{self, Attack, Overheard};
+use crate::cause::Causes;
 use crate::digest::Hash;
 use crate::media::Media;
 use crate::net::{InFlight, Link};
@@ -92,6 +93,8 @@ pub struct World {
     was_restored: bool,
     /// A panic inside the core is what the test wants.
     pub expects_poison: bool,
+    /// Why calls may end though nobody hangs up.
+    pub(crate) causes: Causes,
     /// Whether something runs for ever: OPTIONS to trunks, a registration at one.
     pub(crate) keeps_house: bool,
 }
@@ -204,6 +207,7 @@ impl World {
             restore_at: None,
             was_restored: false,
             expects_poison: false,
+            causes: Causes::default(),
             keeps_house,
         };
         let mut out = Vec::new();
@@ -278,6 +282,7 @@ impl World {
                 self.collect(who);
             }
             Operation::Network(who, link) => {
+                self.note_network(who, link);
                 self.links[who] = link;
                 self.agents[who].expects_refresh = false;
             }
@@ -342,6 +347,7 @@ impl World {
             for dialog in self.agents[who].dialogs.values() {
                 self.watch.lost(&dialog.call_id);
             }
+            self.note_lost(who);
             self.input(Input::FlowClosed(flow));
             if self.agents[who].registration.wanted {
                 self.agents[who].register(self.now); // over a new one
@@ -480,6 +486,12 @@ impl World {
     /// Gives the core something to do.
     pub fn input(&mut self, input: Input) {
         self.watch.gave_up |= matches!(input, Input::GiveUp);
+        self.note_input(&input);
+        self.untold(input);
+    }
+
+    /// The same, without a word of it to whoever looks for the causes of ends.
+    pub(crate) fn untold(&mut self, input: Input) {
         let mut out = Vec::new();
         self.core.handle(self.now, input, &mut out);
         self.outputs(out);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim::{census, codes, random_calls, random_verbs, restored, restored_verbs};
+use sim::{betrayed, census, codes, random_calls, random_verbs, restored, restored_verbs};
 
 /// `SIM_SEEDS`: how many seeds, 200 unless it says otherwise. `SIM_FIRST`: the first of them.
 fn variable(name: &str, default: u64) -> u64 {
@@ -119,4 +119,21 @@ fn the_random_worlds_dial_codes_that_do_something() {
         .map(codes)
         .fold((0, 0), |(all, none), (done, refused)| (all + done, none + refused));
     assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+}
+
+#[test]
+fn a_healthy_call_that_the_server_ends_is_a_fault() {
+    let mut noticed = 0;
+    for seed in 0..12 {
+        let result = std::panic::catch_unwind(|| betrayed(seed));
+        match result {
+            Ok(is_betrayed) => assert!(!is_betrayed, "seed {seed}: not noticed"),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+                assert!(text.contains("ended by us for nothing"), "seed {seed}: {text}");
+                noticed += 1;
+            }
+        }
+    }
+    assert!(noticed > 6, "{noticed} of 12");
 }

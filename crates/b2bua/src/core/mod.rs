@@ -288,6 +288,11 @@ impl Core {
         calls.flat_map(|(id, state)| state.call.legs().iter().map(|leg| (leg.leg, *id)))
     }
 
+    /// What each stream was last told to hear.
+    pub fn told(&self) -> impl Iterator<Item = (StreamId, media::command::Hear)> + '_ {
+        self.calls.values().flat_map(|state| state.hearing.iter().copied())
+    }
+
     /// The registrations, for the shells that show them.
     pub fn registrar(&self) -> &Registrar {
         &self.registrar

@@ -164,8 +164,8 @@ impl Agent {
         self.server_ids.clear();
         self.incoming.clear();
         for dialog in self.dialogs.values_mut() {
+            dialog.is_lost |= dialog.state != State::Ended;
             dialog.state = State::Ended;
-            dialog.is_lost = true;
         }
     }
 
