@@ -39,6 +39,7 @@ pub(crate) struct Order {
 /// The packets of all streams that wait for one before them.
 pub(super) struct Waiting {
     held: Vec<Held>,
+    #[expect(clippy::vec_box, reason = "they go to the others and come back")]
     spare: Vec<Box<[u8; DATAGRAM_MAX]>>,
 }
 
