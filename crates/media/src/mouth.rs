@@ -201,6 +201,11 @@ impl Mouth {
 
     fn restart(&mut self) {
         self.run = self.run.wrapping_add(1);
+        // What it foresees by what it said before is not what its listener has heard since: heard as a
+        // burst. One of G.722 comes to its listener's scale by itself, from where it is.
+        if self.payload.codec == Codec::Opus {
+            self.encoder.reset();
+        }
         self.filled = 0;
         self.marker = true;
         if let Some(resampler) = &mut self.resampler {
@@ -267,9 +272,11 @@ impl Mouth {
     fn flush(&mut self, send: &mut impl FnMut(Spoken, &[u8])) {
         let frame = frame_of(&self.format);
         while self.filled >= frame {
-            if std::mem::take(&mut self.is_soft) {
+            let joins = std::mem::take(&mut self.is_soft);
+            if joins {
                 self.join(frame);
             }
+            self.encoder.stand_alone(joins);
             let mut payload = [0; PAYLOAD_MAX];
             let len = self.encoder.encode(&self.pcm[..frame], &mut payload).unwrap_or(0);
             self.past.copy_within(frame.., 0);

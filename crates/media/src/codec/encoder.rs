@@ -129,12 +129,12 @@ impl Encoder {
         }
     }
 
-    /// Makes packets that a decoder understands whatever it has heard before, for more bits. Only
-    /// Opus can.
-    pub fn stand_alone(&mut self) {
+    /// Makes packets that a decoder understands whatever it has heard before, for more bits, or such as
+    /// follow each other. Only Opus can.
+    pub fn stand_alone(&mut self, alone: bool) {
         if let Self::Opus(encoder) = self {
             // As above.
-            let _ = encoder.set_prediction_disabled(true);
+            let _ = encoder.set_prediction_disabled(alone);
         }
     }
 

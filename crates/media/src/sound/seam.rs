@@ -54,7 +54,7 @@ impl Seams {
             let format = Format { codec, clock_rate, sample_rate, opus: OpusFormat::default() };
             let mut encoder = Encoder::new(&format, OPUS).ok()?;
             // What the listener's decoder heard last came out of other encoders.
-            encoder.stand_alone();
+            encoder.stand_alone(true);
             Some((codec, sample_rate, encoder))
         };
         Self { encoders: FORMATS.into_iter().chain([narrow_opus]).filter_map(encoder).collect() }

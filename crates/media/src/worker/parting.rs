@@ -62,6 +62,15 @@ impl Worker {
         }
     }
 
+    /// [`Self::part`] before the listener hears a mix, where only an encoder with a memory has to know.
+    pub(super) fn part_into_mix(&mut self, listener: usize) {
+        let it = stream(&mut self.streams, listener);
+        let own = it.filter(|it| !matches!(it.hear, Hear::Mix(_))).and_then(|it| it.own_payload());
+        if own.is_some_and(|own| frames_remembered(own.codec) > 0) {
+            self.part(listener);
+        }
+    }
+
     /// [`Self::part`] before the listener hears nothing, or nobody knows yet what.
     pub(super) fn die_away(&mut self, listener: usize) {
         self.part(listener);

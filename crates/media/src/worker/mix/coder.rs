@@ -10,6 +10,7 @@ use crate::command::{Codec, StreamConfig};
 use crate::mixer::{Mix, SEATS_MAX, Seat, Seats};
 use crate::mouth::{PAYLOAD_MAX, own_codec};
 use crate::resampler::Resampler;
+use crate::sound::Ending;
 use crate::worker::FRAMES_PER_SECOND;
 
 use super::source::TICK_SAMPLES_MAX;
@@ -140,6 +141,7 @@ impl Coder {
         for frame in self.pcm.chunks_exact(self.packet) {
             let mut payload = [0; PAYLOAD_MAX];
             let len = self.encoder.encode(frame, &mut payload).unwrap_or(0);
+            self.encoder.stand_alone(false);
             // Opus says so when its listener likes pauses.
             let is_pause = self.tongue.codec == Codec::Opus && len <= 2;
             send(&payload[..if is_pause { 0 } else { len }]);
@@ -185,7 +187,19 @@ impl Coder {
             // What comes out was sent by the other one already.
             let _ = self.encoder.encode(frame, &mut [0; PAYLOAD_MAX]);
         }
+        self.encoder.stand_alone(true);
         self.twin = None;
+    }
+
+    /// Its one listener has heard something else until now: what a decoder knows of that is told to the
+    /// encoder, to nobody. One of G.722 that begins with its smallest step is heard at full scale by a
+    /// decoder whose step is large.
+    pub(super) fn go_on_after(&mut self, ending: &Ending) {
+        let ending = ending.at(self.format.sample_rate);
+        // An encoder that refuses begins as it is.
+        let codec = self.tongue.codec;
+        let _ = ending.lead_into(&mut self.encoder, codec, &mut self.pcm, &mut [0; PAYLOAD_MAX]);
+        self.encoder.stand_alone(true);
     }
 
     /// Ticks of the same sound after which it knows what another one knows.
@@ -260,6 +274,9 @@ fn unite(coders: &mut [Coder]) {
         let Some((twin, ticks)) = own.twin else { continue };
         if ticks >= own.ticks_to_be_alike() {
             before[twin].users |= std::mem::take(&mut own.users);
+            // No two encoders of Opus know quite the same: what one foresees is a burst to the other's
+            // listeners.
+            before[twin].encoder.stand_alone(true);
             (own.twin, own.mix) = (None, None);
         }
     }

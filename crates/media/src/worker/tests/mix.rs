@@ -4,9 +4,11 @@
 mod change;
 mod endings;
 mod loudest;
+mod memory;
 mod part;
 mod plan;
 mod seams;
+mod secure;
 mod wishes;
 
 use std::f64::consts::TAU;
@@ -14,6 +16,7 @@ use std::f64::consts::TAU;
 use super::*;
 use crate::codec::{Decoder, Encoder, Format, OpusSettings, SAMPLES_MAX};
 use crate::command::Sources;
+use crate::srtp::{OVERHEAD_MAX, Srtp};
 
 const G722: Payload = payload(Codec::G722, 4, 9, 8000);
 const L16: Payload = payload(Codec::L16, 5, 97, 8000);
@@ -42,6 +45,10 @@ struct Leg {
     sequence: u16,
     timestamp: u32,
     heard: Vec<(Header, Vec<u8>)>,
+    /// The phone's side of what protects it.
+    srtp: Option<Srtp>,
+    /// Reports that it has got.
+    reports: usize,
 }
 
 impl Leg {
@@ -65,7 +72,32 @@ impl Leg {
         datagram.extend(&payload[..bytes]);
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(self.format.units(len as i64) as u32);
+        if let Some(srtp) = &mut self.srtp {
+            let len = datagram.len();
+            datagram.resize(len + OVERHEAD_MAX, 0);
+            let len = srtp.protect_rtp(&mut datagram, len).unwrap();
+            datagram.truncate(len);
+        }
         datagram
+    }
+
+    /// What has come to it by the network: all of it is its own, and protected if anything is.
+    fn receive(&mut self, channel: Channel, mut datagram: Vec<u8>) {
+        // RFC 5761 §4: reports may come by the port of the audio.
+        let is_report = channel == Channel::Rtcp || (192..224).contains(&datagram[1]);
+        if let Some(srtp) = &mut self.srtp {
+            let len = match is_report {
+                true => srtp.unprotect_rtcp(&mut datagram).unwrap(),
+                false => srtp.unprotect_rtp(&mut datagram).unwrap(),
+            };
+            datagram.truncate(len);
+        }
+        if is_report {
+            self.reports += 1;
+        } else {
+            let packet = rtp::parse(&datagram).unwrap();
+            self.heard.push((packet.header, datagram[packet.payload].to_vec()));
+        }
     }
 
     /// What it has heard since the last time, as samples at its codec's rate.
@@ -122,6 +154,8 @@ impl Room {
             sequence: 60_000 + n as u16,
             timestamp: n as u32 * 1_000_003,
             heard: vec![],
+            srtp: None,
+            reports: 0,
         });
         n
     }
@@ -159,9 +193,8 @@ impl Room {
             for (slot, channel, _, datagram) in std::mem::take(&mut self.world.wire.sent) {
                 // Who is gone says goodbye.
                 let leg = self.legs.iter_mut().find(|leg| leg.slot == slot);
-                if let Some(leg) = leg.filter(|_| channel == Channel::Rtp) {
-                    let packet = rtp::parse(&datagram).unwrap();
-                    leg.heard.push((packet.header, datagram[packet.payload].to_vec()));
+                if let Some(leg) = leg {
+                    leg.receive(channel, datagram);
                 }
             }
         }
