@@ -53,11 +53,12 @@ bench: compiler ## Measure everything; prints the tables of tests/load/README.md
 	$(CARGO) build --quiet --release -p media-net --examples
 	$(BENCH) -p load --bin load -- bench
 	$(BENCH) -p load --bin rtp-load
-	for mode in record transcode denoise; do $(BENCH) -p load --bin rtp-load -- --mode $$mode --calls 100 || exit 1; done
+	for mode in record transcode transcode-pcma transcode-opus denoise srtp srtp-one; do $(BENCH) -p load --bin rtp-load -- --mode $$mode --calls 100 || exit 1; done
 	$(BENCH) -p load --bin mix-load
 	$(BENCH) -p load --bin mix-load -- --talkers 8
 	for pair in pcmu+pcma pcmu+g722 pcmu+opus; do \
 	  $(BENCH) -p load --bin mix-load -- --parties 2 --talkers 2 --conferences 20 --codec $$pair || exit 1; done
+	$(BENCH) -p load --bin mix-load -- --conferences 11 --codec opus --talkers 8 --seconds 60
 	$(BENCH) -p media --example denoise_cost
 	$(BENCH) -p media --example webrtc_cost
 
