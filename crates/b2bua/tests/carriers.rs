@@ -417,7 +417,7 @@ fn a_trunk_by_name_is_reached_at_the_next_address_when_one_is_out_of_service() {
         // A new transaction of the same request.
         assert_ne!(field(&second, Name::Via), field(&first, Name::Via));
         for name in [Name::CallId, Name::From, Name::To] {
-            assert_eq!(field(&second, name.clone()), field(&first, name));
+            assert_eq!(field(&second, name), field(&first, name));
         }
         let contact = format!("Contact: <sip:gw@{SECOND}>\r\n");
         world.receive(SECOND, &answer(&second, "200 OK", &contact, &sdp(4000, "")));
@@ -566,13 +566,21 @@ fn a_trunk_is_answered_with_its_own_codecs_only() {
 /// An INVITE without an offer: ours has the trunk's codecs, too.
 #[test]
 fn a_trunk_that_leaves_the_offer_to_us_is_offered_its_own_codecs_only() {
-    let mut world = world(|config| config.trunks[0].codecs = vec!["PCMA".into()]);
-    world.receive(TRUNK, &invite("+4930100", ""));
-    let rung = world.sent_to(PHONE).pop().unwrap();
-    world.receive(PHONE, &reply(&parse(&rung), "200 OK", &formats("0 101")));
-    let told = world.sent_to(TRUNK).pop().unwrap();
-    assert!(told.starts_with("SIP/2.0 200 "), "{told}");
-    assert_eq!(formats_of(&told), [8, 101]);
+    for (transcode, to_phone, phone_takes) in
+        [(true, &[8, 101, 0, 9][..], "0 101"), (false, &[8, 101], "8 101")]
+    {
+        let mut world = world(|config| {
+            config.media.transcode = transcode;
+            config.trunks[0].codecs = vec!["PCMA".into()];
+        });
+        world.receive(TRUNK, &invite("+4930100", ""));
+        let rung = world.sent_to(PHONE).pop().unwrap();
+        assert_eq!(formats_of(&rung), to_phone, "{transcode}");
+        world.receive(PHONE, &reply(&parse(&rung), "200 OK", &formats(phone_takes)));
+        let told = world.sent_to(TRUNK).pop().unwrap();
+        assert!(told.starts_with("SIP/2.0 200 "), "{told}");
+        assert_eq!(formats_of(&told), [8, 101], "{transcode}");
+    }
 }
 
 /// A phone and a trunk without a common codec are joined by transcoding, where that is wanted.

@@ -69,12 +69,14 @@ impl Core {
         let allowed = party.codecs(&self.config);
         let caller = self.calls.get(&call).and_then(|state| state.call.counterpart(attempt));
         let caller = caller.and_then(|caller| self.legs.get(&caller));
-        // One that hears us already has agreed on something: best that.
-        let config = &self.config;
-        let offered =
-            caller.and_then(|caller| caller.agreed_codecs().or_else(|| caller.offered(config)));
-        match offered {
-            Some(offered) => self.with_others(&offered, allowed),
+        let brought = caller.map(|caller| {
+            // One that hears us already has agreed on something: best that. One that has left the
+            // offer to us will be made one of what this leg takes.
+            let known = caller.agreed_codecs().or_else(|| caller.offered(&self.config));
+            known.unwrap_or_else(|| sdp::standard_codecs(caller.party().codecs(&self.config)))
+        });
+        match brought {
+            Some(brought) => self.with_others(&brought, allowed),
             None => sdp::standard_codecs(allowed),
         }
     }
