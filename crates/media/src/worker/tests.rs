@@ -5,6 +5,7 @@ mod announce;
 mod fault;
 mod keys;
 mod mix;
+mod music;
 mod path;
 mod process;
 mod properties;
