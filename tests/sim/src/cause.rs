@@ -105,17 +105,22 @@ impl World {
     /// What is wrong with a call that the server ended by itself.
     pub(crate) fn fault_of_system_end(&self, record: &CallRecord) -> Option<String> {
         let is_ours = record.ended_by == EndedBy::System && record.answered.is_some();
-        if !is_ours || self.asks || record.merged_into.is_some() {
-            return None; // who drives calls ends some
+        if !is_ours || record.merged_into.is_some() {
+            return None;
         }
         // Whoever called was told so: else it is a call that could not be answered.
-        let mut callers = record.legs.iter().filter(|leg| leg.side == Side::Caller);
-        if !callers.any(|leg| self.watch.answered.contains(&leg.sip_call_id)) {
+        let callers = record.legs.iter().filter(|leg| leg.side == Side::Caller);
+        let mut callers = callers.map(|leg| &leg.sip_call_id).peekable();
+        if callers.peek().is_some() && !callers.any(|leg| self.watch.answered.contains(leg)) {
             return None;
         }
         let number = record.id.rsplit('-').next().and_then(|number| number.parse().ok());
         let config = &self.config;
+        // Whoever was left alone waited for somebody who did not come (F12, T4).
+        let mut called = record.legs.iter().filter(|leg| leg.side == Side::Callee);
+        let waited = self.asks && record.sip_status >= 300;
         let has_cause = self.causes.all
+            || waited && called.any(|leg| leg.sip_status >= 300)
             || number.is_some_and(|number| self.causes.bridges.contains(&BridgeId(number)))
             || record.legs.iter().any(|leg| self.is_hurt(&leg.sip_call_id))
             // Legs that drifted apart, where nothing is transcoded.
