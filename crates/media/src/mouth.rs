@@ -201,11 +201,8 @@ impl Mouth {
 
     fn restart(&mut self) {
         self.run = self.run.wrapping_add(1);
-        // What it foresees by what it said before is not what its listener has heard since: heard as a
-        // burst. One of G.722 comes to its listener's scale by itself, from where it is.
-        if self.payload.codec == Codec::Opus {
-            self.encoder.reset();
-        }
+        // What Opus foresees by what was said here before is a burst to who has heard something else.
+        self.encoder.stand_alone(true);
         self.filled = 0;
         self.marker = true;
         if let Some(resampler) = &mut self.resampler {
@@ -272,13 +269,13 @@ impl Mouth {
     fn flush(&mut self, send: &mut impl FnMut(Spoken, &[u8])) {
         let frame = frame_of(&self.format);
         while self.filled >= frame {
-            let joins = std::mem::take(&mut self.is_soft);
-            if joins {
+            if std::mem::take(&mut self.is_soft) {
                 self.join(frame);
+                self.encoder.stand_alone(true);
             }
-            self.encoder.stand_alone(joins);
             let mut payload = [0; PAYLOAD_MAX];
             let len = self.encoder.encode(&self.pcm[..frame], &mut payload).unwrap_or(0);
+            self.encoder.stand_alone(false);
             self.past.copy_within(frame.., 0);
             self.past[frame..].copy_from_slice(&self.pcm[..frame]);
             self.pcm.copy_within(frame..self.filled, 0);

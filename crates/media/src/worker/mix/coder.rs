@@ -48,6 +48,8 @@ pub(super) struct Coder {
     past: Box<[i16]>,
     /// The end of what was said at another rate of the mix, dying away.
     tail: Option<Box<[i16]>>,
+    /// Whether it said nothing in the tick before, and knows nothing of what its listener heard.
+    begins: bool,
     /// Samples of the tick at the codec's rate.
     pcm: Box<[i16]>,
     packet: usize,
@@ -84,6 +86,7 @@ impl Coder {
             last: vec![0; TICK_SAMPLES_MAX].into(),
             past: vec![0; frames_remembered(format.codec) * tick].into(),
             tail: None,
+            begins: true,
             pcm: vec![0; tick].into(),
             packet: if is_long { tick / 2 } else { tick },
             format,
@@ -130,6 +133,11 @@ impl Coder {
         self.format.units(self.packet as i64) as u32
     }
 
+    /// It says nothing in this tick.
+    pub(super) fn rest(&mut self) {
+        self.begins = true;
+    }
+
     /// Says a tick; `send` gets each packet of it, an empty one where nothing need be sent.
     pub(super) fn say(&mut self, mix: &[i16], mut send: impl FnMut(&[u8])) {
         self.take(mix);
@@ -137,6 +145,11 @@ impl Coder {
             for (sample, rest) in self.pcm.iter_mut().zip(&tail) {
                 *sample = sample.saturating_add(*rest);
             }
+        }
+        if std::mem::take(&mut self.begins) && self.tongue.codec == Codec::G722 {
+            // At the scale of what is said it comes in quietly where a decoder has a smaller one; from its
+            // smallest step it would be a burst to all others.
+            let _ = self.encoder.encode(&self.pcm, &mut [0; PAYLOAD_MAX]);
         }
         for frame in self.pcm.chunks_exact(self.packet) {
             let mut payload = [0; PAYLOAD_MAX];
@@ -188,7 +201,7 @@ impl Coder {
             let _ = self.encoder.encode(frame, &mut [0; PAYLOAD_MAX]);
         }
         self.encoder.stand_alone(true);
-        self.twin = None;
+        (self.twin, self.begins) = (None, false);
     }
 
     /// Its one listener has heard something else until now: what a decoder knows of that is told to the
@@ -200,6 +213,7 @@ impl Coder {
         let codec = self.tongue.codec;
         let _ = ending.lead_into(&mut self.encoder, codec, &mut self.pcm, &mut [0; PAYLOAD_MAX]);
         self.encoder.stand_alone(true);
+        self.begins = false;
     }
 
     /// Ticks of the same sound after which it knows what another one knows.

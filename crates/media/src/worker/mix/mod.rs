@@ -311,7 +311,10 @@ impl Conference {
     fn speak(&mut self, stage: &mut Stage<'_>, sink: &mut impl Sink) -> bool {
         coder::assign(&mut self.coders, self.mixer.mixes());
         for coder in &mut self.coders {
-            let Some(mix) = mix_of(coder, self.mixer.mixes()) else { continue };
+            let Some(mix) = mix_of(coder, self.mixer.mixes()) else {
+                coder.rest();
+                continue;
+            };
             let (users, units) = (coder.users & mix.listeners, coder.packet_units());
             for seat in seats(users) {
                 let Seated::Stream(slot) = self.seats[seat] else { continue };
