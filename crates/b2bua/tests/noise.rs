@@ -95,8 +95,8 @@ fn agent(number: &str) -> To {
 
 /// The phone of 1002, which rings, answers; the INVITE that it got.
 fn answer_at_other(world: &mut World) {
-    let invites = world.sent_to(OTHER).into_iter().filter(|text| text.starts_with("INVITE "));
-    let rung = parse(&invites.last().unwrap());
+    let mut invites = world.sent_to(OTHER).into_iter().filter(|text| text.starts_with("INVITE "));
+    let rung = parse(&invites.next_back().unwrap());
     let own = format!("<sip:1002@{OTHER}>");
     let ok = reply(&rung, "200 OK", &sdp(6000, ""));
     world.receive(OTHER, &ok.replace(&format!("<sip:1001@{PHONE}>"), &own));
