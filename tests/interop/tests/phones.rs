@@ -4,7 +4,10 @@ use std::f64::consts::TAU;
 use std::thread::sleep;
 use std::time::Duration;
 
-use interop::{Baresip, Server, Setup, certificates, tone};
+use interop::client::{Client, Dialog};
+use interop::secure::SecureClient;
+use interop::srtp::SecureAudio;
+use interop::{Baresip, CUSTOMER, Ended, PHONE, Server, Setup, certificates, tone};
 
 /// baresip 1.0 gives up at a challenge it does not know, wherever it stands in the list.
 const MD5: &str = r#"["MD5"]"#;
@@ -96,6 +99,133 @@ fn a_phone_with_srtp_and_one_without_hear_each_other() {
 fn a_phone_with_srtp_and_opus_hears_one_with_g711() {
     let secure = ";audio_codecs=opus/48000/2;mediaenc=srtp-mand";
     assert_eq!(talk_with(secure, ";audio_codecs=PCMU/8000/1"), ["opus", "PCMU"]);
+}
+
+/// SRTP with keys in SDP where the signalling is encrypted, whoever of the two begins: the other phone
+/// knows nothing of either.
+#[test]
+fn a_phone_with_tls_and_srtp_and_one_with_neither_hear_each_other() {
+    // Called, it is offered protection only: what is `auto` may be left untaken, and baresip takes
+    // keys in the secure profile alone.
+    let first_extension = "srtp = \"required\"";
+    let setup = Setup { digest: MD5, tls: true, first_extension, ..Setup::default() };
+    for is_called in [false, true] {
+        let mut server = Server::start_with(&setup, certificates::make);
+        let account = ";audio_codecs=PCMA/8000/1;mediaenc=srtp-mand";
+        let mut secure = Baresip::start_by_tls_with(&mut server, account, "1001", 440);
+        let plain = ";audio_codecs=PCMA/8000/1";
+        let mut plain = Baresip::start_with(&mut server, plain, "1002", 770);
+        let (caller, callee, number) = match is_called {
+            false => (&mut secure, &mut plain, "1002"),
+            true => (&mut plain, &mut secure, "1001"),
+        };
+        caller.dial(number);
+        caller.expect_event("CALL_ESTABLISHED");
+        callee.expect_event("CALL_ESTABLISHED");
+        sleep(TALK);
+        caller.command("hangup", "");
+        callee.expect_event("CALL_CLOSED");
+        hears(secure, 770, 440);
+        hears(plain, 440, 770);
+        let record = &server.stop().records[0];
+        let mut protections = record.protections();
+        if is_called {
+            protections.reverse();
+        }
+        assert_eq!(protections, ["sdes", "none"], "{record:?}");
+        assert_eq!(record.of_legs("packetsLost"), [0, 0], "{record:?}");
+    }
+}
+
+const IN_VAIN: &str = "SRTP was offered in vain";
+
+/// A description with a key in the secure profile, and what is made of it.
+struct Offers {
+    good: String,
+    short_key: String,
+    unknown_suite: String,
+    no_key: String,
+}
+
+impl Offers {
+    fn new() -> Self {
+        let good = SecureAudio::at(CUSTOMER).sdp(1);
+        let line = good.lines().find(|line| line.starts_with("a=crypto:")).expect("a key");
+        let with = |other: &str| good.replace(line, other);
+        Self {
+            short_key: with("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2hvcnQ="),
+            unknown_suite: with("a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:c2hvcnQ="),
+            no_key: with("a=tool:none"),
+            good,
+        }
+    }
+}
+
+fn plain(sdp: &str) -> String {
+    sdp.replace("RTP/SAVP", "RTP/AVP")
+}
+
+#[track_caller]
+fn is_refused(client: &mut SecureClient, sdp: &str) {
+    client.invite("1001", sdp);
+    let refused = client.receive_final();
+    assert_eq!(refused.status(), 488, "{sdp}\n{refused}");
+    client.within(&Dialog::of_caller(&refused), "ACK", refused.seq());
+}
+
+/// Protection that is asked for over TLS and cannot be had: by the secure profile there is no call;
+/// beside the plain one there is a plain one, and it is told.
+#[test]
+fn a_phone_with_tls_that_asks_for_srtp_is_not_left_in_the_clear_unawares() {
+    let setup = Setup { tls: true, ..Setup::default() };
+    let server = Server::start_with(&setup, certificates::make);
+    let mut phone = Client::at(PHONE, server.sip());
+    assert_eq!(phone.register("1001", 600).status(), 200);
+    let mut client = SecureClient::start(&server, "1002");
+    let Offers { good, short_key, unknown_suite, no_key } = Offers::new();
+    for sdp in [&short_key, &unknown_suite, &no_key] {
+        is_refused(&mut client, sdp);
+    }
+    for (sdp, protocol) in [(good, "RTP/SAVP"), (plain(&unknown_suite), "RTP/AVP")] {
+        client.invite("1001", &sdp);
+        let invite = phone.receive_request("INVITE");
+        phone.send(&phone.reply(&invite, "200 OK", &[], &phone.sdp()));
+        let answered = client.receive_final();
+        assert_eq!(answered.status(), 200, "{answered}");
+        let mut lines = answered.body().lines();
+        let media = lines.find(|line| line.starts_with("m=audio ")).expect("audio");
+        let has_key = answered.body().contains("a=crypto:");
+        assert_eq!(media.split(' ').nth(2), Some(protocol), "{answered}");
+        assert_eq!(has_key, protocol == "RTP/SAVP", "{answered}");
+        let dialog = Dialog::of_caller(&answered);
+        client.within(&dialog, "ACK", answered.seq());
+        phone.receive_request("ACK");
+        client.within(&dialog, "BYE", 10);
+        assert_eq!(client.receive_final().status(), 200);
+        let bye = phone.receive_request("BYE");
+        phone.send(&phone.reply(&bye, "200 OK", &[], ""));
+    }
+    drop(client);
+    let Ended { records, log } = server.stop();
+    let told: Vec<_> = log.lines().filter(|line| line.contains(IN_VAIN)).collect();
+    let answered = records.iter().filter(|record| record.is_answered());
+    let protections: Vec<_> = answered.map(|record| record.protections()).collect();
+    assert_eq!(protections, [["sdes", "none"], ["none", "none"]], "{records:?}");
+    assert!(told.len() == 1 && told[0].contains("WARN"), "once, of the second: {told:?}");
+}
+
+#[test]
+fn where_srtp_is_required_nothing_over_tls_goes_without() {
+    let extension = "srtp = \"required\"";
+    let setup = Setup { tls: true, extension, ..Setup::default() };
+    let server = Server::start_with(&setup, certificates::make);
+    let mut client = SecureClient::start(&server, "1002");
+    let Offers { unknown_suite, no_key, .. } = Offers::new();
+    for sdp in [plain(&unknown_suite), plain(&no_key), unknown_suite] {
+        is_refused(&mut client, &sdp);
+    }
+    drop(client);
+    assert!(!server.stop().log.contains(IN_VAIN));
 }
 
 /// K1: one file a call, the caller left and the called right, complete when the call is over.

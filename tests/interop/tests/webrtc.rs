@@ -1,10 +1,15 @@
 //! Chromium's own WebRTC against the server: DTLS-SRTP, ICE-lite, Opus, and a G.711 phone on the
 //! other side.
 
+use std::f64::consts::TAU;
+use std::path::Path;
+use std::rc::Rc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use interop::{Baresip, Chromium, Heard, Server, Setup, tone};
+use interop::table::Ear;
+use interop::web::AGENT_1001;
+use interop::{Baresip, Chromium, Heard, Interaction, Seat, Server, Setup, Table, tone};
 
 /// Of the browser's microphone and of the phone, Hz.
 const BROWSER: u32 = 600;
@@ -163,4 +168,92 @@ fn phones_with_either_kind_of_keys_hear_each_other() {
         assert!(heard >= 1.0, "{caller} {callee}: {heard} s");
         server.stop();
     }
+}
+
+/// What a page hears: the last third of a second, each time.
+#[derive(Debug)]
+struct Page(Rc<Chromium>);
+
+impl Ear for Page {
+    fn fresh(&mut self) -> (Vec<f64>, f64) {
+        let samples = self.0.run(
+            "(() => { phone.ear.fftSize = 32768; const all = new Float32Array(32768); \
+             phone.ear.getFloatTimeDomainData(all); \
+             return Array.from(all.slice(-14400), (one) => Math.round(one * 32768)); })()",
+        );
+        let samples = samples.as_array().expect("samples").iter();
+        (samples.map(|one| one.as_f64().expect("a number") / 32_768.0).collect(), 48_000.0)
+    }
+}
+
+const MUSIC: u32 = 340;
+const CUSTOMER: u32 = 530;
+const AGENT: u32 = 660;
+const CONSULTED: u32 = 810;
+
+/// An agent with a browser, by the API: the customer is on hold, a colleague is consulted, and all three
+/// are one conference, which is recorded. Its leg is protected all the while, those of the others are not.
+#[test]
+fn a_browser_is_an_agent_who_holds_consults_and_merges() {
+    let (media, more) = ("music = \"music.wav\"", "[recording]\nenabled = true\n".to_owned());
+    let setup = Setup { api: true, media, more, ..setup() };
+    let server = Server::start_with(&setup, |dir| {
+        let sound = |at: f64| (TAU * f64::from(MUSIC) * at).sin() * 0.3;
+        tone::write_wav(&dir.join("music.wav"), Duration::from_secs(2), sound);
+    });
+    let browser = Rc::new(Chromium::start(&server, "1001", AGENT));
+    let consulted = Seat::agent(&server, "1002", CONSULTED);
+    let customer = Seat::customer(&server, CUSTOMER);
+    browser.begin("phone.answer()");
+    customer.dial("+4930100");
+    assert_eq!(browser.finish(), "connected");
+    let mut table = Table::new();
+    table.sound("music", MUSIC);
+    table.seat("customer", CUSTOMER, customer.ear());
+    table.seat("browser", AGENT, Box::new(Page(Rc::clone(&browser))));
+    table.seat("consulted", CONSULTED, consulted.ear());
+    let call = Interaction::that_is(server.web(AGENT_1001), "connected");
+    let talking = [("customer", "browser"), ("browser", "customer")];
+    table.expect("talking", &talking);
+    call.does("hold");
+    table.expect("held", &[("customer", "music")]);
+    call.does("resume");
+    table.expect("resumed", &talking);
+    call.does_with("consult", r#"{"to":"1002"}"#);
+    call.expect("consulting");
+    let consulting = [("customer", "music"), ("browser", "consulted"), ("consulted", "browser")];
+    table.expect("consulting", &consulting);
+    call.does("consult/conference");
+    let all = [
+        ("customer", "browser + consulted"),
+        ("browser", "customer + consulted"),
+        ("consulted", "customer + browser"),
+    ];
+    table.expect("conference", &all);
+    let shown = call.participant("1001").expect("the browser");
+    assert_eq!(shown["legs"][0]["protection"], "dtls", "{shown}");
+    call.does("conference/exit");
+    browser.run("phone.ended()");
+    customer.hang_up();
+    consulted.expect_up(0);
+    drop((table, browser));
+    let ended = server.stop_and(what_a_browser_said_is_recorded);
+    let record = &ended.records[0];
+    assert_eq!(record.protections(), ["none", "dtls", "none"], "{record:?}");
+    assert_eq!(record.of_legs("packetsLost"), [0, 0, 0], "{record:?}");
+    assert_eq!(ended.log.matches("keys by DTLS").count(), 1, "once for all of it");
+}
+
+/// The customer left; the browser and who was consulted right.
+fn what_a_browser_said_is_recorded(dir: &Path) {
+    let mut files = std::fs::read_dir(dir.join("data/recordings")).expect("recordings");
+    let file = files.next().expect("one file").expect("its name");
+    assert!(files.next().is_none(), "one call, one file");
+    let (left, right, rate) = tone::read_stereo(&file.path());
+    let seconds = |samples: &[f64], hz: u32| tone::seconds(samples, rate, f64::from(hz));
+    assert_eq!(rate, 16_000.0, "as wide as the browser's voice may be");
+    assert_eq!((seconds(&left, AGENT), seconds(&left, CONSULTED)), (0.0, 0.0));
+    assert_eq!(seconds(&right, CUSTOMER), 0.0);
+    let heard = [seconds(&left, CUSTOMER), seconds(&right, AGENT), seconds(&right, CONSULTED)];
+    assert!(heard.iter().all(|heard| *heard > 0.5), "{heard:?} s of each");
 }
