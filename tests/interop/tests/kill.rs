@@ -36,7 +36,7 @@ fn both_are_heard([left, right]: [&[f64]; 2], rate: f64, least: f64) {
     assert!(whole >= least, "{whole} s of {least} s and more");
     assert_eq!(left.len(), right.len());
     // It begins with ringing and ends in the middle of something.
-    let last = &left.len() - (rate * 0.6) as usize..left.len() - (rate * 0.1) as usize;
+    let last = left.len() - (rate * 0.6) as usize..left.len() - (rate * 0.1) as usize;
     for (side, own, other) in [(left, CUSTOMER, AGENT), (right, AGENT, CUSTOMER)] {
         let seconds = |samples: &[f64], hz| tone::seconds(samples, rate, f64::from(hz));
         assert!(seconds(side, own) > whole - 0.8, "{own} Hz: {} s of {whole}", seconds(side, own));

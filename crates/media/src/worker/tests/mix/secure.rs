@@ -187,7 +187,7 @@ fn protected_legs_are_recorded_on_both_sides() {
             }
             let format =
                 RecordFormat { container: Container::Wav, rate: 8000, pause: PausePolicy::Silence };
-            let mut record = |room: &mut Room, command: &RecordCommand, slot: Option<Slot>| {
+            let record = |room: &mut Room, command: &RecordCommand, slot: Option<Slot>| {
                 let World { worker, now, wire } = &mut room.world;
                 worker.record(*now, command, slot, wire).unwrap()
             };
