@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ::media::command::{BridgeId, MediaEvent, StreamId};
 use b2bua::io::Input;
-use call::record::{CallRecord, EndedBy, Side};
+use call::record::{CallRecord, EndedBy, LegRecord, Side};
 
 use crate::agent::{Dialog, State};
 use crate::media::Stream;
@@ -116,11 +116,17 @@ impl World {
         }
         let number = record.id.rsplit('-').next().and_then(|number| number.parse().ok());
         let config = &self.config;
-        // Whoever was left alone waited for somebody who did not come (F12, T4).
-        let mut called = record.legs.iter().filter(|leg| leg.side == Side::Callee);
-        let waited = self.asks && record.sip_status >= 300;
+        // Whoever was left alone waited for somebody who did not come (F12, T4), or come back (H6).
+        let called = record.legs.iter().filter(|leg| leg.side == Side::Callee);
+        let never_came = |leg: &LegRecord| {
+            let mut own = record.legs.iter().filter(|own| own.participant == leg.participant);
+            own.all(|own| own.sip_status != 200)
+        };
+        let mut absent = called.filter(|leg| {
+            leg.sip_status != 200 && (self.asks || never_came(leg)) && record.sip_status >= 300
+        });
         let has_cause = self.causes.all
-            || waited && called.any(|leg| leg.sip_status >= 300)
+            || absent.next().is_some()
             || number.is_some_and(|number| self.causes.bridges.contains(&BridgeId(number)))
             || record.legs.iter().any(|leg| self.is_hurt(&leg.sip_call_id))
             // Legs that drifted apart, where nothing is transcoded.
