@@ -102,6 +102,10 @@ impl Seams {
             }
         }
         seam.fill(pcm, rate);
+        if known.is_none() && codec == Codec::G722 {
+            // From its smallest step it would be a burst to a decoder with a larger one.
+            encoder.encode(pcm, out).ok()?;
+        }
         encoder.encode(pcm, out).ok()
     }
 }

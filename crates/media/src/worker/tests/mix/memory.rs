@@ -8,6 +8,7 @@ use crate::codec::OpusFormat;
 use crate::command::NoiseRemoval;
 use crate::denoise::DenoiseSettings;
 use crate::resample::resample;
+use crate::sound::{Sound, Sounds};
 use crate::speech::rms;
 
 /// All is looked at at this rate, in parts of 10 ms.
@@ -141,36 +142,82 @@ fn noise_removal_that_comes_and_goes_does_not_burst() {
     }
 }
 
-/// Music, a tone, silence, nothing at all and another voice between voices: what comes after it is not
-/// much louder than it is itself, unless what was there before still is.
+/// Music, a tone, silence, nothing at all and another voice between voices: what comes is not much louder
+/// than it is a moment later, unless what was there before still is.
 #[test]
-fn what_is_heard_between_voices_ends_in_no_burst() {
+fn what_is_heard_between_voices_begins_and_ends_in_no_burst() {
+    let both = mix(&[1, 2]);
+    let (tone, other) = (Hear::Tone(CallTone::Busy), Hear::Stream(StreamId(2)));
+    for listener in [(G722, 16_000), (OPUS, 48_000)] {
+        for talkers in TALKERS {
+            let mut room = room(listener, talkers, 11);
+            let hertz = [room.legs[1].hertz, room.legs[2].hertz];
+            let (usual, _) = alone(&listener.0, hertz, talkers.1);
+            for between in [Hear::Music, tone, Hear::Silence, Hear::Nothing, other] {
+                for (from, to) in [(ONE, both), (ONE, ONE), (both, both), (both, ONE)] {
+                    let [first, rest, after] = loudest_of(&mut room, [from, between, to]);
+                    let rest = rest.max(usual);
+                    let what = format!(
+                        "{from:?}, {between:?}, {to:?} in {:?} of {:?}: {first:.1} dB before \
+                         {rest:.1}, then {after:.1}; alone {usual:.1}",
+                        listener.0.codec, talkers.0.codec
+                    );
+                    assert!(first < rest + 6.0, "{what}");
+                    assert!(after < (usual + 6.0).max(rest + 1.5), "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// The loudest 10 ms of the first tenth of a second of what is heard between two others, of the rest of
+/// it, and of what comes then, dB.
+fn loudest_of(room: &mut Room, [from, between, to]: [Hear; 3]) -> [f64; 3] {
+    room.hear(0, from);
+    room.run(300);
+    drop(room.legs[0].listen());
+    room.hear(0, between);
+    room.run(260);
+    let meanwhile = levels(&heard(room));
+    let (first, rest) = meanwhile.split_at(10.min(meanwhile.len()));
+    room.hear(0, to);
+    room.run(200);
+    [loudest(first), loudest(rest), loudest(&levels(&heard(room)))]
+}
+
+/// An announcement in the middle of voices, relayed, transcoded or mixed.
+#[test]
+fn an_announcement_between_voices_begins_and_ends_in_no_burst() {
+    const CHIME: SoundId = SoundId::Recording(0);
+    let tone = |n: u32| (1000.0 * (TAU * 520.0 * f64::from(n) / 8000.0).sin()) as i16;
     for listener in [(G722, 16_000), (OPUS, 48_000)] {
         for talkers in TALKERS {
             for phase in [1, 11] {
                 let mut room = room(listener, talkers, phase);
+                let mut sounds = Sounds::default();
+                sounds
+                    .insert(CHIME, Sound::from_pcm(&(0..800).map(tone).collect::<Vec<_>>(), 8000));
+                room.world.worker.set_sounds(sounds);
                 let hertz = [room.legs[1].hertz, room.legs[2].hertz];
                 let (usual, _) = alone(&listener.0, hertz, talkers.1);
-                let other = Hear::Stream(StreamId(2));
-                let tone = Hear::Tone(CallTone::Busy);
-                for between in [Hear::Music, tone, Hear::Silence, Hear::Nothing, other] {
-                    for hear in [mix(&[1, 2]), ONE] {
-                        room.hear(0, ONE);
-                        room.run(300);
-                        drop(room.legs[0].listen());
-                        room.hear(0, between);
-                        room.run(200);
-                        let before = loudest(&levels(&heard(&mut room)));
-                        room.hear(0, hear);
-                        room.run(200);
-                        let after = loudest(&levels(&heard(&mut room)));
-                        let what = format!(
-                            "{between:?}, then {hear:?} in {:?} of {:?} at {phase}: {after:.1} dB \
-                             after {before:.1}, alone {usual:.1}",
-                            listener.0.codec, talkers.0.codec
-                        );
-                        assert!(after < (usual + 5.0).max(before + 1.5), "{what}");
+                for hear in [ONE, mix(&[1, 2])] {
+                    room.hear(0, hear);
+                    room.run(400);
+                    drop(room.legs[0].listen());
+                    for _ in 0..3 {
+                        let World { worker, wire, .. } = &mut room.world;
+                        worker.announce(room.legs[0].slot, CHIME, wire);
+                        room.run(311);
                     }
+                    one_session(&room.legs[0].heard, listener.0.clock_rate / 50);
+                    let levels = levels(&heard(&mut room));
+                    let (loudest, hole) = (loudest(&levels), longest_hole(&levels, usual - 12.0));
+                    let what = format!(
+                        "{hear:?} in {:?} of {:?} at {phase}: {loudest:.1} dB, alone {usual:.1}, a \
+                         hole of {hole}",
+                        listener.0.codec, talkers.0.codec
+                    );
+                    assert!(loudest < usual + 5.0 && hole <= HOLE_MAX, "{what}");
                 }
             }
         }
