@@ -14,6 +14,7 @@ mod floor;
 mod framing;
 mod input;
 mod lead;
+mod music;
 mod network;
 mod onset;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use realfft::num_complex::Complex32;
 use super::estimator::Estimator;
 use super::features::{Cepstra, Measured};
 use super::input::{Copy, HighPass};
+use super::music::Music;
 use super::network;
 use super::onset::Onset;
 use super::pitch::{PERIOD_MAX, Pitch};
@@ -72,6 +73,7 @@ enum Around {
         /// How probably somebody speaks, lately.
         voice: f32,
         onset: Onset,
+        music: Music,
     },
     /// Nothing but what RNNoise has itself: a gain falls to at most 0.6 of itself from frame to
     /// frame.
@@ -86,7 +88,8 @@ impl Suppressor {
         let longest = lag(PERIOD_MAX, spectrum.factor);
         let ahead = ahead(spectrum.factor);
         let estimator = Estimator::new(spectrum.lines());
-        let around = Around::Chain { estimator, voice: 0.0, onset: Onset::new() };
+        let around =
+            Around::Chain { estimator, voice: 0.0, onset: Onset::new(), music: Music::new() };
         Some(Self {
             spectrum,
             high_pass: HighPass::new(spectrum.factor),
@@ -162,12 +165,15 @@ impl<const WINDOW: usize, const LINES: usize> Work for Frame<'_, WINDOW, LINES> 
         of.spectrum.analyse(&of.history[newest..], &mut room, &mut now);
         let mut lines = [0.0; LINES];
         powers(&now, &mut lines);
-        let noise = match &of.around {
-            Around::Chain { estimator, .. } => estimator.noise(),
+        let (noise, is_music) = match &mut of.around {
+            Around::Chain { estimator, music, .. } => (estimator.noise(), music.hear(&lines)),
             #[cfg(test)]
-            Around::Plain { .. } => 0.0,
+            Around::Plain { .. } => (0.0, false),
         };
         *tell = of.tones.hear(&lines, noise);
+        if is_music {
+            *tell = Signal::Steady;
+        }
         if *tell == Signal::Steady && passes {
             return;
         }
@@ -239,7 +245,7 @@ impl Suppressor {
         let measured = Measured { energy: &energy, alike: &alike, period };
         comb(spectrum, &heard.gains, &measured, &energy_before, now, &before);
         match &mut self.around {
-            Around::Chain { estimator, voice, onset } => {
+            Around::Chain { estimator, voice, onset, .. } => {
                 *voice = heard.voice.max(VOICE_KEPT * *voice);
                 let all = (*voice / VOICE).clamp(PAUSE, 1.0);
                 let mut gains = [0.0; LINES];

@@ -179,3 +179,69 @@ fn noise_is_no_tone() {
     let power = |pcm: &[i16]| pcm.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
     assert!(power(&out[40_000..]) < 0.06 * power(&pcm[40_000..]));
 }
+
+/// Our own hold music, as another server would play it: 16 s at 8 kHz.
+fn hold_music() -> Vec<i16> {
+    let sound = crate::sound::Sound::melody();
+    let frame = |index| sound.frame(crate::command::Codec::L16, index).expect("it has samples");
+    (0..sound.frames())
+        .flat_map(|index| frame(index).as_chunks::<2>().0.iter().copied().map(i16::from_be_bytes))
+        .collect()
+}
+
+#[test]
+fn n4_hold_music_of_the_far_end_passes_untouched_after_some_seconds() {
+    let mut pcm = hold_music();
+    pcm.extend(pcm.clone());
+    through_ulaw(&mut pcm);
+    let (out, delay) = clean(RATE, &pcm);
+    let decided = 6 * RATE as usize;
+    assert_eq!(out[decided + delay..], pcm[decided..pcm.len() - delay]);
+}
+
+#[test]
+fn n4_after_music_noise_is_removed_again() {
+    let second = RATE as usize;
+    let mut pcm = hold_music();
+    let mut talk = crate::speech::speech(RATE, 12 * second);
+    talk.resize(14 * second, 0);
+    noisy(&mut talk, 300, 3);
+    let end = pcm.len() + talk.len();
+    pcm.extend(talk);
+    let (out, _) = clean(RATE, &pcm);
+    let last = end - second..end;
+    let removed = crate::speech::rms(&out[last.clone()]) / crate::speech::rms(&pcm[last]);
+    assert!(removed < 0.1, "{removed}");
+}
+
+#[test]
+fn n1_neither_talk_nor_noise_nor_both_are_music() {
+    let second = RATE as usize;
+    let chance = |peak: u64| {
+        let mut pcm = vec![0; 20 * second];
+        noisy(&mut pcm, peak, 7);
+        pcm
+    };
+    let talk = crate::speech::speech(RATE, 20 * second);
+    let hum = |n: usize| {
+        let part = |k: u32| (TAU * 50.0 * f64::from(k * (n as u32)) / f64::from(RATE)).sin();
+        (1..12).map(|k| 900.0 * part(k) / f64::from(k)).sum::<f64>() as i16
+    };
+    let hum: Vec<i16> = (0..20 * second).map(hum).collect();
+    let both = |a: &[i16], b: &[i16]| a.iter().zip(b).map(|(a, b)| a.saturating_add(*b)).collect();
+    let rows: [(&str, Vec<i16>); 5] = [
+        ("talk", talk.clone()),
+        ("noise", chance(1000)),
+        ("talk in noise", both(&talk, &chance(1000))),
+        ("hum in noise", both(&hum, &chance(200))),
+        ("talk in hum", both(&talk, &hum)),
+    ];
+    for (what, mut pcm) in rows {
+        through_ulaw(&mut pcm);
+        let (out, delay) = clean(RATE, &pcm);
+        let untouched = |at: &usize| out[at + delay..][..160] == pcm[*at..][..160];
+        let frames = (4 * second..19 * second).step_by(160);
+        let share = frames.clone().filter(untouched).count() as f64 / frames.count() as f64;
+        assert!(share < 0.1, "{what}: {share}");
+    }
+}

@@ -60,7 +60,7 @@ pub(super) enum Signal {
     Sound,
     /// Perhaps the beginning of a tone: [`Tones::lines`] are kept.
     Tonal,
-    /// A tone or data: nothing may be changed.
+    /// A tone, data or music: nothing may be changed.
     Steady,
 }
 
