@@ -380,7 +380,10 @@ impl Watch {
                 known.by_version.insert(sdp.version, text.clone());
             }
         }
-        known.last = text;
+        // A provisional response that waits for its PRACK is repeated after what came later.
+        if highest.is_none_or(|highest| sdp.version >= highest) {
+            known.last = text;
+        }
         if let Some(fault) = fault {
             self.blame(fault, msg);
         }
