@@ -12,4 +12,5 @@ pub mod rival;
 pub mod rtp;
 pub mod server;
 pub mod sip;
+pub mod talks;
 pub mod web;

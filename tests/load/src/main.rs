@@ -21,6 +21,7 @@ use load::mutations::{self, Cases};
 use load::server::{Limits, Plan, Server};
 use load::sip::calls::{Agent, CallLoad, CallOutcome};
 use load::sip::{calls, flood, register, sipp};
+use load::talks;
 use load::web;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -52,6 +53,7 @@ fn main() -> Outcome {
         Some("strays") => stray(number(1, 20_000)),
         Some("connections") => hold(number(1, 40), number(2, 500)),
         Some("guesses") => guess(),
+        Some("talks") => talk(number(1, 10)),
         Some("api") => verbs(),
         Some("heard") => heard(number(1, 60)),
         Some("cycles") => cycle(number(1, 1000), number(2, 16), number(3, 3)),
@@ -69,13 +71,14 @@ fn main() -> Outcome {
             memory()?;
             start()?;
             floods()?;
+            talk(10)?;
             verbs()?;
             heard(60)?;
             cycle(1000, 16, 3)?;
             endurance(200_000)
         }
         _ => Err("load bare|calls|run|steps|sipp|limits|registers|memory|endurance|start|flood|mutations|strays|\
-                 connections|guesses|api|heard|cycles|bench"
+                 connections|guesses|talks|api|heard|cycles|bench"
             .into()),
     }
 }
@@ -375,6 +378,31 @@ fn mutate(cases: Cases) -> Outcome {
 }
 
 /// Strangers' audio and reports.
+/// Calls with audio: the relay's figures, but of the server as a whole.
+fn talk(seconds: u32) -> Outcome {
+    println!("\n## Calls with audio\n");
+    println!("| calls | noise removal | CPU per call, % of a core | lost | delay p50 / p99 |");
+    println!("|---|---|---|---|---|");
+    for (calls, removes_noise) in [(50, false), (200, false), (400, false), (100, true)] {
+        let talked = talks::run(calls, seconds, removes_noise)?;
+        let audio = talked.audio;
+        let heard = match removes_noise {
+            true => "| |".to_owned(),
+            false => format!(
+                "{} of {} | {:.3} / {:.3} ms |",
+                audio.sent.saturating_sub(audio.received() as u64),
+                audio.sent,
+                audio.delay_ms(50.0),
+                audio.delay_ms(99.0)
+            ),
+        };
+        let (each, removal) =
+            (100.0 * talked.cpu / f64::from(calls), if removes_noise { "on" } else { "off" });
+        println!("| {calls} | {removal} | {each:.4} | {heard}");
+    }
+    Ok(())
+}
+
 fn stray(per_second: u32) -> Outcome {
     println!("\n## Strangers' RTP and RTCP\n");
     println!("| where | strays/s | calls | two-way | packets lost | injected | bled | CPU |");

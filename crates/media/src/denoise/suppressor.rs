@@ -73,7 +73,7 @@ enum Around {
         /// How probably somebody speaks, lately.
         voice: f32,
         onset: Onset,
-        music: Music,
+        music: Box<Music>,
     },
     /// Nothing but what RNNoise has itself: a gain falls to at most 0.6 of itself from frame to
     /// frame.
