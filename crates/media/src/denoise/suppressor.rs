@@ -88,8 +88,12 @@ impl Suppressor {
         let longest = lag(PERIOD_MAX, spectrum.factor);
         let ahead = ahead(spectrum.factor);
         let estimator = Estimator::new(spectrum.lines());
-        let around =
-            Around::Chain { estimator, voice: 0.0, onset: Onset::new(), music: Music::new() };
+        let around = Around::Chain {
+            estimator,
+            voice: 0.0,
+            onset: Onset::new(),
+            music: Box::new(Music::new()),
+        };
         Some(Self {
             spectrum,
             high_pass: HighPass::new(spectrum.factor),
