@@ -24,7 +24,9 @@ use crate::sender::Sender;
 use crate::sound::{Ending, Playlist};
 use crate::srtp::{OVERHEAD_MAX, Srtp};
 use crate::tail::Tail;
-use crate::worker::{Channel, Early, Joining, Kept, Order, Played, Quiet, Sink, Slot, Source, Watch};
+use crate::worker::{
+    Channel, Early, Joining, Kept, Order, Played, Quiet, Sink, Slot, Source, Watch,
+};
 
 /// Highest clock rate believed, hertz.
 const CLOCK_RATE_MAX: u32 = 384_000;

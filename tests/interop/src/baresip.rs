@@ -51,12 +51,7 @@ impl Baresip {
     }
 
     /// The same with parameters of its account.
-    pub fn start_by_tls_with(
-        server: &mut Server,
-        account: &str,
-        extension: &str,
-        hz: u32,
-    ) -> Self {
+    pub fn start_by_tls_with(server: &mut Server, account: &str, extension: &str, hz: u32) -> Self {
         Self::start_at(server, (server.tls(), ";transport=tls"), account, extension, &sine(hz))
     }
 
