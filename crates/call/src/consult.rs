@@ -169,20 +169,22 @@ impl Call {
             self.end_consult(outcome, out);
             return true;
         }
-        // The line to the others was hung up: with one other that call is over, the consult goes on
-        // (as C22); a conference goes on without its initiator (C24).
+        // The line to the others was hung up: with one other, or none any more, that call is over, the
+        // consult goes on (as C22); a conference goes on without its initiator (C24).
         if self.others(of).nth(1).is_some() {
             return false;
         }
-        let first = self.others(of).next().map(|one| one.id);
-        let Some(other) = first else { return true };
-        if let Some(consult) = &mut self.consult
-            && consult.own_leg == Some(rest)
-        {
-            consult.facing = Facing::Consulted;
-            consult.own_leg = None;
+        let other = self.others(of).next().map(|one| one.id);
+        if consult.own_leg == Some(rest) {
+            let turned = Consult { facing: Facing::Consulted, own_leg: None, ..consult };
+            self.consult = Some(turned);
+            if consult.facing == Facing::Main {
+                self.tell(What::ConsultResumed, Some(consult.target), out);
+            }
         }
-        self.depart(other, outcome, out);
+        if let Some(other) = other {
+            self.depart(other, outcome, out);
+        }
         true
     }
 

@@ -1,7 +1,7 @@
 //! What a phone does by itself (H3, T11): a second call dialled by hand is the consult.
 
 use call::hearing::Hears;
-use call::{Command, LegEvent, PartyKey, What};
+use call::{Cause, Command, LegEvent, PartyKey, What};
 
 use crate::bench::{Bench, END_CONSULT_TRANSFER, agent};
 
@@ -40,6 +40,20 @@ fn h3_the_phone_toggles_by_its_own_hold() {
     bench.event(first, LegEvent::Held(true));
     assert_eq!(bench.voices(agent(2)), [agent(1)]);
     assert_eq!(bench.hears(CUSTOMER), Hears::Hold);
+}
+
+#[test]
+fn f12_whoever_hangs_up_the_line_that_the_customer_left_is_with_the_consulted() {
+    let (mut bench, first, _) = by_hand();
+    bench.hang_up(CUSTOMER);
+    bench.event(first, LegEvent::Held(false)); // nobody is there any more
+    assert_eq!(bench.hears(agent(2)), Hears::Hold);
+    bench.happened.clear();
+    bench.event(first, LegEvent::HungUp(Cause::NORMAL));
+    bench.event(first, LegEvent::Gone);
+    assert_eq!(bench.voices(agent(2)), [agent(1)]);
+    assert_eq!(bench.voices(agent(1)), [agent(2)]);
+    assert!(bench.has_happened(What::ConsultResumed));
 }
 
 #[test]
