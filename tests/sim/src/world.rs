@@ -448,6 +448,8 @@ impl World {
 
     fn arrived(&mut self, packet: Packet) {
         match packet {
+            // What was on its way when its connection broke is lost.
+            Packet::ToServer { who, tcp: Some(flow), .. } if self.flows[who] != Some(flow) => {}
             Packet::ToServer { who, bytes, tcp } => {
                 self.log(who, false, &bytes);
                 if who < self.agents.len() {
