@@ -83,7 +83,7 @@ fn t11_transfer_of_a_consult_that_was_dialled_by_hand() {
 #[test]
 fn h3_hanging_the_second_line_up_ends_the_consult_only() {
     let (mut bench, first, second) = by_hand();
-    bench.event(second, LegEvent::HungUp(call::Cause::NORMAL));
+    bench.event(second, LegEvent::HungUp(Cause::NORMAL));
     bench.event(second, LegEvent::Gone);
     assert!(!bench.has(agent(2)) && bench.call.consulting().is_none());
     assert_eq!(bench.hears(CUSTOMER), Hears::Hold, "until the phone takes the call back");
@@ -94,7 +94,7 @@ fn h3_hanging_the_second_line_up_ends_the_consult_only() {
 #[test]
 fn h3_hanging_the_customer_s_line_up_leaves_the_consult() {
     let (mut bench, first, _) = by_hand();
-    bench.event(first, LegEvent::HungUp(call::Cause::NORMAL));
+    bench.event(first, LegEvent::HungUp(Cause::NORMAL));
     bench.event(first, LegEvent::Gone);
     assert!(!bench.has(CUSTOMER) && !bench.call.is_ending());
     assert_eq!(bench.voices(agent(2)), [agent(1)]);
