@@ -239,12 +239,18 @@ impl SipLeg {
         }
     }
 
-    /// ACKs a 2xx that came while our BYE is out.
+    /// ACKs a 2xx that came while our BYE is out. RFC 3261 §12.2.1.1: by the routes of the dialog, of
+    /// which the 2xx to a re-INVITE says nothing.
     fn acknowledge_only(&self, response: &Response, cx: &mut Cx<'_>) {
+        let State::Leaving(leaving) = &self.state else { return };
+        let Leaving::Bye { dialog, .. } = &**leaving else { return };
         if response.status.is_success()
-            && let Some((ack, _)) = ack_and_bye(response)
+            && let Ok(cseq) = response.headers.cseq()
+            && cseq.method == Method::Invite
         {
-            cx.wire.ack(ack, self.peer.clone());
+            let mut dialog = dialog.clone();
+            dialog.refresh_target(&response.headers);
+            cx.wire.ack(dialog.ack(cseq.seq), self.peer.clone());
         }
     }
 
