@@ -49,7 +49,7 @@ fn main() -> Outcome {
         Some("memory") => memory(),
         Some("endurance") => endurance(number(1, 200_000)),
         Some("start") => start(),
-        Some("flood") => floods(),
+        Some("flood") => floods(arguments.get(1).map(String::as_str)),
         Some("strays") => stray(number(1, 20_000)),
         Some("connections") => hold(number(1, 40), number(2, 500)),
         Some("guesses") => guess(),
@@ -70,7 +70,7 @@ fn main() -> Outcome {
             registers(10_000)?;
             memory()?;
             start()?;
-            floods()?;
+            floods(None)?;
             talk(10)?;
             verbs()?;
             heard(60)?;
@@ -471,16 +471,23 @@ fn guess() -> Outcome {
 }
 
 /// Strangers' requests beside honest calls.
-fn floods() -> Outcome {
+fn floods(only: Option<&str>) -> Outcome {
     println!("\n## Floods, beside 20 calls/s of a customer\n");
     println!(
         "| flood | per second | sources | calls failed | set-up p99 | CPU per request | memory |"
     );
     println!("|---|---|---|---|---|---|---|");
-    for kind in
-        [flood::Kind::Invite, flood::Kind::Register, flood::Kind::Options, flood::Kind::Garbage]
-    {
-        for (rate, sources) in [(10_000, 1), (10_000, 200), (30_000, 200)] {
+    use flood::Kind;
+    let rates = [(10_000, 1), (10_000, 200), (30_000, 200)];
+    let strangers = [Kind::Invite, Kind::Register, Kind::Options, Kind::Garbage];
+    let others = [Kind::Guess, Kind::Repeated, Kind::Bye, Kind::Cancel, Kind::Ack, Kind::Response];
+    let rows = strangers.map(|kind| (kind, &rates[..])).into_iter();
+    let rows =
+        rows.chain(others.map(|kind| (kind, &rates[1..2]))).chain([(Kind::Mixed, &rates[..])]);
+    let rows: Vec<_> =
+        rows.filter(|(kind, _)| only.is_none_or(|only| only == format!("{kind:?}"))).collect();
+    for (kind, rates) in rows {
+        for &(rate, sources) in rates {
             let server = server(1)?;
             let agent = Agent::start()?;
             register::run(server.address, 1, 0, agent.address)?;

@@ -15,7 +15,37 @@ pub enum Kind {
     Options,
     /// Bytes.
     Garbage,
+    /// Registrations with credentials that are wrong.
+    Guess,
+    /// The same few calls, again and again.
+    Repeated,
+    /// The ends of calls that are not there.
+    Bye,
+    /// Calls that are not there are called off.
+    Cancel,
+    /// Acknowledgements of nothing.
+    Ack,
+    /// Answers that nobody waits for.
+    Response,
+    /// All of these in turn.
+    Mixed,
 }
+
+/// All but [`Kind::Mixed`].
+const EACH: [Kind; 10] = [
+    Kind::Invite,
+    Kind::Register,
+    Kind::Options,
+    Kind::Garbage,
+    Kind::Guess,
+    Kind::Repeated,
+    Kind::Bye,
+    Kind::Cancel,
+    Kind::Ack,
+    Kind::Response,
+];
+/// Calls that are repeated.
+const REPEATED: u64 = 20;
 
 /// Sends `rate` datagrams a second from `sources` addresses of 127.0.1.0/24 and up; answers are
 /// thrown away. Returns how many were sent.
@@ -55,15 +85,37 @@ pub fn run(
 
 fn request(kind: Kind, n: u64, us: SocketAddr, server: SocketAddr) -> String {
     let method = match kind {
-        Kind::Invite => "INVITE",
-        Kind::Register => "REGISTER",
-        Kind::Options => "OPTIONS",
+        Kind::Invite | Kind::Repeated => "INVITE",
+        Kind::Register | Kind::Guess => "REGISTER",
+        Kind::Options | Kind::Response => "OPTIONS",
+        Kind::Bye => "BYE",
+        Kind::Cancel => "CANCEL",
+        Kind::Ack => "ACK",
+        Kind::Mixed => {
+            let kind = EACH[(n % EACH.len() as u64) as usize];
+            return request(kind, n / EACH.len() as u64, us, server);
+        }
         Kind::Garbage => {
             return format!("{n} \u{1}\u{2} no SIP at all, but long enough to be read\r\n\r\n");
         }
     };
+    let n = if kind == Kind::Repeated { n % REPEATED } else { n };
+    let is_response = kind == Kind::Response;
+    let via = if is_response { server } else { us };
+    let first = match is_response {
+        true => "SIP/2.0 200 OK".to_owned(),
+        false => format!("{method} sip:1001@{server} SIP/2.0"),
+    };
+    let wrong = || {
+        format!(
+            "Authorization: Digest username=\"1001\", realm=\"{}\", nonce=\"{n:032x}\", \
+             uri=\"sip:{server}\", response=\"{n:032x}\", qop=auth, nc=00000001, cnonce=\"c\"\r\n",
+            server.ip()
+        )
+    };
+    let credentials = if kind == Kind::Guess { wrong() } else { String::new() };
     format!(
-        "{method} sip:1001@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKf{n}\r\n\
+        "{first}\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bKf{n}\r\n{credentials}\
          From: <sip:1001@{server}>;tag=f{n}\r\nTo: <sip:1001@{server}>\r\nCall-ID: flood-{n}\r\n\
          CSeq: 1 {method}\r\nContact: <sip:1001@{us}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
     )
