@@ -103,6 +103,7 @@ impl Worker {
         }));
         if done.is_err() && self.streams[slot].take().is_some() {
             self.ids.remove(&stream);
+            self.waiting.forget(slot);
             self.free.push(slot);
         }
         Some(Remains { stream, slot: Slot(slot), stats })

@@ -94,8 +94,11 @@ impl Waiting {
         Some(those.min_by_key(|(_, held)| held.taken.extended)?.0)
     }
 
+    /// Its stream is gone.
     pub(super) fn forget(&mut self, slot: usize) {
-        self.held.retain(|held| held.slot != slot);
+        for held in self.held.extract_if(.., |held| held.slot == slot) {
+            self.spare.push(held.datagram);
+        }
     }
 }
 
@@ -203,7 +206,7 @@ impl Worker {
             return false;
         }
         if let Some(stream) = held {
-            stream.order.held -= 1;
+            stream.order.held = stream.order.held.saturating_sub(1);
         }
         let Held { taken, mut datagram, len, .. } = self.waiting.held.swap_remove(first);
         self.pass_on_next(now, slot, taken, &mut datagram[..len], sink);

@@ -6,6 +6,7 @@ mod fault;
 mod keys;
 mod mix;
 mod music;
+mod order;
 mod path;
 mod process;
 mod properties;
