@@ -1,5 +1,5 @@
 //! What the machine says of itself: the processor time of a process; how late it is, to hold ticks
-//! against, by a thread on every processor that does nothing but wait for a 20 ms timer, above all
+//! against, by a thread on every processor that does nothing but wait for a 2 ms timer, above all
 //! other threads; and what the hypervisor took away.
 #![allow(unsafe_code)]
 
@@ -9,18 +9,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::rtp::{PACKET_NANOS, sleep_until, started};
+use crate::rtp::{realtime, sleep_until, started};
 
 /// Above the media workers (10), so that these wait for nobody.
 const PRIORITY: libc::c_int = 20;
+/// A processor that stands still for longer than this is seen as such.
+const PERIOD_NANOS: u64 = 2_000_000;
+/// Lateness of a bare timer from which on the processor stood still: it costs a tick that has a fifth
+/// of its time left nothing.
+const STILL_NANOS: u64 = 1_000_000;
 /// Unit of `/proc/stat`, milliseconds (`USER_HZ` is 100 on every Linux).
 const JIFFY_MS: u64 = 10;
 
 /// Bare timers that run.
 pub struct Watch {
     done: Arc<AtomicBool>,
-    timers: Vec<JoinHandle<Vec<u64>>>,
+    timers: Vec<JoinHandle<Vec<Late>>>,
     stolen_ms: u64,
+}
+
+/// How late a bare timer was, nanoseconds, and when it ran at last, since 1970.
+struct Late {
+    nanos: u64,
+    at: u64,
 }
 
 /// What they saw.
@@ -34,6 +45,8 @@ pub struct Seen {
     pub p999_ms: f64,
     /// What the hypervisor took of all processors together, milliseconds.
     pub stolen_ms: u64,
+    /// When a processor went on that had stood still for a millisecond or longer, nanoseconds since 1970.
+    pub stood_still: Vec<u64>,
 }
 
 impl Watch {
@@ -62,17 +75,19 @@ impl Watch {
         for timer in self.timers {
             late.extend(timer.join().map_err(|_| io::Error::other("a timer"))?);
         }
-        late.sort_unstable();
+        late.sort_unstable_by_key(|late: &Late| late.nanos);
         let at = |share: f64| {
             let index = ((late.len() as f64 * share) as usize).min(late.len().saturating_sub(1));
-            late.get(index).copied().unwrap_or(0) as f64 / 1e6
+            late.get(index).map_or(0, |late| late.nanos) as f64 / 1e6
         };
-        Ok(Seen { latest_ms: at(1.0), p99_ms: at(0.99), p999_ms: at(0.999), stolen_ms })
+        let still = late.iter().filter(|late| late.nanos >= STILL_NANOS);
+        let stood_still = still.map(|late| late.at).collect();
+        Ok(Seen { latest_ms: at(1.0), p99_ms: at(0.99), p999_ms: at(0.999), stolen_ms, stood_still })
     }
 }
 
-/// Waits for every 20th millisecond on one processor; how late each time, nanoseconds.
-fn time(cpu: usize, done: &AtomicBool) -> Vec<u64> {
+/// Waits for every second millisecond on one processor; how late each time.
+fn time(cpu: usize, done: &AtomicBool) -> Vec<Late> {
     // SAFETY: a plain C structure for which zeros are a valid value; `cpu` is one there is.
     let cpus = unsafe {
         let mut cpus: libc::cpu_set_t = mem::zeroed();
@@ -88,12 +103,12 @@ fn time(cpu: usize, done: &AtomicBool) -> Vec<u64> {
     let mut late = vec![];
     let mut due = started();
     while !done.load(Ordering::Relaxed) {
-        due += PACKET_NANOS;
+        due += PERIOD_NANOS;
         sleep_until(due);
         let now = started();
-        late.push(now.saturating_sub(due));
+        late.push(Late { nanos: now.saturating_sub(due), at: realtime() });
         // After a long stall from now on.
-        due = due.max(now.saturating_sub(PACKET_NANOS));
+        due = due.max(now.saturating_sub(PERIOD_NANOS));
     }
     late
 }

@@ -6,8 +6,8 @@
 //! measures calls that are transcoded. With one talker, the delay of its voice to all others is
 //! taken from before the sending system call to the kernel's time of arrival. Beside the latest tick
 //! of all there is what the machine itself was late by in the same time: the lateness of threads that
-//! only wait for a 20 ms timer, one on each processor and above all others, and what the hypervisor
-//! took away. `--conferences 11 --codec opus --talkers 8 --seconds 60` loads a worker to some 80 %.
+//! only wait for a 2 ms timer, one on each processor and above all others, and what the hypervisor
+//! took away; and the latest tick of those seconds in which no such timer was late by a millisecond. `--conferences 11 --codec opus --talkers 8 --seconds 60` loads a worker to some 80 %.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,15 +21,17 @@ use load::rtp::resident_kb;
 /// Below the ephemeral ports, and away from `rtp-load`.
 const FIRST_PORT: u16 = 24_000;
 const FIRST_PEER: u16 = 28_000;
+/// What a word about late ticks is about, and some ticks before it.
+const TOLD_NANOS: u64 = 1_200_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse()?;
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "| conferences × parties | codec | talkers | CPU per participant, % of a core | delay p50, ms | p99 | lost packets | resident, MB | load of the worker | latest tick | bare timer: latest, p99.9, p99 | stolen |"
+        "| conferences × parties | codec | talkers | CPU per participant, % of a core | delay p50, ms | p99 | lost packets | resident, MB | load of the worker | latest tick | of seconds without a stall | bare timer: latest, p99.9, p99 | stolen |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
     for &conferences in &options.conferences {
         let shape = Shape { conferences, ..options.shape.clone() };
         writeln!(out, "{}", measure(&options, shape)?)?;
@@ -84,15 +86,17 @@ fn measure(options: &Options, shape: Shape) -> Result<String, Box<dyn Error>> {
     let mut host = Host::start(options, &shape)?;
     let participants = shape.conferences * shape.parties;
     let mut phones = Phones::new(shape.clone(), FIRST_PORT, FIRST_PEER)?;
-    phones.run(3)?; // latches settle, caches warm up
-    let before = cpu_seconds(host.0.id())?;
     let watch = Watch::start()?;
+    phones.run(3)?; // latches settle, caches warm up; how late that makes ticks counts
+    let before = cpu_seconds(host.0.id())?;
     let outcome = phones.run(options.seconds)?;
-    let machine = watch.stop()?;
     let cpu = cpu_seconds(host.0.id())? - before;
     let resident = resident_kb(host.0.id())? as f64 / 1024.0;
-    let told = host.stop()?;
-    let latest = told.rsplit(',').next().unwrap_or_default().trim().to_owned();
+    let machine = watch.stop()?;
+    let late = Late::parse(&host.stop()?);
+    let own = late.iter().filter(|late| !late.is_machines(&machine.stood_still));
+    let stalled = late.len() - own.clone().count();
+    let seconds = format!("{}; {stalled} of {} with one", latest_ms(own), late.len());
     let load = cpu / f64::from(options.seconds) / f64::from(options.workers) * 100.0;
     let percent = load * f64::from(options.workers) / f64::from(participants);
     let Outcome { packets: (sent, received), .. } = outcome;
@@ -101,7 +105,7 @@ fn measure(options: &Options, shape: Shape) -> Result<String, Box<dyn Error>> {
         Some(_) | None => "–".to_owned(),
     };
     Ok(format!(
-        "| {} × {} | {} | {} | {percent:.4} | {} | {} | {} | {resident:.1} | {load:.0} % | {} | {:.2}, {:.2}, {:.2} ms | {} ms |",
+        "| {} × {} | {} | {} | {percent:.4} | {} | {} | {} | {resident:.1} | {load:.0} % | {} | {seconds} | {:.2}, {:.2}, {:.2} ms | {} ms |",
         shape.conferences,
         shape.parties,
         options.codec,
@@ -109,12 +113,38 @@ fn measure(options: &Options, shape: Shape) -> Result<String, Box<dyn Error>> {
         delay(50.0),
         delay(99.0),
         sent.saturating_sub(received),
-        latest.trim_start_matches("latest tick "),
+        latest_ms(&late),
         machine.latest_ms,
         machine.p999_ms,
         machine.p99_ms,
         machine.stolen_ms,
     ))
+}
+
+/// What the host tells of late ticks: how late the latest was of the second before, and when it said so.
+struct Late {
+    at: u64,
+    micros: u64,
+}
+
+impl Late {
+    fn parse(told: &str) -> Vec<Self> {
+        let late = told.lines().filter_map(|line| {
+            let (at, micros) = line.strip_prefix("late ")?.split_once(' ')?;
+            Some(Self { at: at.parse().ok()?, micros: micros.parse().ok()? })
+        });
+        late.collect()
+    }
+
+    /// Whether a processor stood still in its second, or just before it.
+    fn is_machines(&self, stood_still: &[u64]) -> bool {
+        stood_still.iter().any(|at| (self.at.saturating_sub(TOLD_NANOS)..=self.at).contains(at))
+    }
+}
+
+fn latest_ms<'a>(late: impl IntoIterator<Item = &'a Late>) -> String {
+    let latest = late.into_iter().map(|late| late.micros).max().unwrap_or(0);
+    format!("{:.2} ms", latest as f64 / 1000.0)
 }
 
 /// The process under test.
