@@ -58,7 +58,7 @@ bench: compiler ## Measure everything; prints the tables of tests/load/README.md
 	$(BENCH) -p load --bin mix-load -- --talkers 8
 	for pair in pcmu+pcma pcmu+g722 pcmu+opus; do \
 	  $(BENCH) -p load --bin mix-load -- --parties 2 --talkers 2 --conferences 20 --codec $$pair || exit 1; done
-	$(BENCH) -p load --bin mix-load -- --conferences 11 --codec opus --talkers 8 --seconds 60
+	$(BENCH) -p load --bin mix-load -- --conferences 14 --codec opus --talkers 8 --seconds 60
 	$(BENCH) -p media --example denoise_cost
 	$(BENCH) -p media --example webrtc_cost
 

@@ -1,5 +1,6 @@
 //! A worker thread: waits, reads, lets the worker decide, writes.
 
+mod load;
 mod pacing;
 
 use std::io;
@@ -29,6 +30,7 @@ use crate::ports::{OwnPorts, Port, Ports, RECEIVE_BUFFER};
 use crate::recording::{RecordingQueue, RecordingSink};
 use crate::sys::{self, Epoll, Ticker, Waker};
 use crate::{Certificate, StartError};
+use load::Load;
 use pacing::Pacing;
 
 const WAKE: u64 = u64::MAX;
@@ -36,6 +38,8 @@ const TICKED: u64 = u64::MAX - 1;
 /// Orders carried out before a tick that is due has its turn: a worker that is late all the time must
 /// not fall behind with what it is told, too.
 const ORDERS_MIN: usize = 8;
+/// Unless they take longer than this: one that rearranges a conference may make eight encoders.
+const ORDERS_TIME: Duration = Duration::from_millis(2);
 /// Ticks made up for when they are late; after a longer stall they are left out.
 const CATCH_UP: u64 = 3;
 /// After a stall as long as this, what has piled up in the sockets is too old to be played: passed
@@ -148,6 +152,7 @@ pub(crate) struct Thread<E> {
     ticker: Ticker,
     buffers: Box<[[u8; DATAGRAM_MAX + 1]; KEPT]>,
     pacing: Pacing,
+    load: Load,
     /// A stream on its way here: no order is taken before it has arrived.
     awaited: Option<(BridgeId, Receiver<Passenger>)>,
     ticking: bool,
@@ -220,6 +225,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             ticker,
             buffers: Box::new([[0; DATAGRAM_MAX + 1]; KEPT]),
             pacing: Pacing::new(),
+            load: Load::new(),
             awaited: None,
             ticking: false,
             tick_due: Time::ZERO,
@@ -341,11 +347,22 @@ impl<E: Fn(MediaEvent)> Thread<E> {
             self.latest = Duration::ZERO;
             self.rim.event(MediaEvent::Overrun { worker: self.setup.index, late_us });
         }
+        self.spare(self.now() - self.tick_due, fired);
         self.tick_due = self.tick_due + TICK * u32::try_from(fired).unwrap_or(u32::MAX);
         for _ in 0..if fired > CATCH_UP { 1 } else { fired } {
             self.worker.tick(now, &mut self.rim);
         }
         self.pace();
+    }
+
+    /// Has the encoders make as much effort as there is time for.
+    fn spare(&mut self, late: Duration, ticks: u64) {
+        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+        if let Some(effort) = self.load.tick(late, ticks, sys::thread_time()) {
+            self.worker.set_effort(effort);
+            let worker = self.setup.index;
+            tracing::info!(worker, ?effort, "Opus is encoded with another effort");
+        }
     }
 
     /// Takes all commands; breaks when the thread shall end.
@@ -387,9 +404,11 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     /// is due: false then. To open a stream takes up to a quarter of a millisecond, and many may be
     /// ordered at once; those who are mixed already do not wait for them.
     fn take_orders(&mut self, now: Time) -> bool {
-        let mut taken = 0;
+        let (mut taken, begun) = (0, self.now());
         loop {
-            if taken >= ORDERS_MIN && self.ticking && self.now() >= self.tick_due {
+            let now_then = self.now();
+            let is_enough = taken >= ORDERS_MIN || now_then - begun >= ORDERS_TIME;
+            if is_enough && self.ticking && now_then >= self.tick_due {
                 self.setup.waker.wake();
                 return false;
             }
@@ -616,6 +635,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
         // The ticks run from here, not from when the orders came: to open many streams takes
         // milliseconds, by which every tick after them would seem late.
         self.tick_due = self.now() + TICK;
+        self.load.begin(sys::thread_time());
         if let Err(error) = self.ticker.set(if wanted { TICK } else { Duration::ZERO }) {
             tracing::error!(%error, "no ticks");
         }

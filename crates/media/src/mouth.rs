@@ -6,7 +6,7 @@
 //! The numbers are relative: [`crate::sender::Sender`] maps them to what the listener has seen
 //! so far, as it maps those of a relayed source.
 
-use crate::codec::{Encoder, Format, OpusFormat, OpusSettings};
+use crate::codec::{Effort, Encoder, Format, OpusFormat, OpusSettings};
 use crate::command::{Codec, Payload};
 use crate::ear::{Gap, Heard};
 use crate::plc::Plc;
@@ -101,6 +101,11 @@ impl Mouth {
     pub(crate) fn is_for(&self, payloads: &[Payload], opus: OpusFormat, from_rate: u32) -> bool {
         let own = own_codec(payloads).map(|(payload, _)| payload);
         own == Some(self.payload) && opus == self.format.opus && from_rate == self.from_rate
+    }
+
+    /// Encodes with so much effort from now on.
+    pub(crate) fn set_effort(&mut self, effort: Effort) {
+        self.encoder.set_effort(effort);
     }
 
     /// Prepares for this much loss on the way to the listener, per cent.

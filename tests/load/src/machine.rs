@@ -82,7 +82,13 @@ impl Watch {
         };
         let still = late.iter().filter(|late| late.nanos >= STILL_NANOS);
         let stood_still = still.map(|late| late.at).collect();
-        Ok(Seen { latest_ms: at(1.0), p99_ms: at(0.99), p999_ms: at(0.999), stolen_ms, stood_still })
+        Ok(Seen {
+            latest_ms: at(1.0),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            stolen_ms,
+            stood_still,
+        })
     }
 }
 

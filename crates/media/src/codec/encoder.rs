@@ -23,6 +23,27 @@ pub enum Encoder {
 /// repeats too coarsely to be worth it.
 const REPEATED_FOR_LOSS_PERCENT: u8 = 10;
 
+/// How much work encoders take upon themselves. Only Opus has a choice; nobody hears the change itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// Half of the time, for three quarters of a point less by PESQ (`tests/load/README.md`). What lies
+    /// between takes longer and sounds no better.
+    Little,
+    /// As long as there is time enough.
+    #[default]
+    Full,
+}
+
+impl Effort {
+    /// What libopus calls it ([`OpusSettings::complexity`]).
+    const fn complexity(self) -> u8 {
+        match self {
+            Self::Little => 1,
+            Self::Full => 5,
+        }
+    }
+}
+
 /// What we choose ourselves when we send Opus; the rest is the receiver's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpusSettings {
@@ -37,7 +58,7 @@ pub struct OpusSettings {
 
 impl Default for OpusSettings {
     fn default() -> Self {
-        Self { complexity: 5, bitrate: 32_000, expected_loss_percent: 5 }
+        Self { complexity: Effort::Full.complexity(), bitrate: 32_000, expected_loss_percent: 5 }
     }
 }
 
@@ -135,6 +156,14 @@ impl Encoder {
         if let Self::Opus(encoder) = self {
             // As above.
             let _ = encoder.set_prediction_disabled(alone);
+        }
+    }
+
+    /// Encodes with so much effort from now on. Only Opus cares.
+    pub fn set_effort(&mut self, effort: Effort) {
+        if let Self::Opus(encoder) = self {
+            // A refusal leaves the former effort.
+            let _ = encoder.set_complexity(effort.complexity().into());
         }
     }
 

@@ -16,7 +16,7 @@ use crate::command::{Codec, Payload};
 
 pub use decoder::Decoder;
 pub(crate) use encoder::opus_bitrate;
-pub use encoder::{Encoder, OpusSettings};
+pub use encoder::{Effort, Encoder, OpusSettings};
 pub use opus_format::OpusFormat;
 
 /// Longest packet decoded, milliseconds (RFC 7587 §3.2; nobody sends more of any codec).

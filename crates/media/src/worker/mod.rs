@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use base::{Rng, Time, WallTime};
 
-use crate::codec::SAMPLES_MAX;
+use crate::codec::{Effort, SAMPLES_MAX};
 use crate::command::{BridgeId, Codec, Hear, MediaEvent, StreamConfig, StreamId, StreamStats};
 use crate::latch::Latched;
 use crate::mixer::MixerSettings;
@@ -119,6 +119,8 @@ pub struct Worker {
     rng: Rng,
     wall: WallTime,
     ticks: usize,
+    /// Of the encoders of mixes and of calls that are transcoded.
+    effort: Effort,
     /// Slots whose peers hold a key down.
     pressing: Vec<usize>,
     /// Slots whose peers' tones are those of a key.
@@ -156,6 +158,7 @@ impl Worker {
             rng: Rng::new(seed),
             wall,
             ticks: 0,
+            effort: Effort::default(),
             pressing: Vec::new(),
             sounding: Vec::new(),
             dialling: Vec::new(),
@@ -176,6 +179,12 @@ impl Worker {
     /// How calls are mixed that change from now on; who is heard always is up to each of them.
     pub fn set_mixing(&mut self, mixing: MixerSettings) {
         self.mixing = mixing;
+    }
+
+    /// Has those who are mixed encoded with so much effort from the next tick on, and those who are
+    /// transcoded within a second; what is recorded or played is as it was.
+    pub fn set_effort(&mut self, effort: Effort) {
+        self.effort = effort;
     }
 
     /// Plays other music from now on.
@@ -535,9 +544,12 @@ impl Worker {
     }
 
     fn housekeep(&mut self, now: Time, slot: usize, sink: &mut impl Sink) {
-        let interval = self.report_interval();
+        let (interval, effort) = (self.report_interval(), self.effort);
         let Some(stream) = stream(&mut self.streams, slot) else { return };
         stream.trip(Moment::Look);
+        if let Some(mouth) = &mut stream.mouth {
+            mouth.set_effort(effort);
+        }
         stream.watch_silence(now, sink);
         stream.rate(now, sink);
         if stream.reports.due > now {

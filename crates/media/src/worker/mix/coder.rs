@@ -5,7 +5,7 @@
 //! when they part, some get another coder that is first told what was said last, and when they have
 //! heard the same for long enough that the coders know the same, they share one again.
 
-use crate::codec::{Encoder, Format, OpusFormat, OpusSettings, frames_remembered};
+use crate::codec::{Effort, Encoder, Format, OpusFormat, OpusSettings, frames_remembered};
 use crate::command::{Codec, StreamConfig};
 use crate::mixer::{Mix, SEATS_MAX, Seat, Seats};
 use crate::mouth::{PAYLOAD_MAX, own_codec};
@@ -33,6 +33,7 @@ pub(super) struct Coder {
     tongue: Tongue,
     format: Format,
     encoder: Encoder,
+    effort: Effort,
     /// Rate of the mix, hertz.
     from: u32,
     resampler: Option<Resampler>,
@@ -78,6 +79,7 @@ impl Coder {
         Some(Self {
             tongue,
             encoder,
+            effort: Effort::default(),
             from,
             resampler: resampler(from, &format),
             users: 0,
@@ -91,6 +93,12 @@ impl Coder {
             packet: if is_long { tick / 2 } else { tick },
             format,
         })
+    }
+
+    /// Encodes with so much effort from now on.
+    pub(super) fn set_effort(&mut self, effort: Effort) {
+        self.effort = effort;
+        self.encoder.set_effort(effort);
     }
 
     /// Prepares for this much loss, per cent.
@@ -196,10 +204,13 @@ impl Coder {
             self.last.copy_from_slice(&other.last);
         }
         self.past.copy_from_slice(&other.past);
+        // All who talk at once have many coders begin in one tick: what nobody hears is made in haste.
+        self.encoder.set_effort(Effort::Little);
         for frame in self.past.chunks_exact(self.packet) {
             // What comes out was sent by the other one already.
             let _ = self.encoder.encode(frame, &mut [0; PAYLOAD_MAX]);
         }
+        self.encoder.set_effort(self.effort);
         self.encoder.stand_alone(true);
         (self.twin, self.begins) = (None, false);
     }

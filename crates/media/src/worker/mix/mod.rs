@@ -172,10 +172,15 @@ impl Worker {
 
     /// Mixes a tick of every call that has a mix.
     pub(super) fn tick_mixes(&mut self, now: Time, sink: &mut impl Sink) {
-        let Self { conferences, streams, recorders, music, sounds, rearranged, faulty, .. } = self;
+        let Self {
+            conferences, streams, recorders, music, sounds, rearranged, faulty, effort, ..
+        } = self;
         for (bridge, conference) in conferences {
             let mut stage = Stage { now, streams: &mut *streams, recorders: &mut *recorders };
             let has_left = guarded(faulty, *bridge, || {
+                for coder in &mut conference.coders {
+                    coder.set_effort(*effort);
+                }
                 let listeners = conference.collect(&mut stage);
                 conference.play(music, sounds);
                 conference.mixer.mix(listeners);

@@ -2,6 +2,7 @@
 //! hears; and a peer's tone that must not jump whatever becomes of the path.
 
 mod change;
+mod effort;
 mod endings;
 mod loudest;
 mod memory;
