@@ -85,6 +85,9 @@ enum Asked {
     These(BTreeSet<String>),
 }
 
+/// Interactions remembered after their end, for what becomes of their recordings; the oldest goes for
+/// a new one.
+const ENDED_MAX: usize = 1_000;
 /// Interactions that wait to be asked for; of more, the next event tells.
 const UNFINISHED_MAX: usize = 1_000;
 
@@ -100,6 +103,8 @@ struct State {
     ring: VecDeque<Arc<Stored>>,
     next_seq: u64,
     interactions: BTreeMap<String, Arc<InteractionSnapshot>>,
+    /// Those that have ended last, each with who was told so.
+    ended: VecDeque<(String, Vec<String>)>,
     registrations: BTreeMap<Arc<str>, usize>,
     trunks: BTreeMap<Arc<str>, Trunk>,
     limits: BTreeMap<&'static str, u64>,
@@ -375,7 +380,8 @@ impl State {
         let before = std::mem::replace(&mut self.interactions, shared.collect());
         for (id, one) in before {
             if !self.interactions.contains_key(&id) {
-                let seen_by = agents(&one).into_iter().map(str::to_owned).collect();
+                let seen_by: Vec<_> = agents(&one).into_iter().map(str::to_owned).collect();
+                self.ended(id.clone(), seen_by.clone());
                 let interaction = InteractionSnapshot {
                     state: InteractionState::Ended,
                     ended: Some(crate::wall()),
@@ -411,12 +417,30 @@ impl State {
         }
     }
 
-    /// The interaction of a call (its number ends the id), and its agents.
+    /// Remembers who was told that an interaction has ended.
+    fn ended(&mut self, id: String, seen_by: Vec<String>) {
+        if self.ended.len() >= ENDED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back((id, seen_by));
+    }
+
+    /// The interaction of a call, and who may see it: its agents, or who was told of its end. Where
+    /// it is not remembered, those who see everything: ids of one node differ in the call's number at
+    /// their end only.
     fn place_of(&self, call: CallId) -> (Option<String>, Vec<String>) {
         let end = format!("-{}", call.0);
         let found = self.interactions.values().find(|interaction| interaction.id.ends_with(&end));
-        let agents = found.map(|found| agents(found).into_iter().map(str::to_owned).collect());
-        (found.map(|found| found.id.clone()), agents.unwrap_or_default())
+        if let Some(found) = found {
+            let agents = agents(found).into_iter().map(str::to_owned).collect();
+            return (Some(found.id.clone()), agents);
+        }
+        if let Some((id, seen_by)) = self.ended.iter().rev().find(|(id, _)| id.ends_with(&end)) {
+            return (Some(id.clone()), seen_by.clone());
+        }
+        let mut others = self.interactions.keys().chain(self.ended.iter().map(|(id, _)| id));
+        let node = others.find_map(|other| other.rsplit_once('-'));
+        (node.map(|(node, _)| node.to_owned() + &end), Vec::new())
     }
 
     fn interaction(&mut self, event: InteractionEvent) {
@@ -429,8 +453,10 @@ impl State {
             seen_by.extend(agents(before).into_iter().map(str::to_owned));
         }
         seen_by.extend(agent_id.clone());
+        let seen_by: Vec<_> = seen_by.into_iter().collect();
         if data.interaction.state == InteractionState::Ended {
             self.interactions.remove(&id);
+            self.ended(id.clone(), seen_by.clone());
         } else {
             if lacks_a_codec(&data.interaction) && self.unfinished.len() < UNFINISHED_MAX {
                 self.unfinished.insert(id.clone());
@@ -439,7 +465,7 @@ impl State {
         }
         let kind = serde_json::to_value(kind).unwrap_or_default();
         let data = Data::Interaction(Box::new(data));
-        self.store(time, kind, agent_id, Some(id), seen_by.into_iter().collect(), data);
+        self.store(time, kind, agent_id, Some(id), seen_by, data);
     }
 
     fn push(&mut self, kind: &str, agent: Option<String>, mut seen_by: Vec<String>, data: Value) {

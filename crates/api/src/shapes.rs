@@ -254,8 +254,10 @@ pub(crate) struct CallRecordShape {
     talk_ms: u64,
     /// Time on hold, milliseconds.
     hold_ms: u64,
-    /// Whether there is a recording: its file.
+    /// Whether there is a recording: the file of the last one.
     recording: Option<String>,
+    /// The files of all recordings, the oldest first.
+    recordings: Option<Vec<String>>,
     from: String,
     to: String,
     ended_by: EndedByShape,

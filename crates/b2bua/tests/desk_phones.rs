@@ -3,9 +3,11 @@
 
 mod world;
 
+use std::time::Duration;
+
 use b2bua::api::{Act, Actor, Command, DestinationType, RequestId, To};
 use b2bua::io::Input;
-use media::command::{Hear, StreamId};
+use media::command::{Hear, MediaCommand, StreamId};
 use sip::message::{Name, Request};
 
 use world::{PHONE, TRUNK, World, in_dialog, invite, parse, reply, sdp};
@@ -147,4 +149,29 @@ fn h4_a_consult_finds_the_phone_open() {
     assert_eq!(notified(&mut world, "200 OK"), ["talk"]);
     world.reinvite(2, "sendrecv");
     assert_eq!(customer_hears(&world), Hear::Music, "the customer waits all the while");
+}
+
+#[test]
+fn a_phone_that_holds_may_be_silent_for_as_long_as_it_likes() {
+    let mut config = b2bua::testing::config();
+    config.media.rtp_timeout = Some(Duration::from_secs(60));
+    let mut world = World::with(config);
+    world::talk(&mut world);
+    let watched = |world: &World, stream: StreamId| {
+        let mut told = world.media.iter().rev();
+        told.find_map(|command| match command {
+            MediaCommand::Configure { stream: s, config } if *s == stream => {
+                Some(config.rtp_timeout.is_some())
+            }
+            _ => None,
+        })
+    };
+    assert_eq!(watched(&world, AGENT), Some(true));
+    for (cseq, direction) in [(2, "sendonly"), (4, "inactive")] {
+        world.reinvite(cseq, direction);
+        assert_eq!(watched(&world, AGENT), Some(false), "{direction}: INTEROP 4");
+        assert_eq!(watched(&world, CUSTOMER), Some(true), "the other one goes on");
+        world.reinvite(cseq + 1, "sendrecv");
+        assert_eq!(watched(&world, AGENT), Some(true));
+    }
 }

@@ -15,7 +15,7 @@ use call::control::{Control, Refusal, Verb};
 use media::command::{Hear, MediaCommand, NoiseRemoval, StreamConfig, StreamId};
 use media::denoise::DenoiseSettings;
 
-use world::{PHONE, TRUNK, World, in_dialog, invite, parse, reply, sdp, talk};
+use world::{PHONE, TRUNK, World, in_dialog, parse, reply, sdp, talk, talk_again};
 
 /// The phone of agent 1002.
 const OTHER: &str = "127.0.0.1:7002";
@@ -311,15 +311,7 @@ fn f15_what_was_decided_in_two_calls_stays_in_the_one_they_become() {
     talk(&mut world);
     switch(&mut world, NoiseDirection::From, true, Some(20));
     world.reinvite(2, "sendonly"); // its phone holds: of two lines the open one stays
-    let again = |text: String| {
-        text.replace("call-1", "call-2").replace("tag=c1", "tag=c2").replace("bKi1", "bKi2")
-    };
-    world.sent.clear();
-    world.receive(TRUNK, &again(invite("+4930100", &sdp(4002, ""))));
-    let rung = world.sent_to(PHONE).into_iter().find(|text| text.starts_with("INVITE ")).unwrap();
-    world.receive(PHONE, &reply(&parse(&rung), "200 OK", &sdp(5002, "")));
-    let ok = world.sent_to(TRUNK).into_iter().find(|text| text.starts_with("SIP/2.0 200 OK"));
-    world.receive(TRUNK, &again(in_dialog("ACK", 1, &ok.unwrap())));
+    talk_again(&mut world);
     let (first, second) = match &*interactions(&mut world) {
         [first, second] => (first.clone(), second.clone()),
         other => panic!("{other:?}"),
@@ -335,8 +327,16 @@ fn f15_what_was_decided_in_two_calls_stays_in_the_one_they_become() {
     let command = Command::Act { interaction: second.id.clone(), participant: None, act: off };
     ask(&mut world, command).unwrap();
     assert_eq!((told(&world, CUSTOMER), told(&world, theirs)), (ON, OFF));
+    let numbers = |world: &mut World| {
+        let all = interactions(world).into_iter().flat_map(|one| one.participants);
+        let customers = all.filter(|one| one.party == "carrier").map(|one| one.number);
+        customers.collect::<Vec<_>>()
+    };
+    let before = numbers(&mut world);
+    assert_ne!(before[0], before[1]);
     act(&mut world, Act::ConferenceAdd { interactions: vec![second.id] }).unwrap();
     assert_eq!(interactions(&mut world).len(), 1, "{}", first.id);
+    assert_eq!(numbers(&mut world), before, "each by its own number");
     assert_eq!((told(&world, CUSTOMER), told(&world, theirs)), (ON, OFF));
     let open = StreamId(4);
     assert!(matches!(world.hears(open), Some(Hear::Mix(_))), "{:?}", world.hears(open));

@@ -8,6 +8,7 @@ use crate::control::{Refusal, Verb};
 use crate::happening::What;
 use crate::machine::{Call, Outcome, Output, State};
 use crate::participant::{ParticipantId, PartyKey, Role};
+use crate::recording::Recording;
 use crate::{Cause, LegId, Presence};
 
 impl Call {
@@ -28,6 +29,11 @@ impl Call {
             Err(Refusal::InvalidState) if other.attempts.is_empty() && other.is_up() => {}
             Err(refusal) => return Err(refusal),
         }
+        let is_watched =
+            |call: &Self| call.participants.iter().any(|one| one.role == Role::Supervisor);
+        if is_watched(self) && is_watched(other) {
+            return Err(Refusal::InvalidState); // U0: one at a time
+        }
         if self.participants.len() + other.participants.len() - 1 > CONFERENCE_MAX {
             return Err(Refusal::ConferenceFull);
         }
@@ -45,6 +51,7 @@ impl Call {
         self.may_absorb(&other, party)?;
         let here = self.of_party(party).ok_or(Refusal::NotFound)?;
         let there = other.of_party(party).ok_or(Refusal::NotFound)?;
+        let was_recorded = other.recording;
         let mut legs = other.legs;
         for leg in legs.iter_mut().filter(|leg| leg.of == there) {
             leg.of = here;
@@ -56,11 +63,22 @@ impl Call {
             if one.role == Role::Customer && has_customer {
                 one.role = Role::NonAgent; // one customer, and guests
             }
+            if let Some(watch) = one.watch.as_mut().filter(|watch| watch.agent == there) {
+                watch.agent = here;
+                watch.secondary = self.primary != Some(here);
+            }
             let (id, is_member) = (one.id, one.role != Role::Supervisor);
             self.participants.push(one);
             if is_member {
                 self.joined(id, out);
             }
+        }
+        if was_recorded != Recording::Off && self.recording == Recording::Off {
+            self.begin_recording(out); // K6
+        }
+        // K2: what must not be kept of the one is said in both now.
+        if was_recorded == Recording::Paused && self.recording == Recording::On {
+            self.pause_recording(out);
         }
         self.keep_one_line(here, out);
         if let Some(one) = self.participant_mut(here) {

@@ -56,9 +56,12 @@ pub struct CallRecord {
     pub talk_ms: u64,
     /// Time with at least one side on hold, in milliseconds.
     pub hold_ms: u64,
-    /// The file of its recording, when it was recorded.
+    /// The file of its last recording, when it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
+    /// The files of all its recordings, the oldest first; empty in records of before there was this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<String>,
     /// The number that called.
     pub from: String,
     /// The number that was dialled.

@@ -179,6 +179,26 @@ impl Call {
         attempt.caller.or_else(|| self.beside(attempt.purpose))
     }
 
+    /// Whether the call was made by this participant, and not another call that was joined to it.
+    pub fn is_caller(&self, who: ParticipantId) -> bool {
+        who.number == 1 && who.call == self.id
+    }
+
+    /// Which call it is.
+    pub fn id(&self) -> crate::CallId {
+        self.id
+    }
+
+    /// Whether a participant is with the others, and not away on hold or at another line.
+    pub fn is_present(&self, who: ParticipantId) -> bool {
+        self.participant(who).is_some_and(|one| !self.is_away(one))
+    }
+
+    /// Whether a customer takes part, or did.
+    pub fn had_customer(&self) -> bool {
+        self.has_customer
+    }
+
     /// The leg whose INVITE began the call, while it is there.
     pub fn caller(&self) -> Option<LegId> {
         let mut legs = self.legs.iter().filter(|leg| leg.of.number == 1);
@@ -188,6 +208,18 @@ impl Call {
     /// Whether nobody has answered the call yet.
     pub fn is_calling(&self) -> bool {
         self.state == State::Dialling
+    }
+
+    /// The legs that hear the keys `who` presses: who hears its voice, or would if it were not muted.
+    pub fn keyed_to(&self, who: ParticipantId) -> Vec<LegId> {
+        let mut voiced = self.clone();
+        match voiced.participant_mut(who) {
+            Some(one) if one.muted => {
+                one.muted = false;
+                voiced.heard_by_others(who)
+            }
+            Some(_) | None => self.heard_by_others(who),
+        }
     }
 
     /// The legs that hear what `who` says.

@@ -48,7 +48,11 @@ struct Feed {
     timestamp_offset: u32,
     clock_rate: u32,
     latest_audio: u32,
+    /// Sequence number of the packet with that timestamp, extended.
+    latest_extended: u64,
     latest_at: Time,
+    /// How long its packets last, units of the clock.
+    frame: u32,
 }
 
 /// Where a packet comes from: another origin is another source.
@@ -105,6 +109,9 @@ pub struct Relayed {
 const STEP_MAX: Duration = Duration::from_secs(5);
 /// What a packet of unknown duration is taken to last.
 const FRAME: Duration = Duration::from_millis(20);
+/// The shortest and the longest packets there are.
+const FRAME_MIN: Duration = Duration::from_millis(1);
+const FRAME_MAX: Duration = Duration::from_millis(120);
 /// How far our own packets may be ahead of real time: less than a tick, which may be late itself.
 const AHEAD_MIN: Duration = Duration::from_millis(15);
 /// How far our own packets may lag behind real time before they jump to it.
@@ -196,12 +203,15 @@ impl Sender {
         if packet.in_order {
             self.next_sequence = header.sequence.wrapping_add(1);
             if packet.is_audio {
+                feed.measure(packet);
                 feed.latest_audio = packet.header.timestamp;
+                feed.latest_extended = packet.extended;
                 feed.latest_at = now;
                 self.feed = Some(feed);
             }
         }
-        self.sent(now, &header, frame_of(packet), packet.payload_len);
+        let frame = if packet.is_audio { feed.frame } else { samples(FRAME, packet.clock_rate) };
+        self.sent(now, &header, (packet.clock_rate, frame), packet.payload_len);
         Some(header)
     }
 
@@ -247,7 +257,9 @@ impl Sender {
             timestamp_offset: 0,
             clock_rate,
             latest_audio: header.timestamp,
+            latest_extended: 0,
             latest_at: now,
+            frame: units,
         });
         self.next_sequence = header.sequence.wrapping_add(1);
         self.sent(now, &header, (clock_rate, units), payload_len);
@@ -279,6 +291,7 @@ impl Sender {
             timestamp: self.start(ideal),
             ssrc: self.ssrc,
         };
+        let frame = samples(FRAME, packet.clock_rate);
         self.feed = Some(Feed {
             origin: packet.origin,
             first_extended: packet.extended,
@@ -287,10 +300,12 @@ impl Sender {
             timestamp_offset: header.timestamp.wrapping_sub(packet.header.timestamp),
             clock_rate: packet.clock_rate,
             latest_audio: packet.header.timestamp,
+            latest_extended: packet.extended,
             latest_at: now,
+            frame,
         });
         self.next_sequence = header.sequence.wrapping_add(1);
-        self.sent(now, &header, frame_of(packet), packet.payload_len);
+        self.sent(now, &header, (packet.clock_rate, frame), packet.payload_len);
         Some(header)
     }
 
@@ -350,11 +365,16 @@ impl Feed {
         let most = samples(now - self.latest_at + STEP_MAX, packet.clock_rate);
         step >= 0 && step.unsigned_abs() <= most
     }
-}
 
-/// The clock of a packet, and how long it is taken to last.
-fn frame_of(packet: &Relayed) -> (u32, u32) {
-    (packet.clock_rate, samples(FRAME, packet.clock_rate))
+    /// Packets last as long as it is from one to the next, unless there is a pause between them.
+    fn measure(&mut self, packet: &Relayed) {
+        let step = packet.header.timestamp.wrapping_sub(self.latest_audio);
+        let frames = samples(FRAME_MIN, self.clock_rate)..=samples(FRAME_MAX, self.clock_rate);
+        let is_next = packet.extended == self.latest_extended + 1 && !packet.header.marker;
+        if is_next && frames.contains(&step) {
+            self.frame = step;
+        }
+    }
 }
 
 /// A duration in units of a clock, modulo 2³².
@@ -481,6 +501,39 @@ mod tests {
             sender.relay(ms(40), &packet(1, n)).unwrap();
         }
         assert!(!sender.is_ahead(ms(40), 8000));
+    }
+
+    #[test]
+    fn what_is_ours_begins_after_the_end_of_long_packets() {
+        for (ms_each, units) in [(10, 80), (20, 160), (30, 240), (40, 320), (60, 480), (120, 960)] {
+            for len in [3u64, 5] {
+                let mut sender = sender();
+                let mut last = 0;
+                for n in 0..len {
+                    let mut packet = packet(1, n);
+                    packet.header.timestamp = n as u32 * units;
+                    last = sender.relay(ms(n * ms_each), &packet).unwrap().timestamp;
+                }
+                let own = sender.own(ms((len - 1) * ms_each + 10), 8, 8000, 160, Origin::MUSIC);
+                assert_eq!(own.timestamp.wrapping_sub(last), units, "{ms_each} ms, {len} packets");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_or_a_loss_is_no_long_packet() {
+        for (step, marker) in [(1, true), (3, false)] {
+            let mut sender = sender();
+            let mut last = sender.relay(ms(0), &packet(1, 0)).unwrap().timestamp;
+            for (n, ago) in [(1, 20), (1 + step, 80)] {
+                let mut packet = packet(1, n);
+                packet.header.marker = marker && n > 1;
+                packet.header.timestamp = packet.header.timestamp.max(1_000_000 + ago * 8);
+                last = sender.relay(ms(ago.into()), &packet).unwrap().timestamp;
+            }
+            let own = sender.own(ms(90), 8, 8000, 160, Origin::MUSIC);
+            assert_eq!(own.timestamp.wrapping_sub(last), 160, "{marker}");
+        }
     }
 
     #[test]

@@ -89,8 +89,8 @@ pub(crate) struct Stream {
     pub(crate) mouth: Option<Box<Mouth>>,
     /// How the peer sounds while it sends nothing.
     pub(crate) quiet: Option<Box<Quiet>>,
-    /// Keys the peer presses, and the clock of its events.
-    pub(crate) keys: Option<(u32, EventReceiver)>,
+    /// Keys the peer presses; the SSRC and the clock of its events.
+    pub(crate) keys: Option<((u32, u32), EventReceiver)>,
     /// The key whose tones are heard among what the peer says.
     pub(crate) tone: Option<Tone>,
     /// Keys of the peer that nobody hears.

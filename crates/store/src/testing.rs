@@ -53,6 +53,7 @@ pub(crate) fn binding(aor: &str, cseq: u32) -> BindingRecord {
 pub(crate) fn call_record(number: usize) -> CallRecord {
     CallRecord {
         recording: None,
+        recordings: Vec::new(),
         id: format!("call-{number}"),
         started: WallTime(1_800_000_000_000),
         ringing: None,

@@ -7,7 +7,7 @@ use base::Time;
 use media::command::{
     BridgeId, Hear, MediaCommand, MediaEvent, Sources, StreamConfig, StreamId, StreamStats,
 };
-use media::record::{RecordCommand, RecordEvent, RecordingId};
+use media::record::{RecordCommand, RecordEvent, RecordingId, Side};
 
 /// One open stream.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ pub(crate) struct Media {
     pub(crate) fails: BTreeSet<usize>,
     /// Who is recorded.
     pub(crate) recordings: BTreeMap<RecordingId, BTreeSet<StreamId>>,
+    /// On which channel each was.
+    sides: BTreeMap<(RecordingId, StreamId), Side>,
+    /// Calls that others were joined to: a customer may have come who takes the left channel.
+    joined: BTreeSet<BridgeId>,
     /// Keys pressed towards peers.
     pub(crate) presses: usize,
     /// Streams whose peers' keys nobody hears.
@@ -73,6 +77,7 @@ impl Media {
                 None
             }
             MediaCommand::Move { stream, bridge } => {
+                self.joined.insert(bridge);
                 match self.streams.get_mut(&stream) {
                     Some(known) => (known.bridge, known.hears) = (bridge, Hear::Nothing),
                     None => self.wrong.push(format!("{stream} moves but is not open")),
@@ -138,7 +143,11 @@ impl Media {
                     self.wrong.push(format!("{stream} was not in {recording}"));
                 }
             }
-            RecordCommand::Track { recording, stream, side: Some(_) } => {
+            RecordCommand::Track { recording, stream, side: Some(side) } => {
+                let before = self.sides.insert((recording, stream), side);
+                if before.is_some_and(|before| before != side) && !self.joined.contains(&bridge) {
+                    self.wrong.push(format!("{stream} changes its channel in {recording}"));
+                }
                 let is_here = self.streams.get(&stream).is_some_and(|known| known.bridge == bridge);
                 let tracks = self.recordings.get_mut(&recording);
                 match tracks {

@@ -20,6 +20,8 @@ use crate::problem::{Code, Problem};
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// Answers kept at most; the oldest goes for a new one.
 pub(crate) const ANSWERS_MAX: usize = 10_000;
+/// Beginnings remembered at most, those of forgotten requests among them.
+const AGES_MAX: usize = 2 * ANSWERS_MAX;
 /// Bytes of all kept answers at most.
 pub(crate) const BYTES_MAX: usize = 16 << 20;
 /// Longest key.
@@ -71,7 +73,7 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     entries: HashMap<Key, Entry>,
-    /// In the order they were begun.
+    /// In the order they were begun; what was forgotten is taken out when there is too much of it.
     ages: VecDeque<(Time, u64, Key)>,
     numbers: u64,
     bytes: usize,
@@ -102,6 +104,11 @@ impl Answers {
                 return Err(Problem::new(Code::Overloaded, "too many requests are going on"));
             }
         }
+        if self.ages.len() >= AGES_MAX {
+            let mut ages = std::mem::take(&mut self.ages);
+            ages.retain(|(_, number, key)| self.is_current(*number, key));
+            self.ages = ages;
+        }
         self.numbers += 1;
         let number = self.numbers;
         self.ages.push_back((now, number, key.clone()));
@@ -128,7 +135,7 @@ impl Answers {
         }
     }
 
-    /// Whether the oldest of `ages` is still what its key means.
+    /// Whether one of `ages` is still what its key means.
     fn is_current(&self, number: u64, key: &Key) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.number == number)
     }
@@ -221,6 +228,24 @@ mod tests {
         assert!(answers.bytes <= BYTES_MAX + 4000, "{}", answers.bytes);
         let running = answers.begin(at(0), &a, "running", print).unwrap_err();
         assert_eq!(running.code, Code::IdempotencyInProgress);
+    }
+
+    #[test]
+    fn requests_that_fail_inside_leave_nothing_that_grows() {
+        let mut answers = Answers::default();
+        let a: Arc<str> = "a".into();
+        let print = Fingerprint::new("/", b"");
+        assert!(answers.begin(at(0), &a, "kept", print).is_ok());
+        answers.finish(&a, "kept", answer(1));
+        for n in 0..2 * AGES_MAX {
+            let key = n.to_string();
+            assert!(matches!(answers.begin(at(1), &a, &key, print), Ok(Verdict::Do)));
+            answers.forget(&a, &key);
+            assert!(answers.ages.len() <= AGES_MAX, "{}", answers.ages.len());
+        }
+        assert!(matches!(answers.begin(at(2), &a, "kept", print), Ok(Verdict::Replay(_))));
+        // It still ends when its time has come.
+        assert!(matches!(answers.begin(at(86_401), &a, "kept", print), Ok(Verdict::Do)));
     }
 
     #[test]

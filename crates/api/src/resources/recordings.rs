@@ -1,5 +1,5 @@
 //! `/v1/recordings`: list, metadata, download. What is not in a call record does not exist here: a
-//! file is found by the id of its call, never by a name that somebody sends.
+//! file is found by the id of its call, and is one that its record names.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -36,7 +36,7 @@ const CHUNKS: usize = 4;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Recording {
-    /// Its id: that of its call.
+    /// Its id: that of its call for the first one, for another the name of its file without extension.
     id: String,
     /// The interaction that was recorded.
     interaction_id: String,
@@ -53,7 +53,7 @@ pub(crate) struct Recording {
     href: String,
 }
 
-/// Recordings, newest first.
+/// Recordings, newest first; `limit` counts calls, and all recordings of a call are on one page.
 #[utoipa::path(
     get, path = "/v1/recordings", tag = "recordings", params(Page),
     responses((status = 200, body = Vec<Recording>), Problems),
@@ -68,7 +68,9 @@ pub(crate) async fn list(
     let mut query = page.query(&principal)?;
     query.recorded = true;
     let found = read(&shared, query).await?;
-    let shown: Vec<_> = found.iter().filter_map(|record| show(&shared, record)).collect();
+    // The first one of a call comes last: its id is the call's, which the next page comes after.
+    let all = found.iter().flat_map(|record| files(record).rev().map(move |file| (record, file)));
+    let shown: Vec<_> = all.filter_map(|(record, file)| show(&shared, record, file)).collect();
     Ok(json(StatusCode::OK, &shown))
 }
 
@@ -84,8 +86,8 @@ pub(crate) async fn one(
     Path(recording): Path<String>,
 ) -> Result<Response, Problem> {
     only(&principal, HEARERS)?;
-    let record = find(&shared, &principal, &recording).await?;
-    let shown = show(&shared, &record).ok_or(Code::NotFound)?;
+    let (record, file) = find_file(&shared, &principal, &recording).await?;
+    let shown = show(&shared, &record, &file).ok_or(Code::NotFound)?;
     Ok(json(StatusCode::OK, &shown))
 }
 
@@ -107,8 +109,8 @@ pub(crate) async fn audio(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     only(&principal, HEARERS)?;
-    let record = find(&shared, &principal, &recording).await?;
-    let path = path(&shared, &record).ok_or(Code::NotFound)?;
+    let (_, file) = find_file(&shared, &principal, &recording).await?;
+    let path = path(&shared, &file).ok_or(Code::NotFound)?;
     let downloads = &shared.downloads;
     let busy = || Problem::new(Code::Overloaded, "too many downloads are going on");
     let permit = downloads.clone().try_acquire_owned().map_err(|_| busy())?;
@@ -145,23 +147,61 @@ pub(crate) async fn audio(
     Ok(response)
 }
 
-fn show(shared: &Inner, record: &CallRecord) -> Option<Recording> {
-    let path = path(shared, record)?;
+/// The record of a recording's call, and the recording's file.
+async fn find_file(
+    shared: &Shared,
+    principal: &Principal,
+    recording: &str,
+) -> Result<(CallRecord, String), Problem> {
+    let record = match find(shared, principal, recording).await {
+        Err(problem) if problem.code == Code::NotFound => {
+            let (call, _) = recording.rsplit_once('-').ok_or(problem)?;
+            find(shared, principal, call).await?
+        }
+        found => found?,
+    };
+    let mut files = files(&record);
+    let found = files.find(|file| id_of(&record, file) == recording || stem(file) == recording);
+    let file = found.ok_or(Code::NotFound)?.to_owned();
+    drop(files);
+    Ok((record, file))
+}
+
+/// The files of a call's recordings, the oldest first. Older records know but the last one.
+fn files(record: &CallRecord) -> impl DoubleEndedIterator<Item = &str> {
+    let last = record.recording.iter().filter(|_| record.recordings.is_empty());
+    record.recordings.iter().chain(last).map(String::as_str)
+}
+
+/// The id of the recording in `file`.
+fn id_of<'a>(record: &'a CallRecord, file: &'a str) -> &'a str {
+    if files(record).next() == Some(file) { &record.id } else { stem(file) }
+}
+
+/// Files are named after their call, from the second one on with a number.
+fn stem(file: &str) -> &str {
+    let stem = FilePath::new(file).file_stem();
+    stem.and_then(|stem| stem.to_str()).unwrap_or_default()
+}
+
+fn show(shared: &Inner, record: &CallRecord, file: &str) -> Option<Recording> {
+    let path = path(shared, file)?;
+    let id = id_of(record, file);
     Some(Recording {
-        id: record.id.clone(),
+        id: id.to_owned(),
         interaction_id: record.id.clone(),
         started: rfc3339(record.started),
         talk_ms: record.talk_ms,
         media_type: media_type(&path),
         size_bytes: std::fs::symlink_metadata(&path).ok().map(|file| file.len()),
-        href: format!("/v1/recordings/{}/audio", record.id),
+        href: format!("/v1/recordings/{id}/audio"),
     })
 }
 
 /// Where the file of a record is: a plain name below the directory of recordings, whatever the
 /// record says.
-fn path(shared: &Inner, record: &CallRecord) -> Option<PathBuf> {
-    let name = FilePath::new(record.recording.as_deref()?).file_name()?;
+fn path(shared: &Inner, file: &str) -> Option<PathBuf> {
+    let name = FilePath::new(file).file_name()?;
     let mut parts = FilePath::new(name).components();
     let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else { return None };
     Some(shared.shells.recordings.join(name))

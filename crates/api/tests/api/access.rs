@@ -111,7 +111,7 @@ fn an_agent_sees_its_own_interactions_records_and_routes_only() {
     assert_eq!(ids(OTHER, "/v1/interactions"), ["call-2"]);
     assert_eq!(ids(SUPERVISOR, "/v1/interactions"), ["call-1", "call-2"]);
     assert_eq!(ids(AGENT, "/v1/call-records"), ["call-1"]);
-    assert_eq!(ids(ADMIN, "/v1/call-records"), ["call-3", "call-2", "call-1"]);
+    assert_eq!(ids(ADMIN, "/v1/call-records"), ["call-3", "call-2", "call-1", "call-0"]);
     assert_eq!(world.get(AGENT, "/v1/call-records/call-2").status, 404);
     assert_eq!(world.get(OTHER, "/v1/call-records/call-2").status, 200);
     assert_eq!(ids(AGENT, "/v1/routes"), ["world"]);

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use b2bua::api::{Command, EventKind, QualityData, QualityDirection, Reply};
-use b2bua::io::Event;
+use b2bua::io::{Event, RecordingChange};
+use call::CallId;
 use call::control::Refusal;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -244,6 +245,77 @@ fn a_leg_that_turns_bad_is_told_to_its_agent() {
         assert_eq!(next(&mut other).await["interactionId"], "1a-17");
         let silence = tokio::time::timeout(Duration::from_millis(300), other.next()).await;
         assert!(silence.is_err());
+    });
+}
+
+#[test]
+fn what_became_of_a_recording_names_its_interaction_and_is_for_who_saw_the_end() {
+    block(async {
+        let recorded = |call: u64| {
+            let change = RecordingChange::Available {
+                file: format!("1a-{call}.wav"),
+                duration_ms: 4000,
+                bytes: 64_044,
+            };
+            Event::Recording { call: CallId(call), change }
+        };
+        let failed = |call: u64| {
+            let error = "No space left on device".to_owned();
+            let change = RecordingChange::Failed { file: None, duration_ms: 0, error };
+            Event::Recording { call: CallId(call), change }
+        };
+        let world = World::new(|_, command| {
+            Some(match command {
+                Command::Interactions => Ok(Reply::Interactions(Vec::new())),
+                _ => Err(Refusal::NotFound.into()),
+            })
+        });
+        let mut admin = with_token(&world, "", ADMIN).await;
+        let mut agent = with_token(&world, "", AGENT).await;
+        let mut other = with_token(&world, "", OTHER).await;
+        for socket in [&mut admin, &mut agent, &mut other] {
+            next(socket).await;
+        }
+        created(&world, "1a-7", "1001");
+        world.teller.event(event(EventKind::Ended, interaction("1a-7", "ended", &["1001"])));
+        world.teller.event(recorded(7));
+        world.teller.event(failed(7));
+        // One that failed inside, and one that nothing was heard of.
+        created(&world, "1a-8", "1002");
+        world.teller.event(Event::Poisoned { what: "a bug".into() });
+        world.teller.event(recorded(9));
+        assert_eq!(next(&mut other).await["type"], "interaction.created");
+        assert_eq!(next(&mut other).await["type"], "interaction.ended");
+        world.teller.event(recorded(8));
+        for (kind, id) in [
+            ("interaction.created", "1a-7"),
+            ("interaction.ended", "1a-7"),
+            ("recording.available", "1a-7"),
+            ("recording.failed", "1a-7"),
+        ] {
+            for socket in [&mut admin, &mut agent] {
+                let told = next(socket).await;
+                assert_eq!((&told["type"], &told["interactionId"]), (&kind.into(), &id.into()));
+            }
+        }
+        let told = next(&mut other).await;
+        assert_eq!(
+            (&told["type"], &told["interactionId"]),
+            (&"recording.available".into(), &"1a-8".into())
+        );
+        let mut ids = Vec::new();
+        while ids.len() < 2 {
+            let told = next(&mut admin).await;
+            if told["type"] == "recording.available" {
+                ids.push(told["interactionId"].clone());
+            }
+        }
+        assert_eq!(ids, ["1a-9", "1a-8"]);
+        // An agent is told of none but its own.
+        for socket in [&mut agent, &mut other] {
+            let silence = tokio::time::timeout(Duration::from_millis(300), socket.next()).await;
+            assert!(silence.is_err());
+        }
     });
 }
 

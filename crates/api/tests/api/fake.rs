@@ -224,8 +224,9 @@ fn scratch() -> PathBuf {
     path
 }
 
-/// Three finished calls: the first of 1001, recorded; the second of 1002; the third names a file
-/// outside of the directory.
+/// Four finished calls: the first of 1001, recorded, by an older release; the second of 1002; the third
+/// names a file outside of the directory; the one before all was recorded three times, and a
+/// fourth time without sound.
 pub(crate) fn records() -> Vec<CallRecord> {
     let record = |number: u32, party: &str, recording: Option<&str>| -> CallRecord {
         let leg = serde_json::json!({
@@ -243,10 +244,13 @@ pub(crate) fn records() -> Vec<CallRecord> {
         }
         serde_json::from_value(value).unwrap()
     };
+    let several = record(0, "1002", Some("call-0-3.wav"));
+    let recordings = ["call-0.wav", "call-0-1.wav", "call-0-3.wav"].map(str::to_owned);
     vec![
         record(3, "1002", Some("../../../etc/passwd")),
         record(2, "1002", None),
         record(1, "1001", Some("call-1.wav")),
+        CallRecord { recordings: recordings.to_vec(), ..several },
     ]
 }
 

@@ -180,6 +180,37 @@ fn a_recording_is_sent_whole_or_in_part() {
 }
 
 #[test]
+fn k6_all_recordings_of_a_call_are_listed_and_sent_the_newest_first() {
+    let world = World::empty();
+    for name in ["call-0.wav", "call-0-1.wav", "call-0-3.wav", "call-0-2.wav"] {
+        std::fs::write(world.recordings.join(name), name).unwrap();
+    }
+    let list = world.get(ADMIN, "/v1/recordings?limit=1&before=call-1").json();
+    let list = list.as_array().unwrap();
+    let ids: Vec<_> = list.iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["call-0-3", "call-0-1", "call-0"]);
+    for one in list {
+        let id = one["id"].as_str().unwrap();
+        assert_eq!(one["interactionId"], "call-0");
+        let sent = world.get(ADMIN, one["href"].as_str().unwrap());
+        assert_eq!((sent.status, sent.text()), (200, format!("{id}.wav").as_str()));
+        assert_eq!(world.get(ADMIN, &format!("/v1/recordings/{id}")).json(), *one);
+    }
+    // The next page comes after the last one of this.
+    assert_eq!(world.get(ADMIN, "/v1/recordings?before=call-0").json(), serde_json::json!([]));
+    // A file that no record names, and what only looks like one that is named.
+    for id in ["call-0-2", "call-0-", "call-0-1-1", "call-0-03", "call-1-1", "call-2-1", "-call-0"]
+    {
+        assert_eq!(world.get(ADMIN, &format!("/v1/recordings/{id}")).code(), "NOT_FOUND", "{id}");
+        let sent = world.get(ADMIN, &format!("/v1/recordings/{id}/audio"));
+        assert_eq!(sent.code(), "NOT_FOUND", "{id}");
+    }
+    let record = world.get(ADMIN, "/v1/call-records/call-0").json();
+    assert_eq!(record["recording"], "call-0-3.wav");
+    assert_eq!(record["recordings"][0], "call-0.wav");
+}
+
+#[test]
 fn a_recording_is_nothing_but_the_file_of_a_known_call() {
     let world = World::empty();
     std::fs::write(world.recordings.join("secret.wav"), "secret").unwrap();

@@ -358,6 +358,8 @@ impl SipLeg {
             clock_rate: codec.clock_rate,
         });
         let receive = agreed.direction.receives();
+        // INTEROP 4: who holds us may as well send nothing, for as long as it likes.
+        let may_time_out = receive && !plays_music && self.is_up();
         let new = StreamConfig {
             remote,
             signalling_source: Some(likely_source(self.media().bind, self.signalling_source())),
@@ -365,7 +367,7 @@ impl SipLeg {
             send: agreed.direction.sends(),
             receive,
             ptime_ms: agreed.ptime,
-            rtp_timeout: config.media.rtp_timeout.filter(|_| receive && self.is_up()),
+            rtp_timeout: config.media.rtp_timeout.filter(|_| may_time_out),
             symmetric: true,
             srtp: keying(&agreed.protection),
             path,

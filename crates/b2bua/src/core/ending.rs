@@ -116,6 +116,10 @@ impl Core {
         let outcome = state.call.outcome();
         let cause = outcome.map_or(Cause::INTERNAL, |outcome| outcome.cause);
         let talk = times.answered.map(|answered| ended - answered).unwrap_or_default();
+        let current = state.recording.iter().filter(|recording| !recording.is_empty);
+        let before = state.recordings.iter().map(|(_, file)| file);
+        let recordings: Vec<_> =
+            before.chain(current.map(|recording| &recording.file)).cloned().collect();
         CallRecord {
             id: self.record_id(call),
             started: self.clock.wall(state.started),
@@ -124,10 +128,8 @@ impl Core {
             ended: self.clock.wall(ended),
             talk_ms: millis(talk),
             hold_ms: millis(state.call.total(SegmentKind::Hold, ended)),
-            recording: match &state.recording {
-                Some(recording) if !recording.is_empty => Some(recording.file.clone()),
-                Some(_) | None => state.recordings.last().map(|(_, file)| file.clone()),
-            },
+            recording: recordings.last().cloned(),
+            recordings,
             from: state.from.number.clone(),
             to: state.to.clone(),
             ended_by: outcome.map_or(EndedBy::System, |outcome| outcome.by),

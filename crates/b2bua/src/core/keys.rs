@@ -55,7 +55,7 @@ impl Core {
             let by_info = |leg: &LegId| self.is_told_by_info(*leg);
             partner.filter(by_info).into_iter().collect()
         } else if state.call.is_talking() {
-            state.call.heard_by_others(who)
+            state.call.keyed_to(who)
         } else {
             partner.into_iter().collect()
         };
@@ -102,7 +102,7 @@ impl Core {
             Refused::new(Refusal::Validation, "keys are 1 to 32 of 0–9, *, #, A–D")
         })?;
         let state = self.calls.get(&call).ok_or(Refusal::NotFound)?;
-        let heard = state.call.heard_by_others(by);
+        let heard = state.call.keyed_to(by);
         for digit in digits {
             for leg in &heard {
                 self.press_towards(now, *leg, DtmfEvent::new(digit), out);

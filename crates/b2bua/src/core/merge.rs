@@ -66,6 +66,10 @@ impl Core {
             out.push(Self::stop_recording(other, recording));
         }
         tracing::info!(%call, %other, "joined to");
+        // Who came to the other call by its trunk is named by that.
+        let came = there.call.participants().iter().map(|one| one.id);
+        let came = came.filter(|who| there.names.iter().all(|(named, _)| named != who));
+        let came: Vec<_> = came.map(|who| (who, there.identity(who, &self.config))).collect();
         self.move_legs(call, other, out);
         self.record_of_joined(now, call, other, &there, out);
         self.tell_joined(now, call, other, &there, out);
@@ -79,7 +83,7 @@ impl Core {
             state.finished.extend(finished);
             state.closing += closing;
             state.reaches.extend(reaches);
-            state.names.extend(names);
+            state.names.extend(names.into_iter().chain(came));
             state.noise.extend(noise);
             state.counted.extend(counted);
         }

@@ -189,12 +189,14 @@ impl Core {
         let call = match (interaction, party) {
             (Some(interaction), _) => self.seen_by(actor, interaction)?,
             (None, Some(party)) => {
-                let mut calls = self.calls.iter();
-                let found = calls.find(|(_, state)| {
-                    state.call.is_talking() && state.call.of_party(party).is_some()
+                let calls = self.calls.iter().filter_map(|(id, state)| {
+                    let agent = state.call.of_party(party).filter(|_| state.call.is_talking())?;
+                    let may = state.call.may_monitor(agent).is_ok();
+                    // Of several the one in which the agent is, then the newest.
+                    Some((may && state.call.is_present(agent), may, *id))
                 });
                 let idle = || Refused::new(Refusal::InvalidState, "the agent has no call");
-                *found.ok_or_else(idle)?.0
+                calls.max().ok_or_else(idle)?.2
             }
             (None, None) => {
                 return Err(Refused::new(Refusal::Validation, "name an interaction or an agent"));

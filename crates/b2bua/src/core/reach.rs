@@ -286,7 +286,9 @@ impl CallState {
         match party {
             Some(Party::Extension(at)) => Identity::of_extension(&config.extensions[at]),
             // The caller from outside, or the number that was dialled.
-            Some(Party::Trunk(_)) if who.number == 1 => self.from.clone(),
+            Some(Party::Trunk(_)) if who.number == 1 && who.call == self.call.id() => {
+                self.from.clone()
+            }
             Some(Party::Trunk(_)) | None => {
                 Identity { number: self.to.clone(), ..Identity::default() }
             }

@@ -101,21 +101,21 @@ impl Core {
         Output::Media(MediaCommand::Record { bridge: Self::bridge_of(call), command })
     }
 
-    /// Left is the customer; among colleagues the one who called. Supervisors are recorded when all
-    /// hear them, and never on the customer's side (U0).
+    /// Left is the customer; where there never was one, the colleague who called. Supervisors are recorded
+    /// when all hear them, and never on the customer's side (U0); who is muted is not.
     fn side(&self, leg: LegId) -> Option<Side> {
-        let state = self.calls.get(&self.legs.get(&leg)?.call())?;
-        let leg = state.call.leg(leg)?;
-        let one = state.call.participant(leg.of)?;
-        let others = state.call.participants();
-        let has_customer = others.iter().any(|one| one.role == Role::Customer);
+        let call = &self.calls.get(&self.legs.get(&leg)?.call())?.call;
+        let leg = call.leg(leg)?;
+        let one = call.participant(leg.of)?;
         match one.role {
+            _ if one.muted => None,
             Role::Customer => Some(Side::Customer),
-            Role::Agent if !has_customer && one.id.number == 1 => Some(Side::Customer),
+            Role::Agent if !call.had_customer() && call.is_caller(one.id) => Some(Side::Customer),
             Role::Agent | Role::NonAgent => Some(Side::Agents),
             Role::Supervisor => {
                 let barges = one.watch.is_some_and(|watch| watch.mode == MonitorMode::Barge);
-                barges.then_some(Side::Agents)
+                let is_heard = || !call.heard_by_others(one.id).is_empty();
+                (barges && one.joined.is_some() && is_heard()).then_some(Side::Agents)
             }
         }
     }

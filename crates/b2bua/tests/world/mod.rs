@@ -253,6 +253,22 @@ pub(crate) fn talk(world: &mut World) -> String {
     ok
 }
 
+/// Another customer is put through to the phone, from another number.
+pub(crate) fn talk_again(world: &mut World) {
+    let again = |text: String| {
+        text.replace("call-1", "call-2")
+            .replace("tag=c1", "tag=c2")
+            .replace("bKi1", "bKi2")
+            .replace("+49171555", "+49171666")
+    };
+    world.sent.clear();
+    world.receive(TRUNK, &again(invite("+4930100", &sdp(4002, ""))));
+    let rung = world.sent_to(PHONE).into_iter().find(|text| text.starts_with("INVITE ")).unwrap();
+    world.receive(PHONE, &reply(&parse(&rung), "200 OK", &sdp(5002, "")));
+    let ok = world.sent_to(TRUNK).into_iter().find(|text| text.starts_with("SIP/2.0 200 OK"));
+    world.receive(TRUNK, &again(in_dialog("ACK", 1, &ok.unwrap())));
+}
+
 /// The customer hangs up, the agent's phone agrees.
 pub(crate) fn hang_up(world: &mut World, ok: &str) {
     world.receive(TRUNK, &in_dialog("BYE", 90, ok));

@@ -103,7 +103,12 @@ impl Bench {
 
     /// Another call of agent 1 with another customer, to be merged.
     pub(crate) fn second(id: u64) -> Self {
-        let setup = Self::setup(id, (Role::Customer, PartyKey(id)), (Role::Agent, agent(1)));
+        Self::second_by(id, policy())
+    }
+
+    pub(crate) fn second_by(id: u64, policy: Policy) -> Self {
+        let (caller, callee) = ((Role::Customer, PartyKey(id)), (Role::Agent, agent(1)));
+        let setup = Self::setup_by(id, caller, callee, policy);
         let first = id * 1000;
         let mut bench = Self::begin_at(first, |out| Call::new(setup, LegId(first), out));
         bench.answer(agent(1));

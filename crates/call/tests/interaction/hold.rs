@@ -126,6 +126,19 @@ fn i3_only_who_holds_can_retrieve() {
 }
 
 #[test]
+fn keys_of_a_muted_participant_go_to_who_would_hear_it() {
+    let mut bench = Bench::talking();
+    bench.does(agent(1), Command::Mute);
+    let listeners = |bench: &Bench| bench.call.keyed_to(bench.who(agent(1)));
+    assert_eq!(listeners(&bench), [bench.leg(PartyKey(1))]);
+    assert!(bench.call.heard_by_others(bench.who(agent(1))).is_empty());
+    bench.does(agent(1), Command::Unmute);
+    assert_eq!(listeners(&bench), [bench.leg(PartyKey(1))]);
+    bench.does(agent(1), Command::Hold);
+    assert_eq!(listeners(&bench), []);
+}
+
+#[test]
 fn a_muted_participant_is_not_heard_and_nobody_is_on_hold() {
     let mut bench = Bench::talking();
     bench.does(agent(1), Command::Mute);

@@ -39,21 +39,50 @@ impl Worker {
         if taken.codec != Codec::TelephoneEvent {
             return false;
         }
-        let Some(speaker) = stream(&mut self.streams, source.0) else { return false };
         let header = taken.packet.header;
         let payload = &datagram[taken.packet.payload.clone()];
-        let known = speaker.keys.take().filter(|(clock_rate, _)| *clock_rate == taken.clock_rate);
-        let (clock_rate, mut keys) =
-            known.unwrap_or_else(|| (taken.clock_rate, EventReceiver::new(taken.clock_rate)));
+        let sender = (header.ssrc, taken.clock_rate);
+        self.end_keys_of_another(now, source.0, sender, sink);
+        let Some(speaker) = stream(&mut self.streams, source.0) else { return false };
+        let (_, keys) =
+            speaker.keys.get_or_insert_with(|| (sender, EventReceiver::new(taken.clock_rate)));
         let signals = keys.packet(now, header.timestamp, header.marker, payload);
         let is_down = keys.pressed().is_some();
-        speaker.keys = Some((clock_rate, keys));
         if is_down && !self.pressing.contains(&source.0) {
             self.pressing.push(source.0);
         }
         let told = self.tell(now, source.0, Form::Events, signals, sink);
         let speaker = stream(&mut self.streams, source.0);
-        speaker.is_some_and(|it| it.kept.keeps(header.timestamp, clock_rate, told))
+        speaker.is_some_and(|it| it.kept.keeps(header.timestamp, taken.clock_rate, told))
+    }
+
+    /// Events of another SSRC, or in another clock: beside their timestamps those of before mean
+    /// nothing. Not of another run: some send events under an SSRC of their own, and each of them
+    /// among the audio is a run.
+    fn end_keys_of_another(
+        &mut self,
+        now: Time,
+        source: usize,
+        sender: (u32, u32),
+        sink: &mut impl Sink,
+    ) {
+        let Some(speaker) = stream(&mut self.streams, source) else { return };
+        let Some((known, keys)) = speaker.keys.as_mut().filter(|(known, _)| *known != sender)
+        else {
+            return;
+        };
+        let ended = keys.reset();
+        if known.1 == sender.1 {
+            *known = sender;
+        } else {
+            speaker.keys = None;
+        }
+        let mut signals = Signals::default();
+        ended.into_iter().for_each(|signal| signals.push(signal));
+        self.tell(now, source, Form::Events, signals, sink);
+        if let Some(speaker) = stream(&mut self.streams, source) {
+            speaker.kept.forget_packets();
+        }
     }
 
     /// Takes the keys whose tones are in what a peer says; they are told as those of events are.
@@ -221,7 +250,16 @@ impl Stream {
 
     /// One tick of what is pressed towards the peer; false when that is over.
     fn dial(&mut self, now: Time, slot: Slot, sink: &mut impl Sink) -> bool {
-        let (Some(target), Some(mut dialer)) = (self.rtp_target(), self.dialer.take()) else {
+        let Some(target) = self.rtp_target() else {
+            // What is pressed waits for the path to the peer; for one on hold it is too late then.
+            if !self.config.send || self.config.path.is_none() {
+                self.is_dialling = false;
+                self.dialer = None;
+                self.tune_dialer();
+            }
+            return self.is_dialling;
+        };
+        let Some(mut dialer) = self.dialer.take() else {
             self.is_dialling = false;
             return false;
         };

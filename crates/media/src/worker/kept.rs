@@ -75,6 +75,11 @@ impl Kept {
         keeps || repeats
     }
 
+    /// The packets of events come from another sender: none of them repeats one of before.
+    pub(crate) fn forget_packets(&mut self) {
+        self.last = None;
+    }
+
     /// Whether the peer's sound is that of a key that is kept.
     pub(crate) fn is_sounding(&self) -> bool {
         self.tone

@@ -55,6 +55,7 @@ impl Worker {
             let slot = speaker.hearers[i];
             let ear = speaker.ear.as_ref();
             let processes = ear.is_some_and(|ear| ear.is_processing());
+            let knows = ear.is_some_and(|ear| ear.knows(taken.packet.header.payload_type));
             let ahead = ear.and_then(|ear| ear.ahead(taken.packet.header.timestamp));
             let so_far = self.silence_so_far(source);
             let Some(listener) = stream(&mut self.streams, slot) else { continue };
@@ -89,7 +90,7 @@ impl Worker {
                 }
                 // It hears it.
                 (_, None) if is_noise && own_codec(&listener.config.payloads).is_some() => {}
-                (None, _) if taken.is_audio && processes => is_discarded |= is_late,
+                (None, _) if taken.is_audio && processes && knows => is_discarded |= is_late,
                 (_, relayed) if !taken.is_audio && listener.by_mouth => {
                     listener.interject(now, source, taken, relayed, ahead, datagram, out);
                 }
@@ -349,7 +350,12 @@ impl Stream {
         samples: &[i16; SAMPLES_MAX],
         (sink, slot): (&mut impl Sink, Slot),
     ) {
-        let (Some(target), Some(mut mouth)) = (self.rtp_target(), self.mouth.take()) else {
+        let Some(target) = self.rtp_target() else {
+            self.stats.unmapped_dropped += 1;
+            self.mouth.iter_mut().for_each(|mouth| mouth.leave());
+            return;
+        };
+        let Some(mut mouth) = self.mouth.take() else {
             self.stats.unmapped_dropped += 1;
             return;
         };
@@ -387,7 +393,8 @@ impl Stream {
         datagram: &mut [u8],
         (sink, slot): (&mut impl Sink, Slot),
     ) {
-        let payload = mapped.or_else(|| self.event_payload(taken));
+        let clock_rate = self.mouth.as_ref().map_or(0, |mouth| mouth.payload().clock_rate);
+        let payload = self.event_payload(taken, clock_rate, mapped);
         let (Some(target), Some(mouth), Some(payload)) =
             (self.rtp_target(), self.mouth.as_mut(), payload)
         else {
@@ -397,7 +404,6 @@ impl Stream {
         let marker = taken.packet.header.marker;
         let spoken = mouth.aside(ahead.unwrap_or(0), taken.clock_rate, marker);
         let len = taken.packet.payload.len();
-        let clock_rate = mouth.payload().clock_rate;
         let numbered = Payload { clock_rate, ..payload };
         let Some(header) = self.number(now, source, &spoken, &numbered, false, len) else { return };
         scale_duration(&mut datagram[taken.packet.payload.clone()], taken, payload.clock_rate);
@@ -415,7 +421,7 @@ impl Stream {
         datagram: &mut [u8],
         out: (&mut impl Sink, Slot),
     ) {
-        match self.event_payload(taken) {
+        match self.event_payload(taken, taken.clock_rate, None) {
             Some(payload) => {
                 scale_duration(
                     &mut datagram[taken.packet.payload.clone()],
@@ -430,11 +436,21 @@ impl Stream {
         }
     }
 
-    /// The listener's number for telephone events, whatever their clock (RFC 4733 §2.1).
-    fn event_payload(&self, taken: &Taken) -> Option<Payload> {
-        let events = |payload: &&Payload| payload.codec == Codec::TelephoneEvent;
-        let mut known = self.config.payloads.iter().filter(events);
-        (taken.codec == Codec::TelephoneEvent).then(|| known.next().copied())?
+    /// The listener's number for telephone events: those with the clock of the audio beside them
+    /// (RFC 4733 §2.1, INTEROP 5), else those the peer's are mapped to, else any.
+    fn event_payload(
+        &self,
+        taken: &Taken,
+        clock_rate: u32,
+        mapped: Option<Payload>,
+    ) -> Option<Payload> {
+        if taken.codec != Codec::TelephoneEvent {
+            return mapped;
+        }
+        let events =
+            || self.config.payloads.iter().filter(|it| it.codec == Codec::TelephoneEvent).copied();
+        let in_clock = events().find(|payload| payload.clock_rate == clock_rate);
+        in_clock.or(mapped).or_else(|| events().next())
     }
 
     fn leave_out(&mut self, taken: &Taken) {

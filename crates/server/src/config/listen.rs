@@ -243,7 +243,7 @@ pub(super) fn codecs(section: &mut Section<'_>) -> Vec<String> {
 }
 
 fn default_codecs() -> Vec<String> {
-    ["opus", "G722", "PCMA", "PCMU", "G729"].map(str::to_owned).to_vec()
+    ["opus", "G722", "PCMA", "PCMU"].map(str::to_owned).to_vec()
 }
 
 fn ports(section: &mut Section<'_>, sink: &Sink, listen: &[At<Listen>]) -> (u16, u16) {

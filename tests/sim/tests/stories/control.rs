@@ -283,6 +283,29 @@ fn f15_two_calls_become_one() {
 }
 
 #[test]
+fn k1_who_called_stays_on_its_channel_when_the_customer_is_gone() {
+    let mut world = World::with(1, Link::GOOD, |config| {
+        config.media.recording = Some(b2bua::config::RecordingPolicy::default());
+    });
+    world.register();
+    world.run_for(seconds(1));
+    world.plan("carrier", Answering::after(1000));
+    world.call("1001", Placing::to("01711234"));
+    world.run_for(seconds(3));
+    world.plan("1002", Answering::after(1000));
+    world.act("1001", consult("1002")).unwrap();
+    world.run_for(seconds(3));
+    world.act("1001", Act::ConsultConference).unwrap();
+    world.run_for(seconds(1));
+    let name = world.interactions()[0].participants[1].id.clone();
+    world.act("1001", Act::Remove { target: name }).unwrap();
+    world.run_for(seconds(3));
+    assert_eq!(world.heard_by("1002"), "Stream", "they talk about it");
+    // That nobody changes the channel is watched in every world.
+    world.finish();
+}
+
+#[test]
 fn i2_a_call_that_rings_elsewhere_is_taken() {
     let mut world = world();
     world.plan("1001", Answering::after(15_000));

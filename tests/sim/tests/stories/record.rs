@@ -40,7 +40,17 @@ fn state(world: &mut World) -> RecordingState {
 
 fn end(mut world: World) -> Option<String> {
     world.finish();
-    world.records()[0].recording.clone()
+    let record = &world.records()[0];
+    assert_eq!(record.recordings.last(), record.recording.as_ref());
+    record.recording.clone()
+}
+
+/// What follows the call's id in the names of the files that the record names.
+fn end_with_all(mut world: World) -> Vec<String> {
+    world.finish();
+    let record = &world.records()[0];
+    let names = record.recordings.iter().map(|file| file.strip_prefix(&record.id));
+    names.map(|rest| rest.unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -94,6 +104,30 @@ fn k6_the_agent_begins_again_by_hand_and_the_record_names_what_has_sound() {
     fail(&mut world, None, 0);
     let file = end(world).unwrap();
     assert!(file.ends_with("-1.wav") && !file.ends_with("-1-1.wav"), "the first one: {file}");
+}
+
+#[test]
+fn k6_the_record_names_all_recordings_that_have_sound_in_their_order() {
+    let mut world = talking(false);
+    for _ in 0..2 {
+        world.act("1001", Act::RecordStart).unwrap();
+        world.run_for(seconds(5));
+        world.act("1001", Act::RecordStop).unwrap();
+    }
+    world.act("1001", Act::RecordStart).unwrap();
+    fail(&mut world, None, 0);
+    world.act("1001", Act::RecordStart).unwrap();
+    assert_eq!(end_with_all(world), [".wav", "-1.wav", "-3.wav"]);
+
+    let mut world = talking(true);
+    fail(&mut world, Some("kept.wav"), 4000);
+    world.run_for(seconds(70));
+    assert_eq!(end_with_all(world), [".wav", "-1.wav"], "K1's retry");
+
+    let mut world = talking(false);
+    world.act("1001", Act::RecordStart).unwrap();
+    world.act("1001", Act::RecordStop).unwrap();
+    assert_eq!(end_with_all(world), [".wav"], "none goes on at the end");
 }
 
 #[test]

@@ -18,6 +18,17 @@ pub(super) fn hold(world: &mut World, slot: Slot, from: &str, event: u8, first: 
 
 /// The same at a level, dBm0.
 fn hold_at(world: &mut World, (slot, from): (Slot, &str), event: u8, first: u16, volume_dbm0: i8) {
+    hold_by(world, (slot, from, 1), event, first, volume_dbm0);
+}
+
+/// The same by a sender with this SSRC.
+fn hold_by(
+    world: &mut World,
+    (slot, from, ssrc): (Slot, &str, u32),
+    event: u8,
+    first: u16,
+    volume_dbm0: i8,
+) {
     let volume = volume_dbm0.unsigned_abs();
     let start = u32::from(first) * 160;
     for n in 0..7u16 {
@@ -29,7 +40,7 @@ fn hold_at(world: &mut World, (slot, from): (Slot, &str), event: u8, first: u16,
             payload_type: EVENTS.receive,
             sequence: first + n,
             timestamp: start,
-            ssrc: 1,
+            ssrc,
         };
         let mut datagram = vec![0; HEADER_LEN];
         write_header(&mut datagram, &header);
@@ -91,6 +102,56 @@ fn an_end_that_was_lost_comes_by_the_clock() {
 }
 
 #[test]
+fn keys_of_another_sender_are_no_late_ones_of_the_one_before() {
+    // Timestamps from 64000, then with another SSRC from 8000.
+    for agent in [&[PCMU, EVENTS][..], &[PCMU]] {
+        let (mut world, a, b) = World::call(&[PCMU, EVENTS], agent);
+        for (ssrc, event, first) in [(1, 5, 400), (2, 5, 50), (2, 6, 100)] {
+            hold_by(&mut world, (a, CUSTOMER, ssrc), event, first, -10);
+            world.tick(400);
+        }
+        let keys: Vec<_> = told(&world).into_iter().map(|(_, key, ms)| (key, ms)).collect();
+        assert_eq!(keys, [('5', 100), ('5', 100), ('6', 100)]);
+        let heard = world.heard(b);
+        match agent {
+            [_, _] => assert_eq!(events(&heard), [(5, 100), (5, 100), (6, 100)]),
+            _ => assert_eq!(tones(PCMU, &heard), "556"),
+        }
+    }
+}
+
+#[test]
+fn a_key_that_was_down_ends_with_its_sender() {
+    let (mut world, a, _) = World::call(&[PCMU, EVENTS], &[PCMU]);
+    let mut datagram = packet(EVENTS.receive, 400, 1)[..HEADER_LEN].to_vec();
+    datagram.extend([9, 10, 0, 160]);
+    world.receive(a, Channel::Rtp, CUSTOMER, datagram);
+    hold_by(&mut world, (a, CUSTOMER, 2), 5, 50, -10);
+    assert_eq!(told(&world), [(StreamId(0), '9', 20), (StreamId(0), '5', 100)]);
+}
+
+#[test]
+fn events_under_an_ssrc_of_their_own_are_one_key_among_the_audio() {
+    let (mut world, a, _) = World::call(&[PCMU, EVENTS], &[PCMU]);
+    for n in 0..7u16 {
+        world.rtp(a, CUSTOMER, PCMU.receive, n);
+        let header = Header {
+            marker: n == 0,
+            payload_type: EVENTS.receive,
+            sequence: 500 + n,
+            timestamp: 800,
+            ssrc: 2,
+        };
+        let mut datagram = vec![0; HEADER_LEN];
+        write_header(&mut datagram, &header);
+        datagram.extend([5, if n < 4 { 10 } else { 0x8a }, 3, 32]);
+        world.receive(a, Channel::Rtp, CUSTOMER, datagram);
+        world.tick(20);
+    }
+    assert_eq!(told(&world), [(StreamId(0), '5', 100)]);
+}
+
+#[test]
 fn a_flood_of_events_is_bounded() {
     // ATTACKS 21
     let (mut world, a, _) = World::call(&[PCMU, EVENTS], &[PCMU, EVENTS]);
@@ -147,6 +208,18 @@ fn the_core_presses_keys_in_the_form_agreed_on() {
     world.tick(400);
     let heard = world.heard(a);
     assert_eq!(tones(PCMU, &heard), "7", "who has no events hears tones");
+}
+
+#[test]
+fn what_was_pressed_while_a_peer_was_held_is_not_pressed_later() {
+    let (mut world, _, b) = World::call(&[PCMU], &[PCMU, EVENTS]);
+    world.configure(b, StreamConfig { send: false, ..config(AGENT, &[PCMU, EVENTS]) });
+    world.worker.press(b, DtmfEvent::new(digit('7')));
+    world.tick(400);
+    world.configure(b, config(AGENT, &[PCMU, EVENTS]));
+    world.worker.press(b, DtmfEvent { duration_ms: 100, ..DtmfEvent::new(digit('8')) });
+    world.tick(400);
+    assert_eq!(events(&world.heard(b)), [(8, 100)]);
 }
 
 /// Levels of the tones in what was sent, dBm0.
@@ -401,6 +474,16 @@ fn from_a_key_that_is_kept_nobody_hears_any_until_they_pass_again() {
         assert!(!world.heard(b).is_empty());
         assert_eq!(kept(&world), [('5', false), ('*', true), ('2', true), ('3', false)]);
     }
+}
+
+#[test]
+fn what_was_kept_of_a_sender_keeps_nothing_of_the_next() {
+    let (mut world, a, b) = with_codes(&[PCMU, EVENTS]);
+    hold(&mut world, a, CUSTOMER, STAR, 400);
+    world.worker.pass_keys(a);
+    hold_by(&mut world, (a, CUSTOMER, 2), 5, 350, -10);
+    assert_eq!(events(&world.heard(b)), [(5, 100)]);
+    assert_eq!(kept(&world), [('*', true), ('5', false)]);
 }
 
 #[test]

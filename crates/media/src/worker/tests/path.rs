@@ -4,6 +4,7 @@ use super::*;
 use crate::command::{Found, PathConfig};
 use crate::dtls::tests::{client_hello, identity, peer};
 use crate::dtls::{self, Dtls, Identity, Peer, Role};
+use crate::dtmf::{Digit, DtmfEvent};
 use crate::ice::{CONSENT, Kind, kind};
 use crate::path::Event;
 use crate::path::tests::{check, credentials};
@@ -86,6 +87,19 @@ impl Call {
         buffer[..len].to_vec()
     }
 
+    /// What the browser has got since the last call.
+    fn heard(&mut self) -> Vec<(Header, Vec<u8>)> {
+        let sent = std::mem::take(&mut self.world.wire.sent);
+        let mut heard = Vec::new();
+        for (_, _, _, mut datagram) in sent.into_iter().filter(|(slot, ..)| *slot == self.a) {
+            if let Ok(len) = self.srtp.as_mut().unwrap().unprotect_rtp(&mut datagram) {
+                let packet = rtp::parse(&datagram[..len]).unwrap();
+                heard.push((packet.header, datagram[packet.payload].to_vec()));
+            }
+        }
+        heard
+    }
+
     /// Whether each hears a packet of the other; the browser at `at`.
     fn talk(&mut self, at: &str, n: u16) -> (bool, bool) {
         self.world.wire.sent.clear();
@@ -148,6 +162,31 @@ fn a_browser_and_a_plain_phone_hear_each_other_once_there_are_keys() {
         assert_eq!((stats.packets_received, stats.strays_dropped), (1, 2));
         assert!(stats.unauthentic_dropped >= 2);
     }
+}
+
+#[test]
+fn what_is_said_and_pressed_before_there_are_keys_leaves_nobody_mute() {
+    let mut call = Call::new(Role::Client, Some("ours"));
+    // What the agent says has to be coded anew.
+    call.world.configure(call.b, config(AGENT, &[PCMA]));
+    call.world.rtp(call.b, AGENT, PCMA.receive, 1);
+    let digit = |char| DtmfEvent::new(Digit::from_char(char).unwrap());
+    call.world.worker.press(call.a, digit('7'));
+    call.world.tick(400);
+    call.browser_says(BROWSER, check("ours"));
+    call.world.tick(400);
+    call.browser.start(call.world.now);
+    call.shake_hands(BROWSER);
+    assert_eq!(call.heard(), []);
+    call.world.tick(400);
+    call.world.worker.press(call.a, digit('8'));
+    call.world.tick(400);
+    let heard = call.heard();
+    assert_eq!(keys::tones(PCMU, &heard), "78");
+    for n in 2..5 {
+        call.world.rtp(call.b, AGENT, PCMA.receive, n);
+    }
+    assert_eq!(call.heard().len(), 3);
 }
 
 #[test]

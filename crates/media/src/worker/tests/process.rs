@@ -271,6 +271,26 @@ fn events_go_with_transcoded_audio_in_the_listeners_clock() {
 }
 
 #[test]
+fn of_two_clocks_events_go_in_that_of_the_codec_beside_them() {
+    // INTEROP 5
+    let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[OPUS, PCMU, WIDE_EVENTS, EVENTS]);
+    let cleaned = StreamConfig { noise_removal: Some(NOISE), ..config(CUSTOMER, &[PCMU, EVENTS]) };
+    world.configure(a, cleaned);
+    let mut phone = Phone::new(PCMU);
+    let before = tell(&mut world, (a, b), &mut phone, 20);
+    assert_eq!(before.last().unwrap().0.payload_type, OPUS.send);
+    for n in 1..=5u16 {
+        let [high, low] = (160 * n).to_be_bytes();
+        let event = phone.packet(EVENTS.receive, n == 1, &[7, 10, high, low]);
+        phone.sequence += 1;
+        world.receive(a, Channel::Rtp, CUSTOMER, event);
+        let heard = world.heard(b);
+        assert_eq!(heard[0].0.payload_type, WIDE_EVENTS.send);
+        assert_eq!(u16::from_be_bytes([heard[0].1[2], heard[0].1[3]]), 960 * n);
+    }
+}
+
+#[test]
 fn events_find_a_listener_with_another_clock_beside_relayed_audio() {
     let (mut world, a, b) = World::call(&[PCMU, WIDE_EVENTS], &[PCMU, EVENTS]);
     let mut phone = Phone::new(PCMU);
@@ -300,4 +320,12 @@ fn a_codec_we_cannot_decode_is_relayed_or_left_out() {
     world.configure(a, cleaned(&[g729]));
     world.rtp(a, CUSTOMER, 18, 1);
     assert_eq!(world.heard(b).len(), 1, "nobody can clean it");
+    let (mut world, a, b) = World::call(&[g729, PCMU], &[g729, PCMU]);
+    world.configure(a, cleaned(&[g729, PCMU]));
+    for (payload_type, sequence) in [(18, 1), (18, 2), (0, 3), (0, 4), (18, 5)] {
+        world.rtp(a, CUSTOMER, payload_type, sequence);
+    }
+    let heard = world.heard(b);
+    let types: Vec<_> = heard.iter().map(|(header, _)| header.payload_type).collect();
+    assert_eq!(types, [18, 18, 0, 0, 18], "the other codec can be cleaned");
 }
