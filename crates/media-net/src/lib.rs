@@ -193,7 +193,7 @@ impl MediaNet {
     ///
     /// # Errors
     /// When the worker does not keep up. [`MediaCommand::Close`] and [`MediaCommand::Shutdown`]
-    /// are always taken.
+    /// are always taken, and [`MediaCommand::Record`] nearly so.
     pub fn post(&self, command: MediaCommand) -> Result<(), Full> {
         let place = match &command {
             MediaCommand::Open { stream, bridge, .. } => {
@@ -333,7 +333,17 @@ impl Handle {
     }
 
     fn post(&self, command: MediaCommand) -> Result<(), Full> {
-        match self.order(Order::Obey(command)) {
+        let is_of_records = matches!(command, MediaCommand::Record { .. });
+        let sent = match is_of_records && self.inbox.has_records() {
+            true => Err(Order::Obey(command)),
+            false => self.order(Order::Obey(command)),
+        };
+        match sent {
+            Err(Order::Obey(MediaCommand::Record { bridge, command })) => {
+                self.posted.store(true, Ordering::Relaxed);
+                let full = |command| Full(MediaCommand::Record { bridge, command });
+                self.inbox.record(bridge, command).map_err(full)
+            }
             // A stream that cannot be closed would be there for ever.
             Err(Order::Obey(MediaCommand::Close { stream })) => {
                 self.inbox.close(stream);

@@ -47,6 +47,8 @@ const CATCH_UP: u64 = 3;
 const STALL: Duration = Duration::from_millis(200);
 /// What is passed on of each stream then: 100 ms of audio.
 const KEPT: usize = 5;
+/// Words about recordings that wait beside a full queue, at most.
+const RECORDS_MAX: usize = 65_536;
 /// Least time between two such events.
 const OVERRUN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -57,6 +59,8 @@ pub(crate) struct Inbox(Mutex<Letters>);
 #[derive(Default)]
 struct Letters {
     closing: Vec<StreamId>,
+    /// What is to be recorded, or is not: in its order, and after all that is in the queue.
+    records: Vec<(BridgeId, RecordCommand)>,
     music: Option<(Arc<Music>, Sounds)>,
     shutdown: bool,
     /// Streams that are to panic, for tests.
@@ -67,6 +71,25 @@ struct Letters {
 impl Inbox {
     pub(crate) fn close(&self, stream: StreamId) {
         self.letters().closing.push(stream);
+    }
+
+    /// Takes what is said of a recording when the queue is full, or when something of that kind waits here:
+    /// a pause that is lost would have recorded what must not be, an end would leave a file open for ever.
+    pub(crate) fn record(
+        &self,
+        bridge: BridgeId,
+        command: RecordCommand,
+    ) -> Result<(), RecordCommand> {
+        let mut letters = self.letters();
+        if letters.records.len() >= RECORDS_MAX {
+            return Err(command);
+        }
+        letters.records.push((bridge, command));
+        Ok(())
+    }
+
+    pub(crate) fn has_records(&self) -> bool {
+        !self.letters().records.is_empty()
     }
 
     pub(crate) fn play(&self, music: Arc<Music>, tones: Sounds) {
@@ -80,6 +103,13 @@ impl Inbox {
     #[cfg(debug_assertions)]
     pub(crate) fn poison(&self, stream: StreamId, moment: media::worker::Moment) {
         self.letters().poison.push((stream, moment));
+    }
+
+    /// All but what is recorded.
+    fn take(&self) -> Letters {
+        let mut letters = self.letters();
+        let records = std::mem::take(&mut letters.records);
+        std::mem::replace(&mut *letters, Letters { records, ..Letters::default() })
     }
 
     fn letters(&self) -> MutexGuard<'_, Letters> {
@@ -369,8 +399,15 @@ impl<E: Fn(MediaEvent)> Thread<E> {
     fn obey(&mut self, now: Time) -> std::ops::ControlFlow<()> {
         self.setup.waker.clear();
         // Letters first, commands second: what is to be closed was opened before.
-        let letters = std::mem::take(&mut *self.setup.inbox.letters());
+        let letters = self.setup.inbox.take();
         let is_done = self.take_orders(now);
+        if is_done {
+            // Only now: what comes meanwhile must not overtake it.
+            let records = std::mem::take(&mut self.setup.inbox.letters().records);
+            for (bridge, command) in records {
+                self.guard(Some(bridge), |this| this.record(now, command));
+            }
+        }
         for stream in letters.closing {
             match is_done || self.slots.contains_key(&stream) {
                 true => self.close(now, stream),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use media::command::{
@@ -319,4 +320,57 @@ fn a_file_that_may_not_grow_costs_the_recording_and_nothing_of_the_call() {
     assert!(child.status.success(), "{said}");
     assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"), "it has run");
     fs::remove_dir_all(place).unwrap();
+}
+
+#[test]
+fn what_is_said_of_a_recording_is_never_lost_to_a_full_queue() {
+    let directory = directory("full-queue");
+    let gate = Arc::new(Mutex::new(()));
+    let (tell, events) = channel();
+    let recording = Some(RecordingConfig { directory: directory.clone(), queue: 64 });
+    let config = MediaNetConfig { recording, queue: 1, ..MediaNetConfig::default() };
+    let shut = gate.lock().unwrap();
+    let at_the_gate = Arc::clone(&gate);
+    let media = MediaNet::start(config, move |event| {
+        let is_end = matches!(event, MediaEvent::Closed { .. });
+        let _ = tell.send(event);
+        if is_end {
+            drop(at_the_gate.lock());
+        }
+    });
+    let media = media.unwrap();
+    media.send(MediaCommand::Close { stream: StreamId(1) }).unwrap();
+    assert!(matches!(events.recv_timeout(PATIENCE), Ok(MediaEvent::Closed { .. })));
+    // The worker stands at the gate.
+    media.send(MediaCommand::Hear { listener: StreamId(2), source: Hear::Music }).unwrap();
+    let id = RecordingId(1);
+    let format =
+        RecordFormat { container: Container::Wav, rate: 8000, pause: PausePolicy::Silence };
+    for command in [
+        RecordCommand::Start { recording: id, name: "call".to_owned(), format },
+        RecordCommand::Pause { recording: id },
+        RecordCommand::Resume { recording: id },
+        RecordCommand::Stop { recording: id },
+    ] {
+        media.send(MediaCommand::Record { bridge: BRIDGE, command }).unwrap();
+    }
+    drop(shut);
+    let mut told = vec![];
+    while told.last() != Some(&"end") {
+        told.push(match events.recv_timeout(PATIENCE).unwrap() {
+            MediaEvent::Recording(RecordEvent::Started { .. }) => "start",
+            MediaEvent::Recording(_) => "end",
+            _ => continue,
+        });
+    }
+    assert!(told == ["start", "end"] || told == ["end"], "{told:?}");
+    let open = fs::read_dir(&directory).unwrap().filter_map(Result::ok);
+    let open: Vec<_> = open.map(|file| file.file_name()).filter(is_open).collect();
+    assert!(open.is_empty(), "{open:?}");
+    drop(media);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+fn is_open(name: &std::ffi::OsString) -> bool {
+    name.to_string_lossy().ends_with(".part")
 }

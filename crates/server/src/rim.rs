@@ -10,6 +10,7 @@ use b2bua::io::{Event, Input, Output, RecordingChange, StoreWrite};
 use base::Time;
 use call::CallId;
 use media::command::{MediaCommand, MediaEvent};
+use media::record::{RecordCommand, RecordEvent};
 use media_net::{Full, MediaNet};
 use sip::registrar::BindingRecord;
 use sip_net::{Bans, Clock, KnownSources, Sink};
@@ -61,13 +62,21 @@ impl Rim {
             // A call that waits for its end must not wait for ever.
             return Some(Input::Media(MediaEvent::Announced { stream, sound }));
         }
+        if let MediaCommand::Record { command: RecordCommand::Start { recording, .. }, .. } =
+            command
+        {
+            // K5: it is shown, and tried again.
+            let error = "media worker overloaded".to_owned();
+            let event = RecordEvent::Failed { recording, file: None, duration_ms: 0, error };
+            return Some(Input::Media(MediaEvent::Recording(event)));
+        }
         let stream = match command {
             MediaCommand::Open { stream, .. }
             | MediaCommand::Configure { stream, .. }
             | MediaCommand::Move { stream, .. }
             | MediaCommand::Hear { listener: stream, .. } => stream,
             // Always taken.
-            // A key or a recording that is lost costs no call.
+            // A key that is lost costs no call; of recordings 65,000 words wait.
             MediaCommand::Close { .. }
             | MediaCommand::Press { .. }
             | MediaCommand::PassKeys { .. }

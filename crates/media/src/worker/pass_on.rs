@@ -406,11 +406,13 @@ impl Stream {
         let len = taken.packet.payload.len();
         let numbered = Payload { clock_rate, ..payload };
         let Some(header) = self.number(now, source, &spoken, &numbered, false, len) else { return };
-        scale_duration(&mut datagram[taken.packet.payload.clone()], taken, payload.clock_rate);
-        let out = rtp::rewrite(datagram, &taken.packet.payload, &header);
+        let event = taken.packet.payload.clone();
+        let original = scale_duration(&mut datagram[event.clone()], taken, payload.clock_rate);
+        let out = rtp::rewrite(datagram, &event, &header);
         if !self.send(sink, (slot, Channel::Rtp), target, out) {
             self.stats.send_failed += 1;
         }
+        restore(&mut datagram[event], original);
     }
 
     /// Passes on an event whose clock the listener does not have in one that it has.
@@ -423,14 +425,13 @@ impl Stream {
     ) {
         match self.event_payload(taken, taken.clock_rate, None) {
             Some(payload) => {
-                scale_duration(
-                    &mut datagram[taken.packet.payload.clone()],
-                    taken,
-                    payload.clock_rate,
-                );
+                let event = taken.packet.payload.clone();
+                let original =
+                    scale_duration(&mut datagram[event.clone()], taken, payload.clock_rate);
                 // The timestamp is that of the audio beside it, and so is its clock.
                 let payload = Payload { clock_rate: taken.clock_rate, ..payload };
                 self.relay(now, taken, &payload, datagram, out);
+                restore(&mut datagram[event], original);
             }
             None => self.leave_out(taken),
         }
@@ -493,14 +494,23 @@ impl Stream {
     }
 }
 
-/// Changes the duration of an event to another clock.
-fn scale_duration(event: &mut [u8], taken: &Taken, clock_rate: u32) {
+/// Changes the duration of an event to another clock; what it was, when it was changed.
+fn scale_duration(event: &mut [u8], taken: &Taken, clock_rate: u32) -> Option<[u8; EVENT_LEN]> {
     if taken.codec != Codec::TelephoneEvent || taken.clock_rate == clock_rate {
-        return;
+        return None;
     }
-    if let Some([_, _, high, low]) = event.first_chunk_mut::<EVENT_LEN>() {
-        let duration = u64::from(u16::from_be_bytes([*high, *low]));
-        let scaled = duration * u64::from(clock_rate) / u64::from(taken.clock_rate);
-        [*high, *low] = u16::try_from(scaled).unwrap_or(u16::MAX).to_be_bytes();
+    let event = event.first_chunk_mut::<EVENT_LEN>()?;
+    let original = *event;
+    let [_, _, high, low] = event;
+    let duration = u64::from(u16::from_be_bytes([*high, *low]));
+    let scaled = duration * u64::from(clock_rate) / u64::from(taken.clock_rate);
+    [*high, *low] = u16::try_from(scaled).unwrap_or(u16::MAX).to_be_bytes();
+    Some(original)
+}
+
+/// Others get an event as it came.
+fn restore(event: &mut [u8], original: Option<[u8; EVENT_LEN]>) {
+    if let (Some(event), Some(original)) = (event.first_chunk_mut::<EVENT_LEN>(), original) {
+        *event = original;
     }
 }

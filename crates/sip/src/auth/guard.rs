@@ -26,6 +26,8 @@ pub const TRUSTED_ACCOUNTS_MAX: usize = 131_072;
 pub const TRUSTED_ADDRESSES_MAX: usize = 8;
 /// The largest useful [`GuardConfig::guesses_max`].
 pub const GUESSES_MAX: u32 = 100;
+/// So many wrong passwords of an address within [`GuardConfig::window`] are no typing error any more.
+const REPEATED: usize = 3;
 /// A longer account name is cut to this many bytes for counting.
 const NAME_LEN_MAX: usize = 64;
 
@@ -170,6 +172,14 @@ impl Guard {
             self.count_account(now, cut(user));
         }
         self.count_address(now, network)
+    }
+
+    /// Whether an address goes on with wrong passwords: a phone that is answered 403 asks its user, or waits
+    /// (RFC 3261 §21.4.4), where one that is challenged again and again would try at once until it has all
+    /// phones behind its NAT banned.
+    pub fn is_repeated(&self, ip: IpAddr) -> bool {
+        let address = self.addresses.get(&Network::of(ip));
+        address.is_some_and(|address| address.guesses.len() >= REPEATED)
     }
 
     /// A password was evaluated and right.

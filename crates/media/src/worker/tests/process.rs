@@ -271,6 +271,24 @@ fn events_go_with_transcoded_audio_in_the_listeners_clock() {
 }
 
 #[test]
+fn who_else_hears_an_event_gets_it_in_its_own_clock() {
+    let (mut world, a, _) = World::call(&[PCMU, EVENTS], &[OPUS, WIDE_EVENTS]);
+    let narrow = world.open(2, config("198.51.100.3:5000", &[PCMU, EVENTS]));
+    world.hear(narrow, Hear::Stream(StreamId(0)), Some(a));
+    let mut phone = Phone::new(PCMU);
+    for _ in 0..2 {
+        world.pass(20);
+        let datagram = phone.say(1020.0, 20);
+        world.receive(a, Channel::Rtp, CUSTOMER, datagram);
+    }
+    world.wire.sent.clear();
+    let event = phone.packet(EVENTS.receive, true, &[7, 10, 0, 160]);
+    world.receive(a, Channel::Rtp, CUSTOMER, event);
+    assert_eq!(world.wire.sent.len(), 2);
+    assert_eq!(world.heard(narrow)[0].1, [7, 10, 0, 160]);
+}
+
+#[test]
 fn of_two_clocks_events_go_in_that_of_the_codec_beside_them() {
     // INTEROP 5
     let (mut world, a, b) = World::call(&[PCMU, EVENTS], &[OPUS, PCMU, WIDE_EVENTS, EVENTS]);

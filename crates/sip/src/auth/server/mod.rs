@@ -119,6 +119,9 @@ impl Authenticator {
                 let response = self.challenge(now, request, source, ChallengeKind::User, stale);
                 Verdict::Refused(Box::new(response))
             }
+            Err(Objection::Repeated) => {
+                Verdict::Refused(Box::new(request.response(StatusCode::FORBIDDEN)))
+            }
             Err(Objection::Nonsense) => {
                 Verdict::Refused(Box::new(request.response(StatusCode::BAD_REQUEST)))
             }
@@ -153,9 +156,11 @@ impl Authenticator {
         }
         if !proves(&claim, request, &self.realm, lookup(&claim.user)) {
             let banned = guard.failed(now, source, &claim.user);
-            return Err(banned.map_or(Objection::Unproven { stale: false }, |until| {
-                Objection::Banned { until, newly: true }
-            }));
+            return Err(match banned {
+                Some(until) => Objection::Banned { until, newly: true },
+                None if guard.is_repeated(source) => Objection::Repeated,
+                None => Objection::Unproven { stale: false },
+            });
         }
         if !self.nonces.count_up(now, nonce, claim.nc) {
             return Err(Objection::Unproven { stale: true });
@@ -243,6 +248,8 @@ enum Objection {
     Unproven {
         stale: bool,
     },
+    /// Wrong ones again.
+    Repeated,
     /// Nothing a client could mean.
     Nonsense,
     Banned {
