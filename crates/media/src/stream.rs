@@ -154,6 +154,8 @@ pub(crate) struct Reports {
     pub(crate) packets_sent: u64,
     /// Middle of the NTP time of the peer's last sender report, and when it came.
     pub(crate) peers: Option<(u32, Time)>,
+    /// When the peer's last report came, of whatever kind.
+    pub(crate) heard: Option<Time>,
 }
 
 impl Stream {
@@ -221,7 +223,7 @@ impl Stream {
             is_dialling: false,
             dialled: 0,
             silence: Silence { since: now, told: false },
-            reports: Reports { due: now, packets_sent: 0, peers: None },
+            reports: Reports { due: now, packets_sent: 0, peers: None, heard: None },
             watch: Watch::default(),
             cname: rng.token(CNAME_LEN).into(),
             stats: StreamStats::default(),

@@ -26,6 +26,9 @@ const HEAD: &str = "\
 # Hookflash without a configuration of its own: reachable from this machine only.
 # Edit it, or start from `hookflash config --example` and pass --config FILE.
 
+# Callers are shown as sip:1001@127.0.0.1: a phone finds its way back to them.
+realm = \"127.0.0.1\"
+
 [[listen]]
 transport = \"udp\"
 address = \"127.0.0.1:5060\"
@@ -42,6 +45,11 @@ address = \"127.0.0.1:5080\"
 [media]
 port_min = 10000
 port_max = 10999
+
+# What somebody asks for by *1 or the API, below this directory.
+[recording]
+enabled = true
+automatic = false
 
 # By default SHA-256 is offered too. The baresip of Debian 12 gives up where it is.
 [security]

@@ -536,6 +536,7 @@ impl Worker {
             Channel::Rtp => {}
         }
         stream.stats.rtcp_received += 1;
+        stream.reports.heard = Some(now);
         if let Some(middle) = incoming.sender_report {
             stream.reports.peers = Some((middle, now));
         }
@@ -656,9 +657,14 @@ impl Stream {
     }
 
     /// INTEROP 17: a peer that went away without a word. A phone whose audio is dead may go on
-    /// reporting: only audio and keys count.
+    /// reporting: only audio and keys count, but for one that has told how its silence sounds (RFC 3389), and
+    /// is silent for as long as its user is.
     fn watch_silence(&mut self, now: Time, sink: &mut impl Sink) {
         let Some(limit) = self.config.rtp_timeout else { return };
+        let reports = self.reports.heard.is_some_and(|heard| now - heard < limit);
+        if reports && self.quiet.as_ref().is_some_and(|quiet| quiet.is_on()) {
+            return;
+        }
         if self.config.receive && !self.silence.told && now - self.silence.since >= limit {
             self.silence.told = true;
             sink.event(MediaEvent::RtpTimeout { stream: self.id });

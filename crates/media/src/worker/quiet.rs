@@ -269,6 +269,11 @@ impl Worker {
 }
 
 impl Quiet {
+    /// Whether the peer is silent just now.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     fn new(seed: u32) -> Self {
         Self {
             noise: ComfortNoise::new(seed),

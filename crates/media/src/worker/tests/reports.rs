@@ -66,6 +66,26 @@ fn what_keeps_a_silent_call_alive_is_the_peers_audio_and_no_report() {
 }
 
 #[test]
+fn who_has_told_how_its_silence_sounds_may_keep_it_for_as_long_as_it_reports() {
+    let timed_out = MediaEvent::RtpTimeout { stream: StreamId(0) };
+    let noise = payload(Codec::ComfortNoise, 7, 13, 8000);
+    let (mut world, a, _) = World::call(&[PCMU, noise], &[PCMU]);
+    let limit = Some(Duration::from_secs(5));
+    world.configure(a, StreamConfig { rtp_timeout: limit, ..config(CUSTOMER, &[PCMU, noise]) });
+    world.rtp(a, CUSTOMER, 0, 0);
+    world.rtp(a, CUSTOMER, 13, 1);
+    for _ in 0..30 {
+        world.tick(1000);
+        world.receive(a, Channel::Rtcp, RTCP, report(PEERS, None));
+    }
+    assert!(!world.wire.events.contains(&timed_out));
+    for _ in 0..7 {
+        world.tick(1000);
+    }
+    assert!(world.wire.events.contains(&timed_out), "it is gone");
+}
+
+#[test]
 fn a_phone_behind_nat_reports_from_where_its_ssrc_says() {
     // Its own port; another port of that host, by its SSRC; the next one is believed at most.
     let rows = [
