@@ -8,6 +8,9 @@
 //!   ▲                              └─ the address of SDP ──▲
 //!   └──────── aim(): the peer's address changed ───────────┘
 //! ```
+//! After a hold a NAT may have forgotten its phone, and give it another port: for as long as nothing comes
+//! from the old one, another of that host is believed once it lasts ([`Latch::reopen`]).
+//!
 //! A likely source has the IP address of SDP or of the signalling. Phones behind NAT are found this
 //! way: what they write into SDP is not where their packets come from. Nobody else is ever let in.
 //! RTCP follows ([`crate::rtcp_latch`]).
@@ -41,6 +44,11 @@ enum State {
         packets: u16,
     },
     Settled(SocketAddr),
+    /// Audio flows again after a pause.
+    Returning {
+        from: SocketAddr,
+        candidate: Option<Candidate>,
+    },
 }
 
 /// A source that has to show patience.
@@ -50,6 +58,20 @@ struct Candidate {
     ssrc: u32,
     next_sequence: u16,
     packets: u16,
+}
+
+impl Candidate {
+    /// With one more packet, or another candidate.
+    fn after(before: Option<Self>, from: SocketAddr, header: &Header) -> Self {
+        let goes_on = before.filter(|known| {
+            same(known.from, from)
+                && known.ssrc == header.ssrc
+                && known.next_sequence == header.sequence
+        });
+        let packets = goes_on.map_or(1, |known| known.packets + 1);
+        let next_sequence = header.sequence.wrapping_add(1);
+        Self { from, ssrc: header.ssrc, next_sequence, packets }
+    }
 }
 
 /// What a valid packet from an admitted source means.
@@ -78,12 +100,25 @@ impl Latch {
         moved
     }
 
+    /// Audio flows both ways again, as the signalling says. Whether other ports of a peer behind NAT may be
+    /// the peer from now on; one that sends from where its SDP says does not move.
+    pub fn reopen(&mut self) -> bool {
+        let behind_nat = self.source().filter(|_| self.is_elsewhere());
+        if let Some(from) = behind_nat {
+            self.state = State::Returning { from, candidate: None };
+        }
+        behind_nat.is_some()
+    }
+
     /// Whether a packet from `from` is worth looking at. This is asked before any other work.
     pub fn admits(&self, from: SocketAddr) -> bool {
         match self.state {
             State::Settled(peer) => same(peer, from),
             State::Provisional { from: peer, .. } => same(peer, from) || self.is_expected(from),
             State::Open | State::Trying(_) => self.is_expected(from) || self.is_likely(from),
+            State::Returning { from: peer, .. } => {
+                canonical(peer) == canonical(from) || self.is_expected(from)
+            }
         }
     }
 
@@ -104,6 +139,19 @@ impl Latch {
                 self.state = State::Provisional { from, packets: packets + 1 };
                 Latched::Peer
             }
+            State::Returning { from: peer, .. } if same(peer, from) => {
+                self.state = State::Provisional { from, packets: 0 };
+                Latched::Peer
+            }
+            State::Returning { from: peer, candidate } => {
+                let candidate = Candidate::after(candidate, from, header);
+                let is_patient = candidate.packets > PATIENCE_PACKETS;
+                self.state = match is_patient {
+                    true => State::Provisional { from, packets: 0 },
+                    false => State::Returning { from: peer, candidate: Some(candidate) },
+                };
+                if is_patient { Latched::New } else { Latched::Wait }
+            }
             State::Open => self.attempt(from, header, None),
             State::Trying(candidate) => self.attempt(from, header, Some(candidate)),
         }
@@ -113,7 +161,9 @@ impl Latch {
     pub fn source(&self) -> Option<SocketAddr> {
         match self.state {
             State::Open | State::Trying(_) => None,
-            State::Provisional { from, .. } | State::Settled(from) => Some(from),
+            State::Provisional { from, .. }
+            | State::Settled(from)
+            | State::Returning { from, .. } => Some(from),
         }
     }
 
@@ -121,7 +171,10 @@ impl Latch {
     pub fn settled(&self) -> Option<SocketAddr> {
         match self.state {
             State::Settled(from) => Some(from),
-            State::Open | State::Trying(_) | State::Provisional { .. } => None,
+            State::Open
+            | State::Trying(_)
+            | State::Provisional { .. }
+            | State::Returning { .. } => None,
         }
     }
 
@@ -136,18 +189,12 @@ impl Latch {
             self.state = State::Provisional { from, packets: 0 };
             return Latched::New;
         }
-        let goes_on = before.filter(|known| {
-            same(known.from, from)
-                && known.ssrc == header.ssrc
-                && known.next_sequence == header.sequence
-        });
-        let packets = goes_on.map_or(1, |known| known.packets + 1);
-        if packets > PATIENCE_PACKETS {
+        let candidate = Candidate::after(before, from, header);
+        if candidate.packets > PATIENCE_PACKETS {
             self.state = State::Provisional { from, packets: 0 };
             return Latched::New;
         }
-        let next_sequence = header.sequence.wrapping_add(1);
-        self.state = State::Trying(Candidate { from, ssrc: header.ssrc, next_sequence, packets });
+        self.state = State::Trying(candidate);
         Latched::Wait
     }
 
@@ -254,6 +301,36 @@ mod tests {
         assert_eq!(latch.settled(), Some(addr(NAT)));
         assert_eq!(packet(&mut latch, SDP, 0), None);
         assert!(latch.is_elsewhere());
+    }
+
+    #[test]
+    fn after_a_hold_another_port_of_the_nat_is_believed_when_it_lasts() {
+        let settled = |from: &str| {
+            let mut latch = aimed();
+            for i in 0..=SETTLE_PACKETS + 1 {
+                packet(&mut latch, from, i);
+            }
+            assert_eq!(latch.settled(), Some(addr(from)));
+            latch
+        };
+        let mut latch = settled(NAT);
+        assert!(latch.reopen());
+        assert_eq!((latch.source(), latch.settled()), (Some(addr(NAT)), None), "until it is known");
+        assert_eq!(packet(&mut latch, STRANGER, 0), None);
+        for i in 0..PATIENCE_PACKETS {
+            assert_eq!(packet(&mut latch, NAT_OTHER_PORT, i), Some(Latched::Wait), "{i}");
+        }
+        let last = packet(&mut latch, NAT_OTHER_PORT, PATIENCE_PACKETS);
+        assert_eq!((last, latch.source()), (Some(Latched::New), Some(addr(NAT_OTHER_PORT))));
+        assert_eq!(packet(&mut latch, NAT, 0), None);
+        // The old port still works.
+        let mut latch = settled(NAT);
+        latch.reopen();
+        assert_eq!(packet(&mut latch, NAT_OTHER_PORT, 0), Some(Latched::Wait));
+        assert_eq!(packet(&mut latch, NAT, 0), Some(Latched::Peer));
+        assert_eq!(packet(&mut latch, NAT_OTHER_PORT, 1), None);
+        // Who is where SDP says does not move, nor somebody who is not known yet.
+        assert!(!settled(SDP).reopen() && !aimed().reopen());
     }
 
     #[test]

@@ -263,13 +263,15 @@ impl Stream {
             (None, _) => {}
         }
         let could_send = self.rtp_target().is_some();
+        let flows = |config: &StreamConfig| config.send && config.receive;
+        let returns = flows(&config) && !flows(&self.config) && self.rtp.reopen();
         self.config = config;
         self.tune_dialer();
         if !could_send {
             // What was not sent in between is not lost.
             self.sender.cut();
         }
-        [moved.then_some(Channel::Rtp), rtcp_moved.then_some(Channel::Rtcp)]
+        [(moved || returns).then_some(Channel::Rtp), rtcp_moved.then_some(Channel::Rtcp)]
     }
 
     /// The payload the peer sends under this number.

@@ -116,6 +116,33 @@ fn a_phone_behind_nat_reports_from_where_its_ssrc_says() {
 }
 
 #[test]
+fn a_phone_whose_nat_has_forgotten_it_while_it_held_is_found_again() {
+    let (mut world, a, b) = World::call(&[PCMU], &[PCMU]);
+    let behind_nat = StreamConfig {
+        signalling_source: Some(addr(NAT).ip()),
+        ..config("10.0.0.5:4000", &[PCMU])
+    };
+    world.configure(a, behind_nat.clone());
+    for sequence in 0..300 {
+        world.rtp(a, NAT, 0, sequence);
+    }
+    assert!(world.wire.pins.contains(&(a, Channel::Rtp, Some(addr(NAT)))));
+    world.configure(a, StreamConfig { send: false, ..behind_nat.clone() });
+    world.tick(60_000);
+    world.wire.pins.clear();
+    world.configure(a, behind_nat);
+    assert!(world.wire.pins.contains(&(a, Channel::Rtp, None)), "other ports are read again");
+    world.wire.sent.clear();
+    for sequence in 300..320 {
+        world.rtp(a, NAT_OTHER, 0, sequence);
+        world.rtp(a, STRANGER, 0, sequence);
+    }
+    assert_eq!(world.heard(b).len(), 10, "all but those that it takes to believe it");
+    world.rtp(b, AGENT, 0, 1);
+    assert_eq!(world.wire.sent.pop().unwrap().2, addr(NAT_OTHER));
+}
+
+#[test]
 fn rtcp_moves_with_rtp() {
     let (mut world, a, _) = World::call(&[PCMU], &[PCMU]);
     let nat = addr(NAT).ip();
