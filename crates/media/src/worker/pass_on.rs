@@ -58,10 +58,9 @@ impl Worker {
             let knows = ear.is_some_and(|ear| ear.knows(taken.packet.header.payload_type));
             let ahead = ear.and_then(|ear| ear.ahead(taken.packet.header.timestamp));
             let so_far = self.silence_so_far(source);
-            let Some(listener) = stream(&mut self.streams, slot) else { continue };
-            if listener.lingers {
-                continue; // it gets this packet by the mix
-            }
+            // Who lingers gets this packet by the mix.
+            let listener = stream(&mut self.streams, slot).filter(|it| !it.lingers);
+            let Some(listener) = listener else { continue };
             let noise = listener.noise_payload(taken.clock_rate);
             let is_told = noise.is_some();
             let relayed = if is_noise { noise } else { listener.sent_payload(taken.key).copied() };
