@@ -73,7 +73,8 @@ impl Call {
                 self.joined(id, out);
             }
         }
-        if was_recorded != Recording::Off && self.recording == Recording::Off {
+        let is_recorded = matches!(was_recorded, Recording::On | Recording::Paused);
+        if is_recorded && self.recording == Recording::Off {
             self.begin_recording(out); // K6
         }
         // K2: what must not be kept of the one is said in both now.

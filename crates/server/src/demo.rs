@@ -27,6 +27,7 @@ const HEAD: &str = "\
 # Edit it, or start from `hookflash config --example` and pass --config FILE.
 
 # Callers are shown as sip:1001@127.0.0.1: a phone finds its way back to them.
+[server]
 realm = \"127.0.0.1\"
 
 [[listen]]

@@ -70,6 +70,11 @@ impl World {
         self.media.recordings.keys().copied().collect()
     }
 
+    /// How many voices the recordings take that go on.
+    pub fn recorded_voices(&self) -> usize {
+        self.media.recordings.values().map(|voices| voices.len()).sum()
+    }
+
     /// Types of the events of interactions, with the reason that was told.
     pub fn happened(&self) -> Vec<(EventKind, Option<String>)> {
         let events = self.events.iter().filter_map(of_interaction);

@@ -371,6 +371,57 @@ fn u0_a_supervisor_listens_whispers_and_barges() {
 }
 
 #[test]
+fn u0_of_two_calls_of_an_agent_the_one_is_supervised_in_which_it_talks() {
+    let mut world = talking();
+    world.act("1001", Act::Hold { release_line: true }).unwrap();
+    world.run_for(seconds(3));
+    world.plan("1001", Answering::after(500));
+    world.call("1002", Placing::to("1001"));
+    world.run_for(seconds(3));
+    world.plan("1004", Answering::after(500));
+    let supervisor = Actor::Supervisor { extension: Some("1004".to_owned()) };
+    let command = Command::Monitor {
+        interaction: None,
+        agent: Some("1001".to_owned()),
+        mode: MonitorMode::Monitor,
+        extension: None,
+    };
+    world.ask(supervisor, command).unwrap();
+    world.run_for(seconds(2));
+    assert_eq!(world.heard_by("1004"), "Mix", "the call on hold has nothing to hear");
+    world.finish();
+}
+
+#[test]
+fn k1_who_is_not_heard_is_not_recorded() {
+    let mut world = World::with(1, Link::GOOD, |config| {
+        config.media.recording = Some(b2bua::config::RecordingPolicy::default());
+    });
+    world.register();
+    world.plan("1001", Answering::after(1000));
+    world.call("carrier", Placing::to("+4930100"));
+    world.run_for(seconds(5));
+    assert_eq!(world.recorded_voices(), 2);
+    world.act("1001", Act::Mute).unwrap();
+    assert_eq!(world.recorded_voices(), 1);
+    world.act("1001", Act::Unmute).unwrap();
+    world.plan("1004", Answering::after(3000));
+    let supervisor = Actor::Supervisor { extension: Some("1004".to_owned()) };
+    let command = Command::Monitor {
+        interaction: None,
+        agent: Some("1001".to_owned()),
+        mode: MonitorMode::Barge,
+        extension: None,
+    };
+    world.ask(supervisor, command).unwrap();
+    world.run_for(seconds(2));
+    assert_eq!(world.recorded_voices(), 2, "its phone rings");
+    world.run_for(seconds(3));
+    assert_eq!(world.recorded_voices(), 3);
+    world.finish();
+}
+
+#[test]
 fn an_agent_sees_and_touches_their_own_calls_only() {
     let mut world = talking();
     let interaction = world.interactions()[0].id.clone();

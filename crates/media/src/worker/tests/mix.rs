@@ -4,6 +4,7 @@
 mod change;
 mod effort;
 mod endings;
+mod lengths;
 mod loudest;
 mod memory;
 mod part;
@@ -40,8 +41,9 @@ struct Leg {
     amplitude: f64,
     /// Speech instead of the tone, again and again.
     speech: Vec<i16>,
-    /// Milliseconds after a tick at which its packets come.
+    /// Milliseconds after a tick at which its packets come, and how long each of them lasts.
     phase: u64,
+    packet_ms: u64,
     said: usize,
     sequence: u16,
     timestamp: u32,
@@ -55,7 +57,7 @@ struct Leg {
 impl Leg {
     fn say(&mut self) -> Vec<u8> {
         let rate = f64::from(self.format.sample_rate);
-        let len = self.format.samples_of_ms(20);
+        let len = self.format.samples_of_ms(self.packet_ms as usize);
         let sample = |n: usize| self.amplitude * (TAU * self.hertz * n as f64 / rate).sin();
         let sample = |n: usize| match self.speech.len() {
             0 => sample(n).round() as i16,
@@ -151,6 +153,7 @@ impl Room {
             amplitude: 1000.0,
             speech: vec![],
             phase: (7 * n as u64 + 3) % 20,
+            packet_ms: 20,
             said: 0,
             sequence: 60_000 + n as u16,
             timestamp: n as u32 * 1_000_003,
@@ -183,7 +186,7 @@ impl Room {
             self.world.pass(1);
             for n in 0..self.legs.len() {
                 let leg = &mut self.legs[n];
-                if self.ms % 20 == leg.phase {
+                if self.ms % leg.packet_ms == leg.phase % leg.packet_ms {
                     let (slot, from, datagram) = (leg.slot, leg.from.clone(), leg.say());
                     self.world.receive(slot, Channel::Rtp, &from, datagram);
                 }

@@ -151,15 +151,14 @@ impl Authenticator {
         match guard.admit(now, source, &claim.user) {
             Admission::Evaluate => {}
             // As after a wrong password.
-            Admission::Slowed => return Err(Objection::Unproven { stale: false }),
+            Admission::Slowed => return Err(Objection::wrong(guard, source)),
             Admission::Banned(until) => return Err(Objection::Banned { until, newly: false }),
         }
         if !proves(&claim, request, &self.realm, lookup(&claim.user)) {
             let banned = guard.failed(now, source, &claim.user);
             return Err(match banned {
                 Some(until) => Objection::Banned { until, newly: true },
-                None if guard.is_repeated(source) => Objection::Repeated,
-                None => Objection::Unproven { stale: false },
+                None => Objection::wrong(guard, source),
             });
         }
         if !self.nonces.count_up(now, nonce, claim.nc) {
@@ -256,6 +255,13 @@ enum Objection {
         until: Time,
         newly: bool,
     },
+}
+
+impl Objection {
+    /// To a wrong password, or one that is not evaluated.
+    fn wrong(guard: &Guard, source: IpAddr) -> Self {
+        if guard.is_repeated(source) { Self::Repeated } else { Self::Unproven { stale: false } }
+    }
 }
 
 /// The first Digest credentials for `realm`. Those for other realms are not ours to judge.
