@@ -337,7 +337,11 @@ class Phone {
   }
 
   close() {
-    if (this.pc) this.pc.close();
+    if (this.pc) {
+      // A browser opens a few microphones at once, and no more.
+      this.pc.getSenders().forEach(({ track }) => track && track.stop());
+      this.pc.close();
+    }
     this.call = undefined;
   }
 }
