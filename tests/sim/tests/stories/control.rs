@@ -18,6 +18,12 @@ fn number(number: &str) -> To {
     To { to: number.to_owned(), destination_type: DestinationType::DialNumber }
 }
 
+/// A supervisor joins agent 1001.
+fn monitor(mode: MonitorMode) -> Command {
+    let agent = Some("1001".to_owned());
+    Command::Monitor { interaction: None, agent, mode, extension: None }
+}
+
 fn consult(extension: &str) -> Act {
     Act::Consult { to: agent(extension), hold_participants: true }
 }
@@ -344,12 +350,7 @@ fn u0_a_supervisor_listens_whispers_and_barges() {
     let mut world = talking();
     world.plan("1004", Answering::after(500));
     let supervisor = Actor::Supervisor { extension: Some("1004".to_owned()) };
-    let command = Command::Monitor {
-        interaction: None,
-        agent: Some("1001".to_owned()),
-        mode: MonitorMode::Monitor,
-        extension: None,
-    };
+    let command = monitor(MonitorMode::Monitor);
     let Ok(Reply::Monitoring { session, .. }) = world.ask(supervisor.clone(), command) else {
         panic!("no session");
     };
@@ -380,12 +381,7 @@ fn u0_of_two_calls_of_an_agent_the_one_is_supervised_in_which_it_talks() {
     world.run_for(seconds(3));
     world.plan("1004", Answering::after(500));
     let supervisor = Actor::Supervisor { extension: Some("1004".to_owned()) };
-    let command = Command::Monitor {
-        interaction: None,
-        agent: Some("1001".to_owned()),
-        mode: MonitorMode::Monitor,
-        extension: None,
-    };
+    let command = monitor(MonitorMode::Monitor);
     world.ask(supervisor, command).unwrap();
     world.run_for(seconds(2));
     assert_eq!(world.heard_by("1004"), "Mix", "the call on hold has nothing to hear");
@@ -407,12 +403,7 @@ fn k1_who_is_not_heard_is_not_recorded() {
     world.act("1001", Act::Unmute).unwrap();
     world.plan("1004", Answering::after(3000));
     let supervisor = Actor::Supervisor { extension: Some("1004".to_owned()) };
-    let command = Command::Monitor {
-        interaction: None,
-        agent: Some("1001".to_owned()),
-        mode: MonitorMode::Barge,
-        extension: None,
-    };
+    let command = monitor(MonitorMode::Barge);
     world.ask(supervisor, command).unwrap();
     world.run_for(seconds(2));
     assert_eq!(world.recorded_voices(), 2, "its phone rings");
