@@ -26,7 +26,7 @@ pub const TRUSTED_ACCOUNTS_MAX: usize = 131_072;
 pub const TRUSTED_ADDRESSES_MAX: usize = 8;
 /// The largest useful [`GuardConfig::guesses_max`].
 pub const GUESSES_MAX: u32 = 100;
-/// So many wrong passwords of an address within [`GuardConfig::window`] are no typing error any more.
+/// So many refused passwords of an address within [`GuardConfig::window`] are no typing error any more.
 const REPEATED: usize = 3;
 /// A longer account name is cut to this many bytes for counting.
 const NAME_LEN_MAX: usize = 64;
@@ -82,6 +82,9 @@ impl Network {
 struct Address {
     /// When the last wrong passwords came, oldest first; at most `guesses_max`.
     guesses: VecDeque<Time>,
+    /// When passwords were last answered as wrong ones, evaluated or not; at most [`REPEATED`].
+    #[serde(default)]
+    refusals: VecDeque<Time>,
     banned_until: Option<Time>,
 }
 
@@ -174,12 +177,25 @@ impl Guard {
         self.count_address(now, network)
     }
 
-    /// Whether an address goes on with wrong passwords: a phone that is answered 403 asks its user, or waits
+    /// A password is answered as a wrong one, evaluated or not: both count alike, so that nobody learns which
+    /// it was. Whether the address goes on with it: a phone that is answered 403 asks its user, or waits
     /// (RFC 3261 §21.4.4), where one that is challenged again and again would try at once until it has all
     /// phones behind its NAT banned.
-    pub fn is_repeated(&self, ip: IpAddr) -> bool {
-        let address = self.addresses.get(&Network::of(ip));
-        address.is_some_and(|address| address.guesses.len() >= REPEATED)
+    pub fn refuse(&mut self, now: Time, ip: IpAddr) -> bool {
+        self.expire(now);
+        let (network, window) = (Network::of(ip), self.config.window);
+        self.make_room_for(network);
+        let address = self.addresses.entry(network).or_default();
+        address.refusals.retain(|&at| now - at < window);
+        address.refusals.push_back(now);
+        let is_repeated = address.refusals.len() >= REPEATED;
+        while address.refusals.len() > REPEATED {
+            address.refusals.pop_front();
+        }
+        if address.banned_until.is_none() {
+            self.address_end.arm(network, now + window);
+        }
+        is_repeated
     }
 
     /// A password was evaluated and right.
@@ -211,14 +227,19 @@ impl Guard {
         }
     }
 
-    fn count_address(&mut self, now: Time, network: Network) -> Option<Time> {
+    /// Forgets the address to be forgotten next, when another one would be one too many.
+    fn make_room_for(&mut self, network: Network) {
         if self.addresses.len() >= ADDRESSES_MAX
             && !self.addresses.contains_key(&network)
             && let Some(evicted) = earliest(&mut self.address_end)
         {
             self.addresses.remove(&evicted);
         }
+    }
+
+    fn count_address(&mut self, now: Time, network: Network) -> Option<Time> {
         let window = self.config.window;
+        self.make_room_for(network);
         let address = self.addresses.entry(network).or_default();
         while address.guesses.front().is_some_and(|&first| now - first >= window) {
             address.guesses.pop_front();
@@ -290,6 +311,22 @@ mod tests {
 
     fn guard() -> Guard {
         Guard::new(GuardConfig::default())
+    }
+
+    #[test]
+    fn what_is_slowed_is_refused_like_what_was_wrong() {
+        let mut guard = guard();
+        for slowed in [false, true] {
+            let ip = ip(100 + u32::from(slowed));
+            let mut refuse = |seconds: u64| {
+                if !slowed {
+                    guard.failed(at(seconds), ip, "1001");
+                }
+                guard.refuse(at(seconds), ip)
+            };
+            let told: Vec<_> = [0, 1, 2, 3, 60, 61, 62].map(&mut refuse).into();
+            assert_eq!(told, [false, false, true, true, false, false, true], "{slowed}");
+        }
     }
 
     #[test]

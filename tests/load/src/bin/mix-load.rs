@@ -7,7 +7,8 @@
 //! taken from before the sending system call to the kernel's time of arrival. Beside the latest tick
 //! of all there is what the machine itself was late by in the same time: the lateness of threads that
 //! only wait for a 2 ms timer, one on each processor and above all others, and what the hypervisor
-//! took away; and the latest tick of those seconds in which no such timer was late by a millisecond. `--conferences 14 --codec opus --talkers 8 --seconds 60` loads a worker to some 80 %.
+//! took away; and the latest tick of those seconds in which no such timer was late by a millisecond.
+//! `--conferences 14 --codec opus --talkers 8 --seconds 60` loads a worker to some 80 %.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};

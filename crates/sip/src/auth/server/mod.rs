@@ -151,14 +151,14 @@ impl Authenticator {
         match guard.admit(now, source, &claim.user) {
             Admission::Evaluate => {}
             // As after a wrong password.
-            Admission::Slowed => return Err(Objection::wrong(guard, source)),
+            Admission::Slowed => return Err(Objection::wrong(now, guard, source)),
             Admission::Banned(until) => return Err(Objection::Banned { until, newly: false }),
         }
         if !proves(&claim, request, &self.realm, lookup(&claim.user)) {
             let banned = guard.failed(now, source, &claim.user);
             return Err(match banned {
                 Some(until) => Objection::Banned { until, newly: true },
-                None => Objection::wrong(guard, source),
+                None => Objection::wrong(now, guard, source),
             });
         }
         if !self.nonces.count_up(now, nonce, claim.nc) {
@@ -259,8 +259,11 @@ enum Objection {
 
 impl Objection {
     /// To a wrong password, or one that is not evaluated.
-    fn wrong(guard: &Guard, source: IpAddr) -> Self {
-        if guard.is_repeated(source) { Self::Repeated } else { Self::Unproven { stale: false } }
+    fn wrong(now: Time, guard: &mut Guard, source: IpAddr) -> Self {
+        match guard.refuse(now, source) {
+            true => Self::Repeated,
+            false => Self::Unproven { stale: false },
+        }
     }
 }
 
